@@ -1,0 +1,48 @@
+# bunri in two commands: `make demo` shows the whole job, `make test` proves it.
+# Every target sets up .venv by itself; a second call finds it ready and starts at once.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: setup demo test test-fast check format docs clean
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY)  ## Make .venv with bunri and everything needed to train and develop
+
+# pip decides which build of torch fits this machine; nothing here pins it.
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable ".[train,dev]"
+	@touch $@
+
+demo: $(READY)  ## Render sample photos, train, score and write a submission.csv (about 5 minutes)
+	@$(BIN)/bunri demo --out demo
+
+test: $(READY)  ## Run every test
+	$(BIN)/pytest --runslow
+
+test-fast: $(READY)  ## Run the tests that end within three minutes
+	$(BIN)/pytest
+
+check: $(READY)  ## Formatting, lint, strict types, docs and the fast tests
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+	$(MAKE) --no-print-directory docs
+	$(BIN)/pytest
+
+format: $(READY)  ## Rewrite the sources in the project's format
+	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks
+
+docs: $(READY)  ## Build the documentation into docs/_build
+	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build
+
+clean:  ## Remove .venv and everything that was built
+	rm -rf $(VENV) docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis

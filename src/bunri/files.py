@@ -1,0 +1,170 @@
+"""Writing that is never half done, paths that never leave their root, one writer per run.
+
+Owns how bunri touches the disk. Knows nothing of what the bytes mean.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
+
+from bunri.contracts import OutputError, PathError, RunError
+
+_DRIVE = re.compile(r"^[A-Za-z]:")
+
+
+@contextmanager
+def replace_atomically(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; on success it takes the place of ``path``.
+
+    The content is flushed to the disk before the rename, so that after a crash there is
+    either the old file or the new one, whole. On any error the old file stays as it was.
+
+    Args:
+        path: Where the file shall be; missing folders are made.
+
+    Raises:
+        OutputError: The disk is full, the folder cannot be written, or the like.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The suffix stays last: Pillow and numpy choose the format by it.
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name[:40]}.", suffix=path.suffix
+        )
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        _flush_to_disk(temporary)
+        temporary.chmod(0o666 & ~_read_umask())
+        temporary.replace(path)
+        _flush_to_disk(path.parent)
+    except OSError as error:
+        raise OutputError(_explain_os_error(path, error)) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically.
+
+    Raises:
+        OutputError: It cannot be written; the old file is intact.
+    """
+    with replace_atomically(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a UTF-8 file atomically; see :func:`write_bytes`."""
+    write_bytes(path, content.encode())
+
+
+def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 (any JSON value)
+    """Write a JSON file atomically, indented, Korean readable; NaN is refused."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _flush_to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _read_umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _explain_os_error(path: Path, error: OSError) -> str:
+    reasons = {
+        errno.ENOSPC: "the disk is full; free some space and run the command again",
+        errno.EDQUOT: "the disk quota is used up; free some space and run the command again",
+        errno.EACCES: "no permission; choose another folder",
+        errno.EROFS: "the file system is read-only; choose another folder",
+        errno.ENOTDIR: "a part of the path is a file; choose another folder",
+    }
+    reason = reasons.get(error.errno or 0, error.strerror or str(error))
+    return f"Cannot write {path}: {reason}. Nothing was changed."
+
+
+def join_under(root: Path, relative: str) -> Path:
+    """Return ``root / relative`` for a path from a data file, sure to stay under ``root``.
+
+    Backslashes count as slashes, since annotations made on Windows carry them.
+
+    Args:
+        root: The folder that must not be left.
+        relative: A relative path as found in a file; need not exist.
+
+    Raises:
+        PathError: The path is empty, absolute, has a drive, ``..`` or a NUL, or leads
+            outside of ``root`` through a symbolic link.
+    """
+    slashed = relative.replace("\\", "/")
+    parts = PurePosixPath(slashed).parts
+    if not parts or "\0" in slashed:
+        raise PathError(f"{relative!r} is not a file path.")
+    if slashed.startswith("/") or _DRIVE.match(slashed):
+        raise PathError(f"{relative!r} is absolute; paths must be relative to {root}.")
+    if ".." in parts:
+        raise PathError(f"{relative!r} contains '..'; paths must stay under {root}.")
+    path = root.joinpath(*parts)
+    try:
+        inside = path.resolve().is_relative_to(root.resolve())
+    except OSError as error:  # a name too long, or a loop of links
+        raise PathError(f"{relative!r} cannot be followed: {error.strerror}.") from error
+    if not inside:
+        raise PathError(f"{relative!r} leads out of {root} through a symbolic link.")
+    return path
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Hold ``folder`` for one process; the lock dies with the process.
+
+    Raises:
+        RunError: Another process holds it.
+        OutputError: The folder cannot be made or written.
+    """
+    lock = FileLock(folder / ".lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise RunError(
+            f"{folder} is in use by another bunri process.",
+            hint="Wait for it to end, or choose another folder with --out.",
+        ) from error
+    except OSError as error:
+        raise OutputError(_explain_os_error(folder, error)) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def find_cache_folder() -> Path:
+    """Return where derived files may be kept: ``$BUNRI_CACHE``, or the user's cache folder."""
+    chosen = os.environ.get("BUNRI_CACHE")
+    return Path(chosen) if chosen else user_cache_path("bunri")

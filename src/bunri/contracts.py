@@ -202,21 +202,18 @@ def normalize_name(name: str) -> str:
 
 
 def suggest(value: str, allowed: Iterable[str], *, count: int = 3) -> str:
-    """Return `` Did you mean 'x'?`` for the nearest allowed words, or all words if few.
+    """Return `` Did you mean 'x'? Allowed: ...`` for a word that is none of ``allowed``.
 
     Args:
         value: What the user wrote.
-        allowed: Every word that would have been right.
+        allowed: Every word that would have been right; listed when there are at most 16.
         count: How many near words to name at most.
     """
     words = list(allowed)
     lowered = {word.lower(): word for word in words}
     near = difflib.get_close_matches(value.lower(), lowered, n=count, cutoff=0.6)
-    if near:
-        return f" Did you mean {' or '.join(repr(lowered[word]) for word in near)}?"
-    if len(words) <= 16:
-        return f" Allowed: {', '.join(words)}."
-    return ""
+    text = f" Did you mean {' or '.join(repr(lowered[word]) for word in near)}?" if near else ""
+    return text + (f" Allowed: {', '.join(words)}." if 0 < len(words) <= 16 else "")
 
 
 def check_image(image: npt.NDArray[Any]) -> ImageArray:

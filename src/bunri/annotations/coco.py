@@ -1,0 +1,276 @@
+"""COCO JSON to a labelled set: by id, never by list position; every fault at once.
+
+Owns what a valid file is. Knows nothing of pixels; photos are only named, not opened.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+
+from bunri.annotations.rasterize import MIN_POLYGON_POINTS, check_counts, decode_counts
+from bunri.annotations.records import (
+    Annotation,
+    LabelledSet,
+    Photo,
+    Polygons,
+    RunLengths,
+    Segmentation,
+)
+from bunri.classes import BACKGROUND_NAMES, choose_class_table
+from bunri.contracts import (
+    BACKGROUND_INDEX,
+    MAX_COORDINATE_PX,
+    MAX_JSON_BYTES,
+    MAX_PHOTO_PIXELS,
+    AnnotationError,
+    ClassTable,
+    InputError,
+    PathError,
+    normalize_name,
+    suggest,
+)
+from bunri.files import join_under
+
+
+def read_coco(
+    path: Path, *, image_root: Path | None = None, table: ClassTable | None = None
+) -> LabelledSet:
+    """Read a COCO JSON.
+
+    Args:
+        path: The JSON file.
+        image_root: Where ``file_name`` starts; the JSON's own folder if not given.
+        table: The class table that categories must fit by name, for example a model's;
+            without it the file's own, see :func:`bunri.classes.choose_class_table`.
+
+    Raises:
+        PathError: The file or the image root does not exist.
+        AnnotationError: Not JSON, not COCO, or inconsistent; all faults are listed.
+    """
+    document = _read_json(path)
+    root = path.parent if image_root is None else image_root
+    if not root.is_dir():
+        raise PathError(f"The image folder {root} does not exist.", hint="Choose it with --images.")
+    reader = _Reader()
+    photos = reader.read_photos(document, root)
+    categories = reader.read_categories(document)
+    is_labelled = document.get("annotations") is not None
+    annotations = reader.read_annotations(document, photos, categories) if is_labelled else {}
+    if not reader.problems:
+        try:
+            table = table or choose_class_table(list(categories.values()) or ["Object"])
+            dataset = LabelledSet(
+                source=path,
+                image_root=root,
+                photos=tuple(photos.values()),
+                annotations=annotations,
+                category_names=categories,
+                table=table,
+                is_labelled=is_labelled,
+                warnings=tuple(reader.warnings),
+            )
+            return replace(dataset, index_of_category=_map_categories(categories, table))
+        except InputError as error:
+            reader.problems += [error.message, *error.problems]
+    raise AnnotationError(
+        f"{path} cannot be used; {len(reader.problems)} fault(s):", problems=reader.problems
+    )
+
+
+def require_labels(dataset: LabelledSet) -> LabelledSet:
+    """Return ``dataset`` if it can be trained or scored on.
+
+    Raises:
+        AnnotationError: It has no photos, or no ``annotations`` key.
+    """
+    if not dataset.photos:
+        raise AnnotationError(f"{dataset.source} has no photos.")
+    if not dataset.is_labelled:
+        raise AnnotationError(
+            f"{dataset.source} has no 'annotations': it is a set without labels.",
+            hint="Use a labelled file, such as train.json or val.json.",
+        )
+    return dataset
+
+
+def _map_categories(categories: dict[int, str], table: ClassTable) -> dict[int, int]:
+    """Return category id -> table index by name; refuse names that the table lacks."""
+    index_of = {normalize_name(name): index for index, name in enumerate(table.names)}
+    index_of |= dict.fromkeys(BACKGROUND_NAMES, BACKGROUND_INDEX)
+    missing = [name for name in categories.values() if normalize_name(name) not in index_of]
+    if missing:
+        raise AnnotationError(
+            f"{len(missing)} categories are not in the class table:",
+            problems=[f"category {name!r}:{suggest(name, table.names)}" for name in missing],
+        )
+    return {id_: index_of[normalize_name(name)] for id_, name in categories.items()}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise PathError(f"The annotation file {path} {what}.", hint="Give the path of a COCO JSON.")
+    if path.stat().st_size > MAX_JSON_BYTES:
+        raise AnnotationError(f"{path} is larger than {MAX_JSON_BYTES} bytes.")
+    try:
+        document = json.loads(path.read_bytes().decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise AnnotationError(f"{path} is not UTF-8 text (byte {error.start}).") from error
+    except json.JSONDecodeError as error:
+        raise AnnotationError(
+            f"{path} is not JSON: {error.msg} in line {error.lineno}, column {error.colno}."
+        ) from error
+    except ValueError as error:  # an integer of thousands of digits
+        raise AnnotationError(f"{path} holds a number that cannot be read: {error}.") from error
+    except RecursionError as error:
+        raise AnnotationError(f"{path} is nested too deeply to be COCO.") from error
+    except OSError as error:
+        raise PathError(f"{path} cannot be read: {error.strerror}.") from error
+    if not isinstance(document, dict) or not isinstance(document.get("images"), list):
+        raise AnnotationError(
+            f"{path} is not a COCO file: it must be an object with a list 'images'.",
+            hint="Expected keys: images, categories and, for labelled sets, annotations.",
+        )
+    return document
+
+
+def _is_int(value: object) -> TypeGuard[int]:
+    return type(value) is int  # bool is an int to isinstance
+
+
+class _Reader:
+    """Collects faults while the three lists of a COCO file are read in order."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.warnings: list[str] = []
+
+    def _iterate(self, document: dict[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
+        """Return (where, row) for each row of a list that is an object with an integer id."""
+        rows = document.get(key)
+        if not isinstance(rows, list):
+            self.problems.append(f"'{key}' must be a list")
+            return []
+        good = []
+        for position, row in enumerate(rows):
+            if isinstance(row, dict) and _is_int(row.get("id")):
+                good.append((f"{key}[{position}] (id {row['id']})", row))
+            else:
+                self.problems.append(f"{key}[{position}]: must be an object with an integer 'id'")
+        counts = Counter(row["id"] for _, row in good)
+        doubles = [id_ for id_, count in counts.items() if count > 1]
+        self.problems += [f"{key}: id {id_} is used {counts[id_]} times" for id_ in doubles]
+        return good
+
+    def read_photos(self, document: dict[str, Any], root: Path) -> dict[int, Photo]:
+        photos = {}
+        names: dict[str, str] = {}
+        for where, row in self._iterate(document, "images"):
+            name, height, width = row.get("file_name"), row.get("height"), row.get("width")
+            if not isinstance(name, str) or not name:
+                self.problems.append(f"{where}: 'file_name' must be text, not {name!r}")
+                continue
+            try:
+                join_under(root, name)
+            except PathError as error:
+                self.problems.append(f"{where}: {error.message}")
+                continue
+            if not (_is_int(height) and _is_int(width) and height > 0 and width > 0):
+                self.problems.append(
+                    f"{where}: 'height' and 'width' must be positive integers, "
+                    f"not {height!r} and {width!r}"
+                )
+            elif height * width > MAX_PHOTO_PIXELS:
+                self.problems.append(
+                    f"{where}: {width}x{height} has more than {MAX_PHOTO_PIXELS} pixels"
+                )
+            elif name in names:
+                self.problems.append(f"{where}: {name!r} is listed before, as {names[name]}")
+            else:
+                names[name] = where
+                photos[row["id"]] = Photo(row["id"], name, height, width)
+        return photos
+
+    def read_categories(self, document: dict[str, Any]) -> dict[int, str]:
+        if "categories" not in document and document.get("annotations") is None:
+            return {}
+        names: dict[int, str] = {}
+        for where, row in self._iterate(document, "categories"):
+            name = row.get("name")
+            if not isinstance(name, str) or not name.strip():
+                self.problems.append(f"{where}: 'name' must be text, not {name!r}")
+            else:
+                names[row["id"]] = name.strip()
+        return dict(sorted(names.items()))
+
+    def read_annotations(
+        self, document: dict[str, Any], photos: dict[int, Photo], categories: dict[int, str]
+    ) -> dict[int, tuple[Annotation, ...]]:
+        by_photo: dict[int, list[Annotation]] = defaultdict(list)
+        for where, row in self._iterate(document, "annotations"):
+            photo_id, category_id = row.get("image_id"), row.get("category_id")
+            photo = photos.get(photo_id) if _is_int(photo_id) else None
+            if photo is None:
+                self.problems.append(f"{where}: there is no image with id {photo_id!r}")
+            if not _is_int(category_id) or category_id not in categories:
+                self.problems.append(f"{where}: there is no category with id {category_id!r}")
+                continue
+            if photo is None:
+                continue
+            try:
+                shape = self._read_segmentation(where, row.get("segmentation"), photo)
+            except AnnotationError as error:
+                self.problems.append(f"{where}: {error.message}")
+                continue
+            by_photo[photo.id].append(Annotation(row["id"], photo.id, category_id, shape))
+        return {photo_id: tuple(rows) for photo_id, rows in by_photo.items()}
+
+    def _read_segmentation(self, where: str, value: object, photo: Photo) -> Segmentation:
+        if isinstance(value, dict):
+            return _read_run_lengths(value, photo)
+        if isinstance(value, list):
+            parts = tuple(_read_polygon(part) for part in value)
+            if any(len(part) < 2 * MIN_POLYGON_POINTS for part in parts) or not parts:
+                self.warnings.append(
+                    f"{where}: a polygon with fewer than {MIN_POLYGON_POINTS} points draws nothing"
+                )
+            return Polygons(parts)
+        raise AnnotationError(
+            f"'segmentation' must be a list of polygons or run lengths, not {str(value)[:40]!r}"
+        )
+
+
+def _read_polygon(part: object) -> np.ndarray[Any, np.dtype[np.float64]]:
+    if not isinstance(part, list) or len(part) % 2:
+        raise AnnotationError("a polygon must be a flat list x0, y0, x1, y1, ... of even length")
+    if not all(type(v) in (int, float) for v in part):
+        raise AnnotationError("polygon coordinates must be numbers")
+    # Not within the limit: beyond it, or NaN.
+    far = [v for v in part if not -MAX_COORDINATE_PX <= v <= MAX_COORDINATE_PX]
+    if far:
+        raise AnnotationError(
+            f"polygon coordinates must be finite and within {MAX_COORDINATE_PX:.0f} pixels, "
+            f"not {str(far[0])[:24]}"
+        )
+    return np.array(part, np.float64)
+
+
+def _read_run_lengths(value: dict[str, Any], photo: Photo) -> RunLengths:
+    size, counts = value.get("size"), value.get("counts")
+    if size != list(photo.size_hw):
+        raise AnnotationError(
+            f"run lengths have the size {size!r} (height, width), the photo {list(photo.size_hw)}"
+        )
+    if isinstance(counts, str):
+        numbers = decode_counts(counts)
+    elif isinstance(counts, Sequence) and all(_is_int(c) and 0 <= c < 2**40 for c in counts):
+        numbers = np.array(counts, np.int64)
+    else:
+        raise AnnotationError("'counts' must be text or a list of non-negative integers")
+    check_counts(numbers, photo.size_hw)
+    return RunLengths(photo.size_hw, numbers)

@@ -1,0 +1,292 @@
+"""Every setting of a training run: typed, bounded, frozen, and refused early.
+
+Owns names, defaults and limits of settings, and how they are read from YAML and ``--set``.
+Knows nothing of what a setting does; the defaults are the recipe ``fpn-lite0``.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bunri.contracts import ConfigError, suggest
+
+MAX_CONFIG_BYTES = 1_000_000
+STRIDE_PX = 32
+"""Every encoder here halves five times, so network frames are multiples of this."""
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+FrameSize = Annotated[int, Field(ge=STRIDE_PX, le=4096, multiple_of=STRIDE_PX)]
+
+OverlapRule = Literal["largest-first", "highest-class", "longest-polygon-first"]
+ModelName = Literal["fcn8s", "fpn"]
+Normalization = Literal["none", "imagenet", "half"]
+Precision = Literal["auto", "f32", "bf16", "fp16"]
+SelectBy = Literal["global_miou", "per_image_miou", "per_batch_miou", "loss"]
+
+
+class _Section(BaseModel):
+    """Base of every group of settings: no unknown keys, no silent conversion, no change."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class ModelConfig(_Section):
+    """Which network, and which weights it starts from."""
+
+    name: ModelName = "fpn"
+    encoder: str = "tf_efficientnet_lite0"
+    """A timm encoder name; ``fcn8s`` is defined on ``vgg16`` and takes no other."""
+    weights: str = "imagenet"
+    """``imagenet``, ``none``, or the path of a local weights file of the encoder."""
+    weights_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    """What a local weights file must hash to; without it the file is taken as it is."""
+    decoder_channels: int = Field(default=128, ge=8, le=1024, multiple_of=8)
+    """Width of the FPN pyramid; ``fcn8s`` has no such choice."""
+    dropout: Fraction = 0.1
+
+
+class InputConfig(_Section):
+    """The one preprocessing: from a photo to the frame that the network sees."""
+
+    size_px: FrameSize = 512
+    """The photo's longer side becomes this; the rest is padded."""
+    normalization: Normalization = "half"
+    """``none``: 0..1; ``imagenet``: ImageNet's mean and deviation; ``half``: -1..1."""
+
+
+class DataConfig(_Section):
+    """How annotations become masks."""
+
+    overlap_rule: OverlapRule = "largest-first"
+
+
+class AugmentConfig(_Section):
+    """What is changed at random on training photos; every field at 0 or null: nothing."""
+
+    crop_size_px: FrameSize | None = 256
+    """Side of the random-resized crop; null trains on whole frames of ``input.size_px``."""
+    crop_area: tuple[Positive, Positive] = (0.1, 1.0)
+    """Share of the photo's area that a crop covers, smallest and largest."""
+    crop_aspect: tuple[Positive, Positive] = (0.75, 1.3333)
+    """Width / height of a crop before it is made square, smallest and largest."""
+    hflip: Fraction = 0.5
+    vflip: Fraction = 0.0
+    brightness: Fraction = 0.3
+    contrast: Fraction = 0.3
+    saturation: Fraction = 0.3
+    hue: Annotated[float, Field(ge=0.0, le=0.5)] = 0.03
+
+    @model_validator(mode="after")
+    def _check_ranges(self) -> Self:
+        for name, (low, high) in (("crop_area", self.crop_area), ("crop_aspect", self.crop_aspect)):
+            if low > high:
+                raise ValueError(f"{name}: the first value {low} is above the second {high}")
+        if self.crop_area[1] > 1.0:
+            raise ValueError(f"crop_area: the second value {self.crop_area[1]} is above 1")
+        return self
+
+
+class LossConfig(_Section):
+    """The weighted sum that training minimises."""
+
+    ce: NonNegative = 1.0
+    """Weight of the cross-entropy."""
+    dice: NonNegative = 1.0
+    """Weight of the Dice loss over the classes present in the batch."""
+
+    @model_validator(mode="after")
+    def _check_sum(self) -> Self:
+        if self.ce + self.dice == 0:
+            raise ValueError("all loss weights are 0; give ce or dice a positive weight")
+        return self
+
+
+class OptimConfig(_Section):
+    """How weights move."""
+
+    name: Literal["adam", "adamw", "sgd"] = "adamw"
+    lr: Positive = 1e-3
+    encoder_lr_scale: NonNegative = 0.3
+    """The encoder's rate is ``lr`` times this."""
+    weight_decay: NonNegative = 1e-2
+    schedule: Literal["constant", "cosine"] = "cosine"
+    warmup: Fraction = 0.05
+    """Share of all steps in which the rate climbs from 0 to ``lr``."""
+
+
+class TrainConfig(_Section):
+    """How long, how much at once, and what counts as best."""
+
+    epochs: int = Field(default=20, ge=1, le=100_000)
+    samples_per_epoch: int | None = Field(default=600, ge=1)
+    """Training samples between two validations; null: each photo once."""
+    batch_size: int = Field(default=16, ge=1, le=4096)
+    precision: Precision = "auto"
+    num_workers: int = Field(default=1, ge=0, le=256)
+    """Processes that load and augment; 0 does it in the training process."""
+    select_by: SelectBy = "global_miou"
+    """The validation figure that decides which epoch is kept as best."""
+    num_sample_pictures: int = Field(default=4, ge=0, le=64)
+    """Validation photos drawn beside truth and prediction after every epoch."""
+
+
+class Config(_Section):
+    """All settings of one run."""
+
+    seed: int = Field(default=21, ge=0, lt=2**32)
+    model: ModelConfig = ModelConfig()
+    input: InputConfig = InputConfig()
+    data: DataConfig = DataConfig()
+    augment: AugmentConfig = AugmentConfig()
+    loss: LossConfig = LossConfig()
+    optim: OptimConfig = OptimConfig()
+    train: TrainConfig = TrainConfig()
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice and reads ``1e-4`` as a number."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping; PyYAML alone would let the last of two equal keys win silently."""
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            if key_node.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key_node.value!r} is given twice", key_node.start_mark
+                )
+            if isinstance(key_node.value, str):
+                seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+# YAML 1.1, which PyYAML speaks, wants a dot in every float: 1e-4 would be a string.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)
+
+
+def list_recipes() -> list[str]:
+    """Return the names of the recipes inside the package, sorted."""
+    folder = resources.files("bunri") / "recipes"
+    return sorted(
+        f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")
+    )
+
+
+def read_recipe(name_or_file: str) -> str:
+    """Return the YAML text of a recipe, by its name in the package or its path.
+
+    Raises:
+        ConfigError: Neither a known name nor a readable file; the nearest names are listed.
+    """
+    if name_or_file in list_recipes():
+        return (resources.files("bunri") / "recipes" / f"{name_or_file}.yaml").read_text("utf-8")
+    path = Path(name_or_file)
+    if not path.is_file():
+        raise ConfigError(
+            f"{name_or_file!r} is neither a recipe nor a file."
+            f"{suggest(name_or_file, list_recipes())}"
+        )
+    if path.stat().st_size > MAX_CONFIG_BYTES:
+        raise ConfigError(f"{path} is larger than {MAX_CONFIG_BYTES} bytes; is it a recipe?")
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as UTF-8 text: {error}.") from error
+
+
+def load_config(yaml_text: str, overrides: Sequence[str] = (), *, source: str = "config") -> Config:
+    """Return the settings of a YAML text with ``key.path=value`` overrides on top.
+
+    Args:
+        yaml_text: A mapping of sections; what it leaves out keeps its default.
+        overrides: What ``--set`` was given, for example ``optim.lr=3e-4``.
+        source: How error messages call the text.
+
+    Raises:
+        ConfigError: With every fault at once: unknown keys, wrong types, bad ranges.
+    """
+    values = _parse_yaml(yaml_text, source)
+    if not isinstance(values, dict):
+        raise ConfigError(f"{source} must be a mapping of sections, not {_describe(values)}.")
+    problems = [p for override in overrides if (p := _apply_override(values, override))]
+    try:
+        # Strict validation of JSON takes a list for a tuple and 1 for 1.0, and nothing else.
+        config = Config.model_validate_json(json.dumps(values, default=str))
+    except ValidationError as error:
+        problems += [_explain(dict(detail)) for detail in error.errors()]
+    if problems:
+        noun = "fault" if len(problems) == 1 else "faults"
+        raise ConfigError(f"{len(problems)} {noun} in {source}:", problems=problems)
+    return config
+
+
+def dump_config(config: Config) -> str:
+    """Return settings as YAML that :func:`load_config` reads back to an equal record."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _parse_yaml(text: str, source: str) -> Any:  # noqa: ANN401 (any YAML value)
+    try:
+        value = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"{source} is not valid YAML: {error}") from error
+    return {} if value is None else value
+
+
+def _apply_override(values: dict[str, Any], override: str) -> str | None:
+    """Set one ``key.path=value`` in nested ``values``; return what is wrong with it, if so."""
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        return f"--set {override!r}: must look like key.path=value, for example optim.lr=3e-4"
+    section = values
+    for part in parts[:-1]:
+        section = section.setdefault(part, {})
+        if not isinstance(section, dict):
+            return f"--set {override!r}: {part!r} is a single value, not a section"
+    try:
+        section[parts[-1]] = _parse_yaml(text, f"--set {override}") if text else ""
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+def _explain(detail: dict[str, Any]) -> str:
+    """Turn one pydantic error into `key: value - rule`, with the nearest known key."""
+    path = [str(part) for part in detail["loc"]]
+    key, value = ".".join(path) or "config", detail["input"]
+    if detail["type"] == "extra_forbidden":
+        return f"{key}: unknown setting.{suggest(path[-1], _list_keys(path[:-1]))}"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    if detail["type"] == "literal_error":
+        allowed = detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+        return f"{key}: {value!r} is not allowed.{suggest(str(value), allowed)}"
+    if isinstance(value, dict):
+        return f"{key}: {message}"
+    return f"{key}: {value!r} is not allowed: {message[0].lower()}{message[1:]}"
+
+
+def _list_keys(path: Sequence[str]) -> list[str]:
+    """Return the known keys of the section at ``path``."""
+    model: type[BaseModel] = Config
+    for part in path:
+        annotation = model.model_fields[part].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)
+
+
+def _describe(value: object) -> str:
+    return f"{type(value).__name__} {str(value)[:60]!r}"

@@ -1,0 +1,254 @@
+"""Photo to network frame and back: the one preprocessing that everything shares.
+
+Owns decoding, the resize rule, the normalisation and their inverse. Knows nothing of
+networks: it is told a frame size and a normalisation, and gives arrays.
+
+Frames. The *photo's own frame* is what a person sees: upright, H x W. The *network frame* is
+the photo scaled so that its longer side is ``size_px`` and padded at the bottom and right to
+a multiple of 32. Masks and probabilities that leave bunri are always in the photo's own frame.
+"""
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from bunri.config import STRIDE_PX, InputConfig, Normalization
+from bunri.contracts import (
+    MAX_PHOTO_BYTES,
+    MAX_PHOTO_PIXELS,
+    FloatArray,
+    ImageArray,
+    ImageError,
+    MaskArray,
+)
+
+PHOTO_FORMATS = ("JPEG", "PNG", "WEBP")
+
+_MEAN_STD: dict[Normalization, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
+
+
+def read_photo(path: Path) -> ImageArray:
+    """Decode a photo, upright.
+
+    Returns:
+        uint8 (H, W, 3) RGB.
+
+    Raises:
+        ImageError: Missing, empty, too large, truncated, or not JPEG, PNG or WebP.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_PHOTO_BYTES:
+            raise ImageError(f"{path} has {size} bytes; the limit is {MAX_PHOTO_BYTES}.")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read: {error.strerror}.") from error
+    return decode_photo(content, name=str(path))
+
+
+def decode_photo(content: bytes, *, name: str = "photo") -> ImageArray:
+    """Decode the bytes of a JPEG, PNG or WebP, upright.
+
+    Size limits are checked on the header, before pixels are decoded. Transparent pixels are
+    laid on white; of an animation the first picture is taken.
+
+    Args:
+        content: The file's bytes.
+        name: How error messages call it.
+
+    Returns:
+        uint8 (H, W, 3) RGB.
+
+    Raises:
+        ImageError: Empty, too large, damaged, or of another format.
+    """
+    if not content:
+        raise ImageError(f"{name} is empty (0 bytes).")
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of large pictures on its own; our limit is checked just below.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content), formats=PHOTO_FORMATS) as picture:
+                _check_pixels(picture, name)
+                upright = ImageOps.exif_transpose(picture)
+                return np.asarray(_convert_to_rgb(upright))
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f"{name} is not a photo that bunri reads ({', '.join(PHOTO_FORMATS)}); "
+            f"it starts with {content[:8]!r}."
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{name} has more than {MAX_PHOTO_PIXELS} pixels.") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ImageError(f"{name} is damaged or truncated: {error}.") from error
+
+
+def _check_pixels(picture: Image.Image, name: str) -> None:
+    if picture.width * picture.height > MAX_PHOTO_PIXELS:
+        raise ImageError(
+            f"{name} is {picture.width}x{picture.height}; the limit is {MAX_PHOTO_PIXELS} pixels."
+        )
+
+
+def _convert_to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I;16") or picture.mode == "I":
+        # 16-bit grey: Pillow's own conversion would clip everything above 255 to white.
+        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
+    if picture.has_transparency_data:
+        colored = picture.convert("RGBA")
+        ground = Image.new("RGBA", colored.size, (255, 255, 255, 255))
+        return Image.alpha_composite(ground, colored).convert("RGB")
+    return picture.convert("RGB")
+
+
+def read_size_hw(path: Path) -> tuple[int, int]:
+    """Return a photo's upright height and width in pixels from its header alone.
+
+    Raises:
+        ImageError: Missing, empty, or not JPEG, PNG or WebP.
+    """
+    try:
+        with Image.open(path, formats=PHOTO_FORMATS) as picture:
+            orientation = picture.getexif().get(0x0112, 1)
+            width, height = picture.size
+    except UnidentifiedImageError as error:
+        what = "is empty" if path.stat().st_size == 0 else "is not JPEG, PNG or WebP"
+        raise ImageError(f"{path} {what}.") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ImageError(f"{path} cannot be read: {error}.") from error
+    # Orientations 5 to 8 turn the picture by a quarter.
+    return (width, height) if orientation >= 5 else (height, width)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A photo as the network sees it, and what is needed to go back.
+
+    Attributes:
+        pixels: float32 (3, h, w), normalised, h and w multiples of 32; padding is 0.
+        content_hw: Height and width in ``pixels`` that the photo fills, from the top left.
+        photo_hw: Height and width of the photo itself.
+    """
+
+    pixels: FloatArray
+    content_hw: tuple[int, int]
+    photo_hw: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """The resize rule and normalisation of one model; stored in its bundle.
+
+    Attributes:
+        size_px: Longer side of the photo in the network frame.
+        mean_rgb: Subtracted from pixels scaled to 0..1.
+        std_rgb: What the difference is divided by.
+    """
+
+    size_px: int
+    mean_rgb: tuple[float, ...]
+    std_rgb: tuple[float, ...]
+
+    @classmethod
+    def from_config(cls, config: InputConfig) -> Self:
+        """Return the preprocessing that settings ask for."""
+        return cls(config.size_px, *_MEAN_STD[config.normalization])
+
+    def prepare(self, image: ImageArray) -> Frame:
+        """Return ``image``, uint8 (H, W, 3) RGB, in the network frame."""
+        height, width = image.shape[:2]
+        content_hw = fit_size_hw((height, width), self.size_px)
+        resized = resize_image(image, content_hw)
+        frame_hw = tuple(-(-side // STRIDE_PX) * STRIDE_PX for side in content_hw)
+        pixels = np.zeros((3, *frame_hw), np.float32)
+        pixels[:, : content_hw[0], : content_hw[1]] = self.normalize(resized)
+        return Frame(pixels, content_hw, (height, width))
+
+    def normalize(self, image: ImageArray) -> FloatArray:
+        """Return ``image``, uint8 (H, W, 3), as float32 (3, H, W) with the model's statistics."""
+        scale = 1.0 / (255.0 * np.asarray(self.std_rgb, np.float32))
+        shift = np.asarray(self.mean_rgb, np.float32) / np.asarray(self.std_rgb, np.float32)
+        return np.ascontiguousarray((image * scale - shift).transpose(2, 0, 1), np.float32)
+
+
+def fit_size_hw(size_hw: tuple[int, int], longer_px: int) -> tuple[int, int]:
+    """Return the size with the same aspect whose longer side is ``longer_px``, at least 1."""
+    longest = max(size_hw)
+    height, width = (max(1, round(side * longer_px / longest)) for side in size_hw)
+    return height, width
+
+
+def resize_image(image: ImageArray, size_hw: tuple[int, int]) -> ImageArray:
+    """Return ``image``, uint8 (H, W, 3), at another size: bilinear, antialiased when shrinking."""
+    if image.shape[:2] == size_hw:
+        return image
+    picture = Image.fromarray(image).resize(size_hw[::-1], Image.Resampling.BILINEAR)
+    return np.asarray(picture)
+
+
+def resize_mask(mask: MaskArray, size_hw: tuple[int, int]) -> MaskArray:
+    """Return ``mask``, uint8 (H, W), at another size by nearest neighbour; no new values."""
+    if mask.shape == size_hw:
+        return mask
+    return np.asarray(Image.fromarray(mask).resize(size_hw[::-1], Image.Resampling.NEAREST))
+
+
+def restore_probs(probs: FloatArray, frame: Frame) -> FloatArray:
+    """Return probabilities of the network frame in the photo's own frame.
+
+    The exact inverse of :meth:`Preprocessing.prepare`: padding is cut off, then each class is
+    interpolated bilinearly; interpolation keeps the sum over classes at 1.
+
+    Args:
+        probs: float32 (C, h, w) over ``frame.pixels``.
+        frame: What the network was given.
+
+    Returns:
+        float32 (C, H, W).
+    """
+    height, width = frame.content_hw
+    content = probs[:, :height, :width]
+    if frame.content_hw == frame.photo_hw:
+        return np.ascontiguousarray(content)
+    return np.stack([_resize_plane(plane, frame.photo_hw) for plane in content])
+
+
+def restore_mask(probs: FloatArray, frame: Frame) -> MaskArray:
+    """Return the most probable class of each pixel of the photo.
+
+    The same as ``restore_probs(...).argmax(0)`` without ever holding all classes at the
+    photo's size: a 12-megapixel photo would need 576 MB.
+
+    Args:
+        probs: float32 (C, h, w) over ``frame.pixels``.
+        frame: What the network was given.
+
+    Returns:
+        uint8 (H, W).
+    """
+    height, width = frame.content_hw
+    best = np.full(frame.photo_hw, -np.inf, np.float32)
+    mask = np.zeros(frame.photo_hw, np.uint8)
+    for index, plane in enumerate(probs[:, :height, :width]):
+        restored = _resize_plane(plane, frame.photo_hw)
+        wins = restored > best
+        mask[wins] = index
+        np.copyto(best, restored, where=wins)
+    return mask
+
+
+def _resize_plane(plane: npt.NDArray[np.float32], size_hw: tuple[int, int]) -> FloatArray:
+    if plane.shape == size_hw:
+        return plane
+    picture = Image.fromarray(np.ascontiguousarray(plane))
+    return np.asarray(picture.resize(size_hw[::-1], Image.Resampling.BILINEAR))

@@ -1,0 +1,209 @@
+"""How good a mask is: one confusion matrix per photo, and every score from those.
+
+Owns the definitions of the three mIoUs. Knows nothing of models or files.
+
+A class that is neither in the truth nor in the prediction has no score: it is NaN in arrays,
+null in JSON, "no data" on screen, and takes no part in a mean. A class that is predicted but
+not in the truth has IoU 0: inventing it must cost. The formulas of the mIoU are those of the
+competition's ``label_accuracy_score`` (wkentaro/pytorch-fcn).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bunri.contracts import IGNORE_INDEX, InputError, check_mask
+
+Matrix = npt.NDArray[np.int64]  # (C, C): [truth, prediction] -> pixels
+Matrices = npt.NDArray[np.int64]  # (N, C, C): one per photo
+Scores = npt.NDArray[np.float64]
+
+
+def count_confusion(
+    truth: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8], num_classes: int
+) -> Matrix:
+    """Count how often each class was predicted where each class is true.
+
+    Args:
+        truth: uint8 (H, W), class index; pixels of 255 are not counted.
+        prediction: uint8 (H, W), class index.
+        num_classes: Number of classes, background included.
+
+    Returns:
+        int64 (C, C), rows are truth, columns prediction.
+
+    Raises:
+        InputError: Different sizes, a value outside the class table, or an ignore value in
+            the prediction where the truth has a class.
+    """
+    if truth.shape != prediction.shape:
+        raise InputError(f"Truth is {truth.shape}, prediction {prediction.shape}: sizes differ.")
+    # One joint histogram over all 256 x 256 pairs needs no mask of valid pixels first.
+    pairs = (truth.astype(np.uint16) << 8) | prediction
+    joint = np.bincount(pairs.ravel(), minlength=65536).reshape(256, 256)
+    matrix = joint[:num_classes, :num_classes]
+    if int(matrix.sum()) + int(joint[IGNORE_INDEX].sum()) != truth.size:
+        check_mask(truth, num_classes)
+        check_mask(prediction, num_classes)
+        raise InputError(
+            f"The prediction holds {IGNORE_INDEX} (ignore) where the truth has a class."
+        )
+    return matrix.astype(np.int64)
+
+
+def compute_iou(matrix: npt.NDArray[np.integer[Any]]) -> Scores:
+    """Return intersection over union per class.
+
+    Args:
+        matrix: integer (..., C, C) confusion matrices.
+
+    Returns:
+        float64 (..., C); NaN for a class in neither truth nor prediction.
+    """
+    hits = np.diagonal(matrix, axis1=-2, axis2=-1)
+    union = matrix.sum(-1) + matrix.sum(-2) - hits
+    return _divide(hits, union)
+
+
+def compute_pixel_accuracy(matrix: Matrix) -> float:
+    """Return the share of counted pixels that are right; NaN without any."""
+    return float(_divide(np.trace(matrix), matrix.sum()))
+
+
+def compute_global_miou(matrices: Matrices) -> float:
+    """Return the mean over classes of the IoU of the summed matrix (``global``)."""
+    return _mean(compute_iou(matrices.sum(0)))
+
+
+def compute_per_image_miou(matrices: Matrices) -> float:
+    """Return the mean over photos of each photo's mean IoU (``per-image``).
+
+    A photo's mean runs over the classes in its truth or prediction; a photo whose pixels are
+    all ignored has no data and is left out.
+    """
+    return _mean(_mean_rows(compute_iou(matrices)))
+
+
+def compute_per_batch_miou(matrices: Matrices, batch_size: int) -> float:
+    """Return the mean over batches of each batch's mean IoU (``per-batch``).
+
+    What the 2021 notebook printed: batches of photos in order, the last one maybe smaller
+    and yet of full weight. It moves with the batch size, so never show it without.
+
+    Raises:
+        InputError: ``batch_size`` below 1.
+    """
+    if batch_size < 1:
+        raise InputError(f"A batch has at least 1 photo, not {batch_size}.")
+    starts = np.arange(0, len(matrices), batch_size)
+    if not starts.size:
+        return float("nan")
+    return _mean(_mean_rows(compute_iou(np.add.reduceat(matrices, starts, axis=0))))
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreSheet:
+    """Every score of a set of photos.
+
+    Attributes:
+        num_photos: How many photos were scored.
+        pixel_accuracy: Share of right pixels.
+        global_miou: From one matrix over the set.
+        per_image_miou: Mean over photos.
+        per_batch_miou: Mean over batches of ``batch_size``.
+        batch_size: Photos in a batch of ``per_batch_miou``.
+        class_iou: Per class in index order; NaN where there is no data.
+        class_photos: Photos whose truth holds the class.
+        class_pixels: Pixels of the truth in the class.
+    """
+
+    num_photos: int
+    pixel_accuracy: float
+    global_miou: float
+    per_image_miou: float
+    per_batch_miou: float
+    batch_size: int
+    class_iou: tuple[float, ...]
+    class_photos: tuple[int, ...]
+    class_pixels: tuple[int, ...]
+
+    def to_json(self, class_names: Sequence[str]) -> dict[str, Any]:
+        """Return the sheet as plain values; "no data" is null.
+
+        Args:
+            class_names: Names in index order.
+        """
+        rows = zip(class_names, self.class_iou, self.class_photos, self.class_pixels, strict=True)
+        return {
+            "num_photos": self.num_photos,
+            "pixel_accuracy": replace_nan(self.pixel_accuracy),
+            "miou": {
+                "global": replace_nan(self.global_miou),
+                "per_image": replace_nan(self.per_image_miou),
+                "per_batch": replace_nan(self.per_batch_miou),
+                "batch_size": self.batch_size,
+            },
+            "classes": [
+                {"name": name, "iou": replace_nan(iou), "photos": photos, "pixels": pixels}
+                for name, iou, photos, pixels in rows
+            ],
+        }
+
+
+def compute_scores(matrices: Matrices, batch_size: int = 16) -> ScoreSheet:
+    """Return all scores of the photos behind ``matrices``.
+
+    Args:
+        matrices: int64 (N, C, C), one per photo, in the order of the set.
+        batch_size: For ``per_batch_miou``; 16 is the notebook's.
+
+    Raises:
+        InputError: No photos, or a batch size below 1.
+    """
+    if matrices.ndim != 3 or not len(matrices):
+        raise InputError("There are no photos to score.")
+    total = matrices.sum(0)
+    in_truth = matrices.sum(2)  # (N, C)
+    return ScoreSheet(
+        num_photos=len(matrices),
+        pixel_accuracy=compute_pixel_accuracy(total),
+        global_miou=compute_global_miou(matrices),
+        per_image_miou=compute_per_image_miou(matrices),
+        per_batch_miou=compute_per_batch_miou(matrices, batch_size),
+        batch_size=batch_size,
+        class_iou=tuple(compute_iou(total).tolist()),
+        class_photos=tuple((in_truth > 0).sum(0).tolist()),
+        class_pixels=tuple(in_truth.sum(0).tolist()),
+    )
+
+
+def stack_matrices(matrices: Sequence[Matrix], num_classes: int) -> Matrices:
+    """Return matrices of single photos as int64 (N, C, C), also for none at all."""
+    if not matrices:
+        return np.zeros((0, num_classes, num_classes), np.int64)
+    return np.stack(matrices)
+
+
+def replace_nan(value: float) -> float | None:
+    """Return ``value``, or None ("no data") for NaN."""
+    return None if np.isnan(value) else value
+
+
+def _divide(part: npt.ArrayLike, whole: npt.ArrayLike) -> Scores:
+    """Return part / whole, NaN where whole is 0."""
+    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+    quotient: Scores = np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+    return quotient
+
+
+def _mean(values: Scores) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def _mean_rows(values: Scores) -> Scores:
+    """Return the mean of each row's known values; NaN for a row without any."""
+    return _divide(np.nansum(values, axis=-1), (~np.isnan(values)).sum(-1))

@@ -63,9 +63,12 @@ class InputConfig(_Section):
 
 
 class DataConfig(_Section):
-    """How annotations become masks."""
+    """How annotations become masks, and how much of the data is kept in memory."""
 
     overlap_rule: OverlapRule = "largest-first"
+    """Which object owns a pixel that several claim."""
+    memory_mb: int = Field(default=4096, ge=0, le=2**20)
+    """Decoded photos kept in memory up to this; the rest is decoded again each time."""
 
 
 class AugmentConfig(_Section):

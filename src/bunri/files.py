@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,6 +75,37 @@ def write_text(path: Path, content: str) -> None:
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 (any JSON value)
     """Write a JSON file atomically, indented, Korean readable; NaN is refused."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextmanager
+def replace_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside ``path``; on success it takes the place of ``path``.
+
+    Raises:
+        OutputError: It cannot be written; the old folder is intact.
+    """
+    temporary = path.with_name(f".{path.name}.new")
+    retired = path.with_name(f".{path.name}.old")
+    try:
+        _settle_folder(path, temporary, retired)  # what a killed process left behind
+        temporary.mkdir(parents=True)
+        yield temporary
+        if path.exists():
+            path.replace(retired)
+        temporary.replace(path)
+        _flush_to_disk(path.parent)
+    except OSError as error:
+        raise OutputError(_explain_os_error(path, error)) from error
+    finally:
+        _settle_folder(path, temporary, retired)
+
+
+def _settle_folder(path: Path, temporary: Path, retired: Path) -> None:
+    """Keep one whole folder at ``path``: put the old one back if the new one did not arrive."""
+    if retired.exists() and not path.exists():
+        retired.replace(path)
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(retired, ignore_errors=True)
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -72,6 +72,7 @@ def read_coco(
                 category_names=categories,
                 table=table,
                 is_labelled=is_labelled,
+                licenses=_read_license_names(document),
                 warnings=tuple(reader.warnings),
             )
             return replace(dataset, index_of_category=_map_categories(categories, table))
@@ -137,6 +138,15 @@ def _read_json(path: Path) -> dict[str, Any]:
             hint="Expected keys: images, categories and, for labelled sets, annotations.",
         )
     return document
+
+
+def _read_license_names(document: dict[str, Any]) -> tuple[str, ...]:
+    """Return the declared licence names; they are informative, so odd rows are passed over."""
+    rows = document.get("licenses")
+    names = (
+        [row.get("name") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    )
+    return tuple(name for name in names if isinstance(name, str) and name)
 
 
 def _is_int(value: object) -> TypeGuard[int]:

@@ -78,6 +78,8 @@ class LabelledSet:
     table: ClassTable
     is_labelled: bool
     """False for a file without the key ``annotations``, like the competition's test.json."""
+    licenses: tuple[str, ...] = ()
+    """Names of the licences that the file declares for its photos."""
     warnings: tuple[str, ...] = ()
     index_of_category: Mapping[int, int] = field(default_factory=dict)
     """Category id -> index in ``table``."""

@@ -1,0 +1,200 @@
+"""A trained model on disk: weights, and everything needed to use and to judge them.
+
+Owns the layout of a bundle and of ``bunri.json``. Knows nothing of networks: weights are bytes
+here, so bundles are listed, checked and described without torch.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bunri import __version__
+from bunri.contracts import ClassTable, InputError, ModelError, suggest
+from bunri.files import hash_file, replace_folder, write_bytes, write_json, write_text
+from bunri.images import Preprocessing
+
+FORMAT_VERSION = 1
+INFO_NAME = "bunri.json"
+WEIGHTS_NAME = "model.safetensors"
+CARD_NAME = "README.md"
+RUN_BUNDLE_NAME = "bundle"
+"""Where a run folder keeps its bundle."""
+
+
+@dataclass(frozen=True, slots=True)
+class BundleInfo:
+    """What ``bunri.json`` says.
+
+    Attributes:
+        table: Classes in the order of the network's outputs.
+        preprocessing: From a photo to the network's frame.
+        architecture: Name and choices from which the network is built again.
+        training: What it was trained on and with, as plain values.
+        scores: Validation scores, as plain values.
+        licenses: ``weights``: of the weights training started from; ``data``: of the photos.
+        weights_sha256: Of ``model.safetensors``.
+    """
+
+    table: ClassTable
+    preprocessing: Preprocessing
+    architecture: Mapping[str, Any]
+    training: Mapping[str, Any] = field(default_factory=dict)
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    licenses: Mapping[str, Any] = field(default_factory=dict)
+    weights_sha256: str = ""
+
+
+def write_bundle(folder: Path, info: BundleInfo, weights: bytes) -> None:
+    """Write a bundle so that ``folder`` is at any time a whole one, old or new.
+
+    Args:
+        folder: Where; an earlier bundle is replaced.
+        info: Everything but ``weights_sha256``, which is computed here.
+        weights: Content of ``model.safetensors``.
+
+    Raises:
+        OutputError: It cannot be written; an earlier bundle is intact.
+    """
+    with replace_folder(folder) as temporary:
+        write_bytes(temporary / WEIGHTS_NAME, weights)
+        content = {
+            "format": FORMAT_VERSION,
+            "bunri": __version__,
+            "classes": info.table.to_json(),
+            "preprocessing": asdict(info.preprocessing),
+            "architecture": dict(info.architecture),
+            "training": dict(info.training),
+            "scores": dict(info.scores),
+            "licenses": dict(info.licenses),
+            "weights_sha256": hash_file(temporary / WEIGHTS_NAME),
+        }
+        write_json(temporary / INFO_NAME, content)
+        write_text(temporary / CARD_NAME, _write_card(content))
+
+
+def read_bundle(folder: Path) -> BundleInfo:
+    """Read and check a bundle.
+
+    Raises:
+        ModelError: Not a bundle, damaged, or of a newer bunri.
+    """
+    path = folder / INFO_NAME
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path} cannot be read: {error}.", hint=_BUNDLE_RULE) from error
+    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
+        raise ModelError(f"{path} does not describe a bundle.", hint=_BUNDLE_RULE)
+    if content["format"] > FORMAT_VERSION:
+        raise ModelError(
+            f"{folder} was written by bunri {content.get('bunri')!r}, which is newer than this "
+            f"one ({__version__}).",
+            hint="Upgrade with: pip install --upgrade bunri",
+        )
+    try:
+        info = BundleInfo(
+            table=ClassTable.from_json(content["classes"]),
+            preprocessing=_read_preprocessing(content["preprocessing"]),
+            architecture=content["architecture"],
+            training=content["training"],
+            scores=content["scores"],
+            licenses=content["licenses"],
+            weights_sha256=content["weights_sha256"],
+        )
+    except (KeyError, TypeError, ValueError, InputError) as error:
+        raise ModelError(f"{path} is incomplete or damaged: {error}.", hint=_BUNDLE_RULE) from error
+    weights = folder / WEIGHTS_NAME
+    if not weights.is_file():
+        raise ModelError(f"{weights} is missing.", hint=_BUNDLE_RULE)
+    if hash_file(weights) != info.weights_sha256:
+        raise ModelError(
+            f"{weights} is not the file that {INFO_NAME} describes (its SHA-256 differs).",
+            hint="Copy the bundle again, or export it anew.",
+        )
+    return info
+
+
+_BUNDLE_RULE = f"A MODEL is a run folder, or a bundle folder with {INFO_NAME} and {WEIGHTS_NAME}."
+
+
+def find_bundle(model: str) -> Path:
+    """Return the bundle folder that MODEL means on the command line.
+
+    Args:
+        model: A run folder or a bundle folder.
+
+    Raises:
+        ModelError: Neither; the nearest names beside it are listed.
+    """
+    path = Path(model)
+    if path.is_file():
+        raise ModelError(f"{model} is a file, not a bundle.", hint=_BUNDLE_RULE)
+    if (path / INFO_NAME).is_file():
+        return path
+    if (path / RUN_BUNDLE_NAME / INFO_NAME).is_file():
+        return path / RUN_BUNDLE_NAME
+    if (path / "config.yaml").is_file():
+        raise ModelError(
+            f"The run {model} has no model yet: no epoch was completed.",
+            hint=f"Go on training with: bunri train --resume --out {model}",
+        )
+    if path.is_dir():
+        raise ModelError(f"{model} is neither a run nor a bundle.", hint=_BUNDLE_RULE)
+    near = suggest(path.name, _list_models(path.parent)) if path.parent.is_dir() else ""
+    raise ModelError(f"There is no model {model!r}.{near}", hint=_BUNDLE_RULE)
+
+
+def _list_models(folder: Path) -> list[str]:
+    """Return the names of runs and bundles in ``folder``."""
+    return sorted(
+        child.name
+        for child in folder.iterdir()
+        if (child / INFO_NAME).is_file() or (child / RUN_BUNDLE_NAME / INFO_NAME).is_file()
+    )
+
+
+def _read_preprocessing(row: Mapping[str, Any]) -> Preprocessing:
+    return Preprocessing(
+        size_px=int(row["size_px"]),
+        mean_rgb=tuple(float(v) for v in row["mean_rgb"]),
+        std_rgb=tuple(float(v) for v in row["std_rgb"]),
+    )
+
+
+def _write_card(content: Mapping[str, Any]) -> str:
+    """Return the model card: what a person wants to know before using the model."""
+    miou = content["scores"].get("miou", {})
+    rows = [
+        f"| {row['name']} | {_show(row['iou'])} | {row['photos']} |"
+        for row in content["scores"].get("classes", [])
+    ]
+    training = "\n".join(
+        f"- {key}: {value}" for key, value in content["training"].items() if key != "config"
+    )
+    licenses = "\n".join(f"- {key}: {value}" for key, value in content["licenses"].items())
+    return f"""# A bunri model
+
+Semantic segmentation of waste photos; {content["architecture"].get("name")} network,
+written by bunri {content["bunri"]}.
+
+Validation mIoU: global {_show(miou.get("global"))}, per image {_show(miou.get("per_image"))},
+per batch of {miou.get("batch_size")} {_show(miou.get("per_batch"))}.
+
+| class | IoU | validation photos with it |
+|---|---|---|
+{chr(10).join(rows)}
+
+## Training
+
+{training}
+
+## Licences
+
+{licenses}
+"""
+
+
+def _show(value: float | None) -> str:
+    return "no data" if value is None else f"{value:.4f}"

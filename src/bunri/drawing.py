@@ -1,0 +1,142 @@
+"""Masks as pictures: colours, overlays, legends, side by side.
+
+Owns how results look. Knows nothing of where they come from; takes arrays, gives arrays.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from bunri.contracts import BACKGROUND_INDEX, IGNORE_INDEX, ClassTable, ImageArray, MaskArray
+
+OVERLAY_OPACITY = 0.55
+_INK = (32, 32, 32)
+_PAPER = (255, 255, 255)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """A photo, uint8 (H, W, 3), with its truth and its prediction, uint8 (H, W)."""
+
+    image: ImageArray
+    truth: MaskArray
+    prediction: MaskArray
+
+
+def color_mask(mask: MaskArray, table: ClassTable) -> ImageArray:
+    """Return a mask in its class colours, uint8 (H, W, 3) RGB; ignored pixels are white."""
+    colored: ImageArray = table.palette_rgb[mask]
+    return colored
+
+
+def draw_overlay(image: ImageArray, mask: MaskArray, table: ClassTable) -> ImageArray:
+    """Return the photo with its objects tinted and outlined; the background stays as it is.
+
+    Args:
+        image: uint8 (H, W, 3) RGB.
+        mask: uint8 (H, W).
+        table: For the colours.
+
+    Returns:
+        uint8 (H, W, 3) RGB.
+    """
+    colors = color_mask(mask, table)
+    is_object = (mask != BACKGROUND_INDEX) & (mask != IGNORE_INDEX)
+    tinted = (image * (1 - OVERLAY_OPACITY) + colors * OVERLAY_OPACITY).astype(np.uint8)
+    result = np.where(is_object[..., None], tinted, image)
+    result[_find_edges(mask)] = _PAPER
+    return result
+
+
+def _find_edges(mask: MaskArray) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    """Return bool (H, W), True where the pixel below or to the right is of another class."""
+    edges = np.zeros(mask.shape, np.bool_)
+    edges[:-1] |= mask[:-1] != mask[1:]
+    edges[:, :-1] |= mask[:, :-1] != mask[:, 1:]
+    return edges
+
+
+def draw_legend(classes: Sequence[int], table: ClassTable, width_px: int) -> ImageArray:
+    """Return the names of ``classes`` beside their colours, as many a row as fit.
+
+    Args:
+        classes: Mask indices to name; the background is left out.
+        table: For names and colours.
+        width_px: Of the picture.
+
+    Returns:
+        uint8 (h, width_px, 3) RGB.
+    """
+    font_px = max(11, min(18, width_px // 32))
+    font = ImageFont.load_default(font_px)
+    row_px, pad_px = int(font_px * 1.7), 8
+    places, x, y = [], pad_px, pad_px
+    for index in (c for c in classes if c != BACKGROUND_INDEX):
+        needed = row_px + int(font.getlength(table.names[index])) + pad_px
+        if x > pad_px and x + needed > width_px:
+            x, y = pad_px, y + row_px
+        places.append((x, y, index))
+        x += needed + pad_px
+    picture = Image.new("RGB", (width_px, y + row_px + pad_px), _PAPER)
+    draw = ImageDraw.Draw(picture)
+    for x, y, index in places:
+        box = (x, y, x + row_px - 6, y + row_px - 6)
+        draw.rectangle(box, fill=table.classes[index].color_rgb, outline=_INK)
+        middle = (x + row_px, y + (row_px - 6) / 2)
+        draw.text(middle, table.names[index], fill=_INK, font=font, anchor="lm")
+    if not places:
+        draw.text((pad_px, pad_px), "nothing found", fill=_INK, font=font)
+    return np.asarray(picture)
+
+
+def draw_labelled_overlay(image: ImageArray, mask: MaskArray, table: ClassTable) -> ImageArray:
+    """Return :func:`draw_overlay` with a legend of the classes in it below.
+
+    A photo narrower than 240 px is put on a wider ground, so that the legend can be read.
+    """
+    overlay = _pad_width(draw_overlay(image, mask, table), 240)
+    present = [int(c) for c in np.unique(mask) if c != IGNORE_INDEX]
+    return np.concatenate([overlay, draw_legend(present, table, overlay.shape[1])])
+
+
+def draw_comparisons(
+    comparisons: Sequence[Comparison], table: ClassTable, *, tile_px: int = 320
+) -> ImageArray:
+    """Return rows of photo, truth and prediction with column titles and one legend.
+
+    Args:
+        comparisons: At least one.
+        table: For names and colours.
+        tile_px: Longer side of each picture.
+
+    Returns:
+        uint8 (h, 3 * tile_px and gaps, 3) RGB.
+    """
+    gap_px, title_px = 6, 26
+    width_px = 3 * tile_px + 4 * gap_px
+    font = ImageFont.load_default(15)
+    title = Image.new("RGB", (width_px, title_px), _PAPER)
+    draw = ImageDraw.Draw(title)
+    for column, text in enumerate(("photo", "truth", "prediction")):
+        x = gap_px + column * (tile_px + gap_px) + tile_px / 2
+        draw.text((x, title_px / 2), text, fill=_INK, font=font, anchor="mm")
+    rows = [np.asarray(title)]
+    present: set[int] = set()
+    for item in comparisons:
+        present |= set(np.unique(item.truth).tolist()) | set(np.unique(item.prediction).tolist())
+        overlays = [draw_overlay(item.image, m, table) for m in (item.truth, item.prediction)]
+        row = Image.new("RGB", (width_px, tile_px + gap_px), _PAPER)
+        for column, picture in enumerate((item.image, *overlays)):
+            tile = Image.fromarray(picture)
+            tile.thumbnail((tile_px, tile_px))
+            row.paste(tile, (gap_px + column * (tile_px + gap_px), 0))
+        rows.append(np.asarray(row))
+    rows.append(draw_legend(sorted(present - {IGNORE_INDEX}), table, width_px))
+    return np.concatenate(rows)
+
+
+def _pad_width(image: ImageArray, width_px: int) -> ImageArray:
+    missing = max(0, width_px - image.shape[1])
+    return np.pad(image, ((0, 0), (0, missing), (0, 0)), constant_values=255)

@@ -1,0 +1,165 @@
+"""Photos and masks as training samples; each sample depends on its position alone.
+
+Owns which sample comes when. The training stream is endless: permutation after permutation of
+all photos, each drawn from (seed, number of the permutation), and sample ``i`` is augmented
+from (seed, i). So an interrupted run goes on exactly as an unbroken one, whatever the number
+of loader processes, and nothing of the loader's state needs to be saved.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from bunri.annotations.cache import MaskCache
+from bunri.annotations.records import LabelledSet, Photo
+from bunri.config import Config, OverlapRule
+from bunri.contracts import BunriError, ImageArray, ImageError, MaskArray
+from bunri.images import Preprocessing, read_photo
+from bunri.learning.augment import build_augmentation
+
+Sample = tuple[Tensor, Tensor]
+"""Normalised pixels, float32 (3, h, w), and targets, int64 (h, w)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledPhoto:
+    """A photo and where its labels are."""
+
+    dataset: LabelledSet
+    photo: Photo
+
+
+class PhotoStore:
+    """Decoded photos and masks of several labelled sets, kept in memory as far as they fit.
+
+    Opening the store decodes every photo once, so that a missing, broken or wrongly sized
+    photo is known before training starts, and not in its tenth epoch.
+
+    Args:
+        datasets: Labelled sets with one class table.
+        rule: How masks are drawn.
+        cache: Where masks are kept.
+        memory_bytes: Photos beyond this are decoded again each time.
+        advance: Called after each photo.
+
+    Raises:
+        ImageError: Photos that cannot be used; all of them are listed.
+    """
+
+    def __init__(
+        self,
+        datasets: Sequence[LabelledSet],
+        rule: OverlapRule,
+        cache: MaskCache,
+        memory_bytes: int,
+        advance: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.items = [LabelledPhoto(d, p) for d in datasets for p in d.photos]
+        self._rule = rule
+        self._cache = cache
+        self._kept: dict[int, tuple[ImageArray, MaskArray]] = {}
+        problems: list[str] = []
+        used_bytes = 0
+        with ThreadPoolExecutor() as pool:
+            for index, loaded in enumerate(pool.map(self._try_load, range(len(self.items)))):
+                advance()
+                if isinstance(loaded, BunriError):
+                    problems.append(loaded.message)
+                elif used_bytes < memory_bytes:
+                    self._kept[index] = loaded
+                    used_bytes += loaded[0].nbytes + loaded[1].nbytes
+        if problems:
+            raise ImageError(f"{len(problems)} photo(s) cannot be used:", problems=problems)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def load(self, index: int) -> tuple[ImageArray, MaskArray]:
+        """Return a photo, uint8 (H, W, 3) RGB, and its mask, uint8 (H, W)."""
+        return self._kept.get(index) or self._load(index)
+
+    def _try_load(self, index: int) -> tuple[ImageArray, MaskArray] | BunriError:
+        try:
+            return self._load(index)
+        except BunriError as error:
+            return error
+
+    def _load(self, index: int) -> tuple[ImageArray, MaskArray]:
+        item = self.items[index]
+        image = read_photo_as_labelled(item.dataset, item.photo)
+        return image, self._cache.load_mask(item.dataset, item.photo, self._rule)
+
+
+def read_photo_as_labelled(dataset: LabelledSet, photo: Photo) -> ImageArray:
+    """Return a photo, uint8 (H, W, 3), sure to have the size that its JSON states.
+
+    Raises:
+        ImageError: It cannot be read, or has another size.
+        PathError: It would leave the image root.
+    """
+    image = read_photo(dataset.path_of(photo))
+    if image.shape[:2] != photo.size_hw:
+        raise ImageError(
+            f"{photo.file_name!r} is {image.shape[1]}x{image.shape[0]}, "
+            f"{dataset.source.name} says {photo.width_px}x{photo.height_px} (width x height)."
+        )
+    return image
+
+
+class TrainingStream(Dataset[Sample]):
+    """The samples of one epoch; position ``i`` of epoch ``e`` is sample ``e * length + i``."""
+
+    def __init__(self, store: PhotoStore, config: Config, length: int) -> None:
+        self._store = store
+        self._length = length
+        self._seed = config.seed
+        self._augment = build_augmentation(config.augment, config.input.size_px)
+        self._preprocessing = Preprocessing.from_config(config.input)
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, position: int) -> Sample:
+        number = self.epoch * self._length + position
+        image, mask = self._store.load(self._pick_photo(number))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(mix_seed(self._seed, "augment", number))
+            image, mask = self._augment(image, mask)
+        pixels = torch.from_numpy(self._preprocessing.normalize(image))
+        return pixels, torch.from_numpy(mask.astype(np.int64))
+
+    def _pick_photo(self, number: int) -> int:
+        turn, place = divmod(number, len(self._store))
+        seed = mix_seed(self._seed, "order", turn)
+        return int(np.random.default_rng(seed).permutation(len(self._store))[place])
+
+
+def mix_seed(seed: int, purpose: str, number: int) -> int:
+    """Return a 63-bit seed for one purpose and number, unrelated to its neighbours'."""
+    words = np.random.SeedSequence([seed, number, *purpose.encode()]).generate_state(2)
+    return int(words[0]) << 31 ^ int(words[1])
+
+
+def iterate_batches(
+    stream: TrainingStream, epoch: int, batch_size: int, num_workers: int, *, pin_memory: bool
+) -> Iterator[Sample]:
+    """Yield the batches of an epoch: pixels (N, 3, h, w) and targets (N, h, w).
+
+    Workers are started anew for each epoch: they hold nothing but a view of the store, and
+    so each sees the epoch's number.
+    """
+    stream.epoch = epoch
+    loader = DataLoader(
+        stream,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        pin_memory=pin_memory,
+        multiprocessing_context="fork" if num_workers else None,
+    )
+    yield from loader

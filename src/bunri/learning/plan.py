@@ -1,0 +1,171 @@
+"""What a run was asked to do, stored in its folder so that it can be resumed and repeated.
+
+Owns the layout of a run folder. Knows nothing of training.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from bunri.annotations.coco import read_coco, require_labels
+from bunri.annotations.records import LabelledSet
+from bunri.bundle import RUN_BUNDLE_NAME
+from bunri.config import Config, dump_config, load_config
+from bunri.contracts import AnnotationError, ClassTable, RunError
+from bunri.files import hash_file, write_json, write_text
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Names of everything in a run folder."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """All settings as resolved."""
+        return self.path / "config.yaml"
+
+    @property
+    def data(self) -> Path:
+        """Which annotation files, where their photos are, and their SHA-256."""
+        return self.path / "data.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON line an epoch; the same numbers on every repetition."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def timings(self) -> Path:
+        """One JSON line an epoch: seconds, which differ on every repetition."""
+        return self.path / "timings.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Everything needed to go on after the last complete epoch."""
+        return self.path / "last.ckpt"
+
+    @property
+    def samples(self) -> Path:
+        """Pictures of validation photos after each epoch."""
+        return self.path / "samples"
+
+    @property
+    def bundle(self) -> Path:
+        """The best model so far."""
+        return self.path / RUN_BUNDLE_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """An annotation file and the folder its photos are in; both absolute."""
+
+    annotations: Path
+    image_root: Path
+
+    @classmethod
+    def pair(cls, files: Sequence[Path], roots: Sequence[Path], option: str) -> tuple[Self, ...]:
+        """Return one source per annotation file.
+
+        Args:
+            files: Annotation files.
+            roots: One per file, or none: then photos lie beside each file.
+            option: The command line's name for ``roots``.
+
+        Raises:
+            RunError: The numbers differ.
+        """
+        if roots and len(roots) != len(files):
+            raise RunError(
+                f"{option} was given {len(roots)} time(s) for {len(files)} annotation file(s).",
+                hint=f"Give {option} once for each file, in the same order, or not at all.",
+            )
+        folders = roots or [file.parent for file in files]
+        return tuple(
+            cls(file.absolute(), folder.absolute())
+            for file, folder in zip(files, folders, strict=True)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """Settings and data of one run."""
+
+    config: Config
+    train: tuple[DataSource, ...]
+    val: tuple[DataSource, ...]
+
+    def write(self, folder: RunFolder) -> None:
+        """Store the plan in a run folder."""
+        write_json(
+            folder.data,
+            {"train": [_describe(s) for s in self.train], "val": [_describe(s) for s in self.val]},
+        )
+        write_text(folder.config, dump_config(self.config))
+
+    @classmethod
+    def read(cls, folder: RunFolder) -> Self:
+        """Read the plan of a run that shall be resumed.
+
+        Raises:
+            RunError: There is no run, or an annotation file has changed since.
+            ConfigError: Its settings were edited into something invalid.
+        """
+        if not folder.config.is_file() or not folder.data.is_file():
+            raise RunError(
+                f"There is no run to resume in {folder.path}.",
+                hint="Start one with: bunri train --data ... --val ... --out " + str(folder.path),
+            )
+        config = load_config(folder.config.read_text("utf-8"), source=str(folder.config))
+        rows = json.loads(folder.data.read_text("utf-8"))
+        problems = [p for row in rows["train"] + rows["val"] if (p := _find_change(row))]
+        if problems:
+            raise RunError("The data changed since the run was started:", problems=problems)
+        train, val = (tuple(map(_read_source, rows[part])) for part in ("train", "val"))
+        return cls(config, train, val)
+
+    def read_sets(self) -> tuple[list[LabelledSet], list[LabelledSet]]:
+        """Return the labelled sets for training and for validation, with one class table.
+
+        Raises:
+            AnnotationError: A file cannot be used, or its categories fit no common table;
+                photos that do not exist are listed.
+        """
+        table: ClassTable | None = None
+        parts: tuple[list[LabelledSet], list[LabelledSet]] = ([], [])
+        for sources, sets in zip((self.train, self.val), parts, strict=True):
+            for source in sources:
+                dataset = read_coco(source.annotations, image_root=source.image_root, table=table)
+                table = table or dataset.table
+                sets.append(require_labels(dataset))
+        problems = [p for sets in parts for d in sets for p in d.find_missing_photos()]
+        if problems:
+            raise AnnotationError(
+                f"{len(problems)} photo(s) are missing:",
+                problems=problems,
+                hint="Photos are looked for beside their JSON; choose another folder with "
+                "--images and --val-images.",
+            )
+        return parts
+
+
+def _describe(source: DataSource) -> dict[str, Any]:
+    return {
+        "annotations": str(source.annotations),
+        "images": str(source.image_root),
+        "sha256": hash_file(source.annotations),
+    }
+
+
+def _read_source(row: dict[str, Any]) -> DataSource:
+    return DataSource(Path(row["annotations"]), Path(row["images"]))
+
+
+def _find_change(row: dict[str, Any]) -> str | None:
+    path = Path(row["annotations"])
+    if not path.is_file():
+        return f"{path} is gone"
+    return None if hash_file(path) == row["sha256"] else f"{path} has another content"

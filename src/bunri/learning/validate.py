@@ -1,0 +1,121 @@
+"""A network against labelled photos, in the photos' own frame.
+
+Owns how validation figures are made from a network. Scores themselves are ``metrics``'.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bunri.config import LossConfig
+from bunri.contracts import IGNORE_INDEX, FloatArray, MaskArray
+from bunri.drawing import Comparison
+from bunri.images import Frame, Preprocessing, resize_mask, restore_mask
+from bunri.learning.data import PhotoStore
+from bunri.learning.losses import compute_loss
+from bunri.metrics import Matrices, Matrix, count_confusion, stack_matrices
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Validation:
+    """What one pass over the validation photos gave.
+
+    Attributes:
+        loss: Mean over batches, as the 2021 notebook reckons it.
+        matrices: int64 (N, C, C), one confusion matrix per photo, in the order of the set.
+        samples: (photo, truth, prediction) of the first photos, for pictures.
+    """
+
+    loss: float
+    matrices: Matrices
+    samples: list[Comparison]
+
+
+@torch.no_grad()
+def validate(
+    network: nn.Module,
+    store: PhotoStore,
+    preprocessing: Preprocessing,
+    loss_config: LossConfig,
+    num_classes: int,
+    *,
+    batch_size: int,
+    num_samples: int,
+    device: torch.device,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Validation:
+    """Predict every photo of ``store`` and count.
+
+    The loss is taken in the network's frame; masks are compared at the photo's own size.
+
+    Args:
+        network: In evaluation mode.
+        store: The validation photos.
+        preprocessing: The network's.
+        loss_config: The training loss.
+        num_classes: Outputs of the network.
+        batch_size: Photos at once, and in a batch of the loss's mean.
+        num_samples: How many photos to return for pictures.
+        device: Where the network is.
+        advance: Called with the number of photos done.
+    """
+    losses: list[float] = []
+    matrices: list[Matrix] = []
+    samples: list[Comparison] = []
+    for indices in _batch(range(len(store)), batch_size):
+        pairs = [store.load(index) for index in indices]
+        frames = [preprocessing.prepare(image) for image, _ in pairs]
+        logits = [_forward(network, frame, device) for frame in frames]
+        targets = [
+            _frame_targets(mask, frame) for (_, mask), frame in zip(pairs, frames, strict=True)
+        ]
+        losses.append(_batch_loss(logits, targets, loss_config))
+        for (image, truth), frame, scores in zip(pairs, frames, logits, strict=True):
+            prediction = restore_mask(to_probs(scores), frame)
+            matrices.append(count_confusion(truth, prediction, num_classes))
+            if len(samples) < num_samples:
+                samples.append(Comparison(image, truth, prediction))
+        advance(len(indices))
+    return Validation(float(np.mean(losses)), stack_matrices(matrices, num_classes), samples)
+
+
+def to_probs(logits: Tensor) -> FloatArray:
+    """Return logits (1, C, h, w) as probabilities, float32 (C, h, w), on the CPU."""
+    probs: FloatArray = logits[0].float().softmax(dim=0).cpu().numpy()
+    return probs
+
+
+def _forward(network: nn.Module, frame: Frame, device: torch.device) -> Tensor:
+    pixels = torch.from_numpy(frame.pixels).unsqueeze(0).to(device)
+    logits: Tensor = network(pixels.contiguous(memory_format=torch.channels_last))
+    return logits
+
+
+def _frame_targets(mask: MaskArray, frame: Frame) -> Tensor:
+    """Return the mask in the network's frame, int64 (1, h, w), padding ignored."""
+    height, width = frame.content_hw
+    targets = np.full(frame.pixels.shape[1:], IGNORE_INDEX, np.int64)
+    targets[:height, :width] = resize_mask(mask, frame.content_hw)
+    return torch.from_numpy(targets).unsqueeze(0)
+
+
+def _batch_loss(logits: list[Tensor], targets: list[Tensor], config: LossConfig) -> float:
+    """Return the loss of a batch; photos of other shapes are weighed by their number."""
+    total, count = 0.0, 0
+    for shape in dict.fromkeys(scores.shape for scores in logits):
+        group = [i for i, scores in enumerate(logits) if scores.shape == shape]
+        scores = torch.cat([logits[i] for i in group])
+        truth = torch.cat([targets[i] for i in group]).to(scores.device)
+        total += float(compute_loss(scores, truth, config)) * len(group)
+        count += len(group)
+    return total / count
+
+
+def _batch(indices: range, size: int) -> Iterator[list[int]]:
+    iterator = iter(indices)
+    while batch := list(islice(iterator, size)):
+        yield batch

@@ -1,0 +1,280 @@
+"""submission.csv as a stream of rows: written whole or not at all, read in flat memory.
+
+Owns opening, packing, line ends, the header and double ids. Knows nothing of what stands
+inside a row, and of which ids there ought to be.
+"""
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+from bunri.contracts import MaskArray, PathError, SubmissionError
+from bunri.files import replace_atomically
+from bunri.submission.format import (
+    HEADER,
+    MAX_ID_BYTES,
+    NUM_PIXELS,
+    QUOTED_FIELD,
+    Fault,
+    encode_row,
+    is_text,
+    parse_row,
+    show,
+)
+
+MAX_LINE_BYTES = 2**20
+"""A right row takes at most 267 kB: an id and 65,536 values of three digits and a space."""
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_DATA_ROW = re.compile(rb"(?:%b|[^,]*),\d+ \d" % QUOTED_FIELD.pattern)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the file as far as it could be read.
+
+    ``cut`` is no line: it tells that nothing more can be read. The mask is (256, 256) uint8.
+    """
+
+    number: int
+    kind: Literal["header", "data", "blank", "cut"]
+    faults: tuple[Fault, ...] = ()
+    image_id: str | None = None
+    mask: MaskArray | None = None
+
+
+def write_submission(
+    path: Path, rows: Iterable[tuple[str, MaskArray]], num_classes: int = 12
+) -> int:
+    """Write a submission.csv, whole or not at all.
+
+    One row is in memory at a time, and the ids, which are compared. A name that ends in
+    ``.gz`` is packed; the same rows give the same bytes either way.
+
+    Args:
+        path: Where the file shall be; missing folders are made.
+        rows: For each photo, in the order of test.json, its COCO ``file_name`` and its mask:
+            (256, 256) uint8, row by row, values 0 to ``num_classes`` - 1.
+        num_classes: Classes of the table, background included; at most 255.
+
+    Returns:
+        How many rows were written.
+
+    Raises:
+        SubmissionError: A mask or id does not fit, an id comes twice, or there are no rows.
+        OutputError: The file cannot be written; an old one is intact.
+        Exception: Whatever ``rows`` raises, as it is; an old file is intact.
+    """
+    seen: set[str] = set()
+    try:
+        with replace_atomically(path) as temporary, _open_output(temporary, path) as file:
+            file.write(f"{HEADER}\n".encode())
+            for row, (image_id, mask) in enumerate(_carry_os_errors(rows), start=1):
+                file.write(encode_row(image_id, mask, row, num_classes))
+                if image_id in seen:
+                    message = f"{show(image_id)} came before; each photo has one row."
+                    raise SubmissionError(str(Fault(row, "image_id", None, message)))
+                seen.add(image_id)
+            if not seen:
+                raise SubmissionError(f"There are no rows to write to {path}.")
+    except _RowsError as carried:
+        error = carried.error
+    else:
+        return len(seen)
+    raise error
+
+
+class _RowsError(Exception):
+    """Takes an OSError of the caller's past replace_atomically, which would blame the disk."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def _carry_os_errors(rows: Iterable[tuple[str, MaskArray]]) -> Iterator[tuple[str, MaskArray]]:
+    try:
+        yield from rows
+    except OSError as error:
+        raise _RowsError(error) from error
+
+
+@contextmanager
+def _open_output(temporary: Path, path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
+    with temporary.open("wb") as raw:
+        if not _is_packed(path):
+            yield raw
+            return
+        # Neither a name nor a time goes into the file: the same rows, the same bytes.
+        with gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as packed:
+            yield packed
+
+
+def read_submission(path: Path, num_classes: int = 12) -> Iterator[tuple[str, MaskArray]]:
+    """Read a submission.csv row by row, plain or packed (``.gz``).
+
+    Nothing is opened before the first row is asked for. Memory is flat but for the ids.
+
+    Args:
+        path: The file.
+        num_classes: Classes of the table, background included; at most 255.
+
+    Yields:
+        image_id and mask: (256, 256) uint8, values 0 to ``num_classes`` - 1.
+
+    Raises:
+        SubmissionError: At the first fault that :func:`check_submission` would list without
+            a list of expected ids; names row and column.
+        PathError: The file cannot be opened or read.
+    """
+    for row in scan_rows(path, num_classes):
+        if row.faults:
+            raise SubmissionError(
+                f"{path}: {row.faults[0]}.", hint="check_submission lists all faults at once."
+            )
+        if row.image_id is not None and row.mask is not None:
+            yield row.image_id, row.mask
+
+
+def scan_rows(path: Path, num_classes: int) -> Iterator[Row]:
+    """Read a file row by row and tell all that is wrong, the header as row 0.
+
+    The line ends must be those of the notebook, a line feed alone: the others are a fault,
+    told once. The last line may lack its line feed.
+
+    Raises:
+        PathError: The file cannot be opened, or the disk fails while reading.
+    """
+    with _open_input(path) as file:
+        scanner = _Scanner(file, num_classes)
+        try:
+            yield from scanner.scan()
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            message = f"the gzip data end early or are damaged ({error}); copy the file again"
+            yield scanner.cut(message)
+        except OSError as error:
+            raise PathError(f"Cannot read {path}: {error.strerror or error}.") from error
+
+
+class _Scanner:
+    """Walks the lines of one file; ``number`` is the row that comes next."""
+
+    def __init__(self, file: IO[bytes] | gzip.GzipFile, num_classes: int) -> None:
+        self._file = file
+        self._num_classes = num_classes
+        self._row_of_id: dict[str, int] = {}
+        self._told_line_end = False
+        self.number = 0
+
+    def scan(self) -> Iterator[Row]:
+        line = _read_record(self._file)
+        header = self._scan_header(line)
+        yield header
+        if header.kind == "cut":
+            return
+        self.number = 1
+        if not _DATA_ROW.match(line):
+            line = _read_record(self._file)
+        while line:
+            yield self._scan_line(line)
+            line = _read_record(self._file)
+        if self.number == 1:
+            yield self.cut("there are no rows after the header; the rule is one row per photo")
+
+    def cut(self, message: str) -> Row:
+        column = "image_id" if self.number else "header"
+        return Row(self.number, "cut", (Fault(self.number, column, None, message),))
+
+    def _scan_header(self, line: bytes) -> Row:
+        if not line:
+            return self.cut(f"the file is empty; the rule is the header {HEADER} and the rows")
+        if line.startswith(b"\x1f\x8b"):
+            return self.cut("the file is gzip data; its name must end in .gz")
+        if len(line) >= MAX_LINE_BYTES or not is_text(line):
+            return self.cut(f"{show(line)} is not UTF-8 text in lines; this is no CSV file")
+        if _DATA_ROW.match(line):
+            message = f"there is none; the rule is that the file starts with {HEADER}"
+            return Row(0, "header", (Fault(0, "header", None, message),))
+        body, faults = self._take_line_end(line, 0, "header")
+        if body.startswith(_BYTE_ORDER_MARK):
+            body = body.removeprefix(_BYTE_ORDER_MARK)
+            message = "the file starts with a byte order mark; save it as UTF-8 without BOM"
+            faults.append(Fault(0, "header", None, message))
+        if body != HEADER.encode():
+            message = f"it is {show(body)}; the rule is {HEADER}"
+            faults.append(Fault(0, "header", None, message))
+        return Row(0, "header", tuple(faults))
+
+    def _scan_line(self, line: bytes) -> Row:
+        number = self.number
+        if line.isspace():
+            message = "there is a blank line before this row; take it out"
+            return Row(number, "blank", (Fault(number, "image_id", None, message),))
+        self.number += 1
+        if len(line) >= MAX_LINE_BYTES:
+            message = f"the line has {MAX_LINE_BYTES:,} bytes or more; a right one is far shorter"
+            return Row(number, "data", (Fault(number, "PredictionString", None, message),))
+        body, faults = self._take_line_end(line, number, "PredictionString")
+        parsed = parse_row(body, number, self._num_classes)
+        faults += parsed.faults
+        if parsed.image_id is not None:
+            earlier = self._row_of_id.get(parsed.image_id)
+            if earlier is not None:
+                message = f"{show(parsed.image_id)} stands in row {earlier:,} already"
+                faults.append(Fault(number, "image_id", None, message))
+            elif len(body) > NUM_PIXELS:
+                # A shorter line holds no mask; to forget it keeps memory small for any file.
+                self._row_of_id[parsed.image_id] = number
+        return Row(number, "data", tuple(faults), parsed.image_id, parsed.mask)
+
+    def _take_line_end(self, line: bytes, row: int, column: str) -> tuple[bytes, list[Fault]]:
+        if not line.endswith(b"\r\n"):
+            return line.removesuffix(b"\n"), []
+        faults = []
+        if not self._told_line_end:
+            self._told_line_end = True
+            message = r"the line ends in \r\n, as on Windows; save the file with \n line ends"
+            faults.append(Fault(row, column, None, message))
+        return line[:-2], faults
+
+
+def _read_record(file: IO[bytes] | gzip.GzipFile) -> bytes:
+    """Return the next row with its line end, at most MAX_LINE_BYTES of each line; b"" at the end.
+
+    An id in quotes may hold line feeds, so that a row may span lines.
+    """
+    line = part = file.readline(MAX_LINE_BYTES)
+    while (
+        line.startswith(b'"')
+        and len(line) <= MAX_ID_BYTES
+        and part.endswith(b"\n")
+        and QUOTED_FIELD.match(line) is None
+    ):
+        part = file.readline(MAX_LINE_BYTES)
+        line += part
+    while len(line) >= MAX_LINE_BYTES and part and not part.endswith(b"\n"):
+        part = file.readline(MAX_LINE_BYTES)
+    return line
+
+
+@contextmanager
+def _open_input(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
+    try:
+        raw = path.open("rb")
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise PathError(f"Cannot open {path}: {getattr(error, 'strerror', error)}.") from error
+    with raw:
+        if not _is_packed(path):
+            yield raw
+            return
+        with gzip.GzipFile(fileobj=raw, mode="rb") as packed:
+            yield packed
+
+
+def _is_packed(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"

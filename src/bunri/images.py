@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from bunri.annotations.records import LabelledSet, Photo
 from bunri.config import STRIDE_PX, InputConfig, Normalization
 from bunri.contracts import (
     MAX_PHOTO_BYTES,
@@ -54,6 +55,22 @@ def read_photo(path: Path) -> ImageArray:
     except OSError as error:
         raise ImageError(f"{path} cannot be read: {error.strerror}.") from error
     return decode_photo(content, name=str(path))
+
+
+def read_photo_as_labelled(dataset: LabelledSet, photo: Photo) -> ImageArray:
+    """Return a photo, uint8 (H, W, 3), sure to have the size that its JSON states.
+
+    Raises:
+        ImageError: It cannot be read, or has another size.
+        PathError: It would leave the image root.
+    """
+    image = read_photo(dataset.path_of(photo))
+    if image.shape[:2] != photo.size_hw:
+        raise ImageError(
+            f"{photo.file_name!r} is {image.shape[1]}x{image.shape[0]}, "
+            f"{dataset.source.name} says {photo.width_px}x{photo.height_px} (width x height)."
+        )
+    return image
 
 
 def decode_photo(content: bytes, *, name: str = "photo") -> ImageArray:

@@ -19,7 +19,7 @@ from bunri.annotations.cache import MaskCache
 from bunri.annotations.records import LabelledSet, Photo
 from bunri.config import Config, OverlapRule
 from bunri.contracts import BunriError, ImageArray, ImageError, MaskArray
-from bunri.images import Preprocessing, read_photo
+from bunri.images import Preprocessing, read_photo_as_labelled
 from bunri.learning.augment import build_augmentation
 
 Sample = tuple[Tensor, Tensor]
@@ -93,22 +93,6 @@ class PhotoStore:
         item = self.items[index]
         image = read_photo_as_labelled(item.dataset, item.photo)
         return image, self._cache.load_mask(item.dataset, item.photo, self._rule)
-
-
-def read_photo_as_labelled(dataset: LabelledSet, photo: Photo) -> ImageArray:
-    """Return a photo, uint8 (H, W, 3), sure to have the size that its JSON states.
-
-    Raises:
-        ImageError: It cannot be read, or has another size.
-        PathError: It would leave the image root.
-    """
-    image = read_photo(dataset.path_of(photo))
-    if image.shape[:2] != photo.size_hw:
-        raise ImageError(
-            f"{photo.file_name!r} is {image.shape[1]}x{image.shape[0]}, "
-            f"{dataset.source.name} says {photo.width_px}x{photo.height_px} (width x height)."
-        )
-    return image
 
 
 class TrainingStream(Dataset[Sample]):

@@ -29,6 +29,7 @@ from bunri.images import Preprocessing
 from bunri.learning.checkpoints import Checkpoint
 from bunri.learning.data import PhotoStore, TrainingStream, iterate_batches, mix_seed
 from bunri.learning.losses import compute_loss
+from bunri.learning.memory import keep_freed_memory
 from bunri.learning.networks import build_network, describe_network
 from bunri.learning.optimization import build_optimizer, choose_precision, scale_rate
 from bunri.learning.plan import RunFolder, RunPlan
@@ -129,6 +130,7 @@ class Trainer:
         self._fabric = Fabric(
             accelerator="auto", devices=1, precision=choose_precision(config.train.precision)
         )
+        keep_freed_memory()
         torch.manual_seed(mix_seed(config.seed, "weights", 0))
         network, self._pretrained = build_network(config.model, len(self._table))
         network = network.to(memory_format=torch.channels_last)  # 1.5x faster on CPUs

@@ -1,0 +1,93 @@
+"""From MODEL and a photo to a mask.
+
+Owns how a model is chosen and its frames are undone. Knows nothing of files to write.
+"""
+
+import importlib.util
+from pathlib import Path
+from typing import Protocol
+
+from bunri.bundle import BundleInfo, find_bundle, read_bundle
+from bunri.contracts import (
+    ClassTable,
+    FloatArray,
+    ImageArray,
+    MaskArray,
+    MissingExtraError,
+    check_image,
+)
+from bunri.images import restore_mask, restore_probs
+
+
+class Backend(Protocol):
+    """Whatever runs a network."""
+
+    def predict_probs(self, pixels: FloatArray) -> FloatArray:
+        """Return probabilities, float32 (C, h, w), of a network frame, float32 (3, h, w)."""
+
+
+class Predictor:
+    """A model ready to predict.
+
+    Args:
+        info: Classes and preprocessing of the model.
+        backend: Runs its network.
+    """
+
+    def __init__(self, info: BundleInfo, backend: Backend) -> None:
+        self.info = info
+        self._backend = backend
+
+    @property
+    def table(self) -> ClassTable:
+        """The classes that masks are indices into."""
+        return self.info.table
+
+    def predict_probs(self, image: ImageArray) -> FloatArray:
+        """Return the probability of each class at each pixel.
+
+        Args:
+            image: uint8 (H, W, 3) RGB, upright.
+
+        Returns:
+            float32 (C, H, W), sums to 1 over C.
+
+        Raises:
+            ImageError: Wrong type or shape.
+        """
+        frame = self.info.preprocessing.prepare(check_image(image))
+        return restore_probs(self._backend.predict_probs(frame.pixels), frame)
+
+    def predict_mask(self, image: ImageArray) -> MaskArray:
+        """Return the most probable class of each pixel.
+
+        Args:
+            image: uint8 (H, W, 3) RGB, upright.
+
+        Returns:
+            uint8 (H, W), index into ``table``.
+
+        Raises:
+            ImageError: Wrong type or shape.
+        """
+        frame = self.info.preprocessing.prepare(check_image(image))
+        return restore_mask(self._backend.predict_probs(frame.pixels), frame)
+
+
+def load_predictor(model: str) -> Predictor:
+    """Return a predictor for MODEL, a run folder or a bundle folder.
+
+    Raises:
+        ModelError: There is no such model, or it is damaged.
+        MissingExtraError: torch is not installed.
+    """
+    folder: Path = find_bundle(model)
+    info = read_bundle(folder)
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtraError(
+            "This model runs on torch, which is not installed.",
+            hint='Install it with: pip install "bunri[train]"',
+        )
+    from bunri.predict.torch_backend import TorchBackend
+
+    return Predictor(info, TorchBackend(folder, info))

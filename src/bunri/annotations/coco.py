@@ -90,11 +90,30 @@ def require_labels(dataset: LabelledSet) -> LabelledSet:
         AnnotationError: It has no photos, or no ``annotations`` key.
     """
     if not dataset.photos:
-        raise AnnotationError(f"{dataset.source} has no photos.")
+        raise AnnotationError(f"{dataset.source} has no photos: its list 'images' is empty.")
     if not dataset.is_labelled:
         raise AnnotationError(
             f"{dataset.source} has no 'annotations': it is a set without labels.",
             hint="Use a labelled file, such as train.json or val.json.",
+        )
+    return dataset
+
+
+def require_photos(dataset: LabelledSet) -> LabelledSet:
+    """Return ``dataset`` if it has photos and all of them are on disk.
+
+    Raises:
+        AnnotationError: There are none, or some are missing; those are listed.
+    """
+    if not dataset.photos:
+        raise AnnotationError(f"{dataset.source} has no photos: its list 'images' is empty.")
+    missing = dataset.find_missing_photos()
+    if missing:
+        raise AnnotationError(
+            f"{len(missing)} of {len(dataset.photos)} photos of {dataset.source} are missing:",
+            problems=missing,
+            hint=f"They were looked for in {dataset.image_root}; choose another folder with "
+            "--images (--val-images for validation).",
         )
     return dataset
 

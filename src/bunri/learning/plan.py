@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from bunri.annotations.coco import read_coco, require_labels
+from bunri.annotations.coco import read_coco, require_labels, require_photos
 from bunri.annotations.records import LabelledSet
 from bunri.bundle import RUN_BUNDLE_NAME
 from bunri.config import Config, dump_config, load_config
-from bunri.contracts import AnnotationError, ClassTable, RunError
+from bunri.contracts import ClassTable, RunError
 from bunri.files import hash_file, write_json, write_text
 
 
@@ -140,15 +140,7 @@ class RunPlan:
             for source in sources:
                 dataset = read_coco(source.annotations, image_root=source.image_root, table=table)
                 table = table or dataset.table
-                sets.append(require_labels(dataset))
-        problems = [p for sets in parts for d in sets for p in d.find_missing_photos()]
-        if problems:
-            raise AnnotationError(
-                f"{len(problems)} photo(s) are missing:",
-                problems=problems,
-                hint="Photos are looked for beside their JSON; choose another folder with "
-                "--images and --val-images.",
-            )
+                sets.append(require_photos(require_labels(dataset)))
         return parts
 
 

@@ -27,7 +27,7 @@ class TorchBackend:
     def __init__(self, folder: Path, info: BundleInfo) -> None:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         network = load_network(folder, info)
-        self._network = network.to(self._device, memory_format=torch.channels_last)
+        self._network = network.to(self._device).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def predict_probs(self, pixels: FloatArray) -> FloatArray:

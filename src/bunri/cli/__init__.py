@@ -1,0 +1,52 @@
+"""The command line: one file per command, each importing its part only when it runs.
+
+Owns exit codes: 0 done, 1 the answer is no, 2 wrong use or bad input, 130 stopped by the user.
+"""
+
+import sys
+
+import typer
+
+from bunri.cli import check_submission, demo, evaluate, predict, score, submit, train
+from bunri.cli.console import print_error
+from bunri.contracts import BunriError
+
+app = typer.Typer(
+    name="bunri",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="What is this waste made of? From COCO annotations to a trained model, honest scores "
+    "and a submission.csv.\n\nStart with [bold]bunri demo[/bold]: it shows the whole job on "
+    "rendered photos.",
+)
+app.command("demo")(demo.run_demo)
+app.command("train")(train.run_train)
+app.command("evaluate")(evaluate.run_evaluate)
+app.command("predict")(predict.run_predict)
+app.command("submit")(submit.run_submit)
+app.command("check-submission")(check_submission.run_check_submission)
+app.command("score")(score.run_score)
+
+
+@app.callback(invoke_without_command=True)
+def run_bunri(
+    version: bool = typer.Option(False, "--version", help="Print the version and end."),
+) -> None:
+    """Hold the options of ``bunri`` itself."""
+    if version:
+        from bunri import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; the entry point of ``bunri``."""
+    try:
+        app()
+    except BunriError as error:
+        print_error(error)
+        sys.exit(2)

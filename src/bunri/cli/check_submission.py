@@ -1,0 +1,61 @@
+"""``bunri check-submission``: may this file be handed in?"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from bunri.cli.console import out, print_json
+from bunri.cli.options import AsJson
+
+
+def run_check_submission(
+    submission: Annotated[
+        Path, typer.Argument(metavar="SUBMISSION.csv", help="Plain or packed (.csv.gz).")
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Argument(metavar="[TEST.json]", help="COCO file whose photos must have a row each."),
+    ] = None,
+    num_classes: Annotated[
+        int, typer.Option(min=2, max=255, help="Values must be below this.")
+    ] = 12,
+    as_json: AsJson = False,
+) -> None:
+    """Find what is wrong with a submission.csv: header, rows, ids, lengths, values.
+
+    Ends with 0 if nothing is, else with 1 and the row and column of the first ten faults.
+
+    Example: [bold]bunri check-submission submission.csv data/test.json[/bold]
+    """
+    from bunri.annotations.coco import read_coco
+    from bunri.submission import check_submission
+
+    ids = None if data is None else [photo.file_name for photo in read_coco(data).photos]
+    check = check_submission(submission, ids, num_classes)
+    if as_json:
+        faults = [
+            {"row": f.row, "column": f.column, "pixel": f.value_position, "message": f.message}
+            for f in check.faults
+        ]
+        print_json(
+            {
+                "ok": check.ok,
+                "rows": check.num_rows,
+                "num_faults": check.num_faults,
+                "faults": faults,
+            }
+        )
+    elif check.ok:
+        compared = "" if ids is None else f", the photos of {data} in order"
+        out.print(f"{submission} is valid: {check.num_rows} rows{compared}.")
+    else:
+        for fault in check.faults:
+            out.print(escape(str(fault)))
+        more = check.num_faults - len(check.faults)
+        out.print(
+            f"{submission}: {check.num_faults} fault(s)" + (f", {more} not shown" * (more > 0))
+        )
+    if not check.ok:
+        raise typer.Exit(1)

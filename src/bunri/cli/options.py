@@ -1,0 +1,42 @@
+"""Options and arguments that several commands share, so that they mean the same in each."""
+
+from pathlib import Path
+from typing import Annotated, cast, get_args
+
+import typer
+
+from bunri.config import OverlapRule
+from bunri.contracts import InputError, suggest
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A run folder or a bundle folder.")]
+Images = Annotated[
+    Path | None,
+    typer.Option("--images", metavar="DIR", help="Where the photos are, if not beside the JSON."),
+]
+Rule = Annotated[
+    str,
+    typer.Option(
+        "--overlap-rule",
+        metavar="RULE",
+        help="Who owns a pixel that several objects claim: largest-first (small objects stay "
+        "visible), highest-class (2021 baseline), longest-polygon-first.",
+    ),
+]
+BatchSize = Annotated[
+    int, typer.Option("--batch-size", min=1, help="Photos in a batch of the per-batch mIoU.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
+
+DEFAULT_RULE = "largest-first"
+
+
+def parse_rule(name: str) -> OverlapRule:
+    """Return an overlap rule by its name.
+
+    Raises:
+        InputError: There is no such rule.
+    """
+    rules = get_args(OverlapRule)
+    if name not in rules:
+        raise InputError(f"--overlap-rule: there is no rule {name!r}.{suggest(name, rules)}")
+    return cast("OverlapRule", name)

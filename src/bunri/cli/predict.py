@@ -1,0 +1,75 @@
+"""``bunri predict``: masks and overlays for photos."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from bunri.cli.console import out, print_json, print_note, show_progress
+from bunri.cli.options import AsJson, Model
+
+
+def run_predict(
+    model: Model,
+    photos: Annotated[
+        list[Path], typer.Argument(metavar="PHOTOS...", help="Photos, or folders of photos.")
+    ],
+    folder: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Where results are written.")
+    ] = Path("out"),
+    as_json: AsJson = False,
+) -> None:
+    """Say what each photo shows: a mask, an overlay with legend, and the area of each class.
+
+    Writes masks/NAME.png (values are class indices, colours the palette), overlays/NAME.jpg and
+    predictions.json. A photo that cannot be read is listed there with the reason; the others
+    are done all the same, and the command ends with 2.
+
+    Example: [bold]bunri predict runs/first photo.jpg more_photos/ --out out[/bold]
+    """
+    from bunri.files import write_json
+    from bunri.predict.outputs import find_photos
+    from bunri.predict.predictor import load_predictor
+
+    tasks = find_photos(photos)
+    predictor = load_predictor(model)
+    rows: list[dict[str, Any]] = []
+    with show_progress("Predicting photos", len(tasks)) as advance:
+        for task in tasks:
+            rows.append(_predict_one(predictor, task, folder))
+            advance()
+    failures = [row for row in rows if "error" in row]
+    report = {"model": model, "classes": predictor.table.to_json(), "photos": rows}
+    if len(failures) < len(rows):
+        write_json(folder / "predictions.json", report)
+    if as_json:
+        print_json(report)
+    else:
+        _print_rows(rows, folder)
+    for row in failures:
+        print_note(f"Error: {row['error']}")
+    if failures:
+        raise typer.Exit(2)
+
+
+def _predict_one(predictor: Any, task: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401
+    from bunri.contracts import ImageError
+    from bunri.images import read_photo
+    from bunri.predict.outputs import write_prediction
+
+    try:
+        image = read_photo(task.photo)
+    except ImageError as error:
+        return {"photo": str(task.photo), "error": error.message}
+    mask = predictor.predict_mask(image)
+    return write_prediction(folder, task, image, mask, predictor.table)
+
+
+def _print_rows(rows: list[dict[str, Any]], folder: Path) -> None:
+    for row in rows:
+        if "error" not in row:
+            areas = [f"{c['name']} {100 * c['share']:.1f} %" for c in row["classes"] if c["index"]]
+            out.print(escape(f"{row['photo']}: {', '.join(areas) or 'background only'}"))
+    if any("error" not in row for row in rows):
+        out.print(escape(f"Results: {folder}/predictions.json, {folder}/masks, {folder}/overlays"))

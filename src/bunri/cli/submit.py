@@ -1,0 +1,35 @@
+"""``bunri submit``: a submission.csv for the photos of test.json."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bunri.cli.console import out, show_progress
+from bunri.cli.options import Images, Model
+
+
+def run_submit(
+    model: Model,
+    data: Annotated[Path, typer.Argument(metavar="TEST.json", help="COCO file; needs no labels.")],
+    path: Annotated[
+        Path, typer.Option("--out", metavar="CSV", help="Plain, or packed if it ends in .gz.")
+    ] = Path("submission.csv"),
+    images: Images = None,
+) -> None:
+    """Predict every photo of test.json and write the competition's submission.csv.
+
+    Example: [bold]bunri submit runs/first data/test.json --out submission.csv[/bold]
+    """
+    from bunri.annotations.coco import read_coco, require_photos
+    from bunri.evaluation import predict_submission
+    from bunri.predict.predictor import load_predictor
+    from bunri.submission import write_submission
+
+    predictor = load_predictor(model)
+    dataset = require_photos(read_coco(data, image_root=images, table=predictor.table))
+    with show_progress("Predicting photos", len(dataset.photos)) as advance:
+        rows = predict_submission(predictor, dataset, advance)
+        num_rows = write_submission(path, rows, len(predictor.table))
+    out.print(f"{path}: {num_rows} rows")
+    out.print(f"Next: bunri check-submission {path} {data}")

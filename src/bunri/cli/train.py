@@ -1,0 +1,102 @@
+"""``bunri train``: from annotations to a run folder with the best model in it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bunri.cli.console import format_score, out, print_note
+
+
+def run_train(
+    recipe: Annotated[str, typer.Option(help="A recipe's name, or a YAML file.")] = "fpn-lite0",
+    data: Annotated[
+        list[Path] | None, typer.Option(metavar="JSON", help="COCO file to train on; repeatable.")
+    ] = None,
+    val: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="JSON", help="COCO file to validate on; repeatable."),
+    ] = None,
+    run_folder: Annotated[
+        Path, typer.Option("--out", metavar="RUN", help="Folder of the run; must be new or empty.")
+    ] = Path("runs/latest"),
+    images: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Photos of each --data, in order, if not beside it."),
+    ] = None,
+    val_images: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Photos of each --val, in order, if not beside it."),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; repeatable."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out, as it was started.")
+    ] = False,
+    show_config: Annotated[
+        bool, typer.Option("--show-config", help="Print the resolved settings and end.")
+    ] = False,
+) -> None:
+    """Train a network and keep its best epoch.
+
+    Example: [bold]bunri train --data data/train.json --val data/val.json --out runs/first[/bold]
+
+    Change a setting: [bold]--set optim.lr=3e-4 --set train.epochs=40[/bold]. All settings with
+    their meaning: [bold]--show-config[/bold], and the recipes' comments. After Ctrl-C or a
+    crash: [bold]bunri train --resume --out runs/first[/bold].
+    """
+    from bunri.config import dump_config, load_config, read_recipe
+
+    if resume and (data or val or overrides):
+        raise typer.BadParameter(
+            "--resume goes on with the data and settings of the run in --out; "
+            "leave out --data, --val and --set, or start a new run without --resume."
+        )
+    config = None if resume else load_config(read_recipe(recipe), overrides or [], source=recipe)
+    if show_config and config is not None:
+        typer.echo(dump_config(config), nl=False)
+        return
+    if config is not None and not (data and val):
+        raise typer.BadParameter("Give at least one --data and one --val, or --resume.")
+    _require_torch()
+    from bunri.cli.training_display import open_display
+    from bunri.learning.loop import resume_training, start_training
+    from bunri.learning.plan import DataSource, RunFolder, RunPlan
+
+    folder = RunFolder(run_folder)
+    try:
+        with open_display() as display:
+            if config is None:
+                result = resume_training(folder, display)
+            else:
+                train_sources = DataSource.pair(data or [], images or [], "--images")
+                val_sources = DataSource.pair(val or [], val_images or [], "--val-images")
+                plan = RunPlan(config, train_sources, val_sources)
+                result = start_training(plan, folder, display)
+    except KeyboardInterrupt:
+        print_note(f"Stopped. Go on with: bunri train --resume --out {run_folder}")
+        raise
+    best = result.best
+    out.print(
+        f"Best epoch {best['epoch']} of {result.num_epochs}: "
+        f"global mIoU {format_score(best['miou']['global'])}, "
+        f"per-image {format_score(best['miou']['per_image'])}, "
+        f"loss {best['val_loss']:.4f}"
+    )
+    out.print(f"Model: {folder.bundle}   Figures: {folder.metrics}   Pictures: {folder.samples}")
+    out.print(f"Next: bunri evaluate {run_folder} {val[0] if val else 'VAL.json'}")
+
+
+def _require_torch() -> None:
+    """Say how to install torch before anything fails for the lack of it."""
+    import importlib.util
+
+    from bunri.contracts import MissingExtraError
+
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtraError(
+            "Training needs torch, which is not installed.",
+            hint='Install it with: pip install "bunri[train]"',
+        )

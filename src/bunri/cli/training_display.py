@@ -1,0 +1,106 @@
+"""Training on screen: a bar with loss, mIoU and time left, or a plain line per epoch."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from bunri.cli.console import err, format_score, print_note
+
+
+class TrainingDisplay:
+    """Shows what the training loop tells; a ``TrainingListener``.
+
+    Args:
+        bar: Where to draw; None for plain lines.
+    """
+
+    def __init__(self, bar: Progress | None) -> None:
+        self._bar = bar
+        self._task = TaskID(0)
+        self._epoch, self._num_epochs, self._best = 1, 1, "-"
+        self._mean_loss: float | None = None
+
+    def start_photos(self, num_photos: int) -> None:
+        """Announce that all photos are read and checked."""
+        if self._bar:
+            self._task = self._bar.add_task("reading photos", total=num_photos, figures="")
+        else:
+            print_note(f"Reading and checking {num_photos} photos")
+
+    def advance_photos(self) -> None:
+        """Count one photo."""
+        if self._bar:
+            self._bar.advance(self._task)
+
+    def start_training(self, first_epoch: int, num_epochs: int, steps_per_epoch: int) -> None:
+        """Start the bar of all steps."""
+        self._epoch, self._num_epochs = first_epoch, num_epochs
+        if self._bar:
+            self._bar.remove_task(self._task)
+            done = (first_epoch - 1) * steps_per_epoch
+            total = num_epochs * steps_per_epoch
+            self._task = self._bar.add_task("", total=total, completed=done, figures="")
+            self._describe()
+        else:
+            print_note(
+                f"Training epochs {first_epoch} to {num_epochs}, {steps_per_epoch} steps each"
+            )
+
+    def end_step(self, loss: float) -> None:
+        """Advance the bar and show a running mean of the loss."""
+        mean = loss if self._mean_loss is None else 0.95 * self._mean_loss + 0.05 * loss
+        self._mean_loss = mean
+        if self._bar:
+            self._describe()
+            self._bar.advance(self._task)
+
+    def end_epoch(self, record: Mapping[str, Any], *, is_best: bool) -> None:
+        """Print the epoch's line."""
+        miou = record["miou"]
+        self._epoch = record["epoch"] + 1
+        if is_best:
+            self._best = format_score(miou["global"])
+        print_note(
+            f"epoch {record['epoch']:>3}/{self._num_epochs}  loss {record['train_loss']:.4f}  "
+            f"val loss {record['val_loss']:.4f}  mIoU global {format_score(miou['global'])}  "
+            f"per-image {format_score(miou['per_image'])}{'  best' if is_best else ''}"
+        )
+
+    def _describe(self) -> None:
+        if self._bar:
+            loss = "" if self._mean_loss is None else f"loss {self._mean_loss:.3f}  "
+            epoch = min(self._epoch, self._num_epochs)
+            self._bar.update(
+                self._task,
+                description=f"epoch {epoch}/{self._num_epochs}",
+                figures=f"{loss}best mIoU {self._best}",
+            )
+
+
+@contextmanager
+def open_display() -> Iterator[TrainingDisplay]:
+    """Give a display that fits where stderr goes."""
+    if not err.is_terminal:
+        yield TrainingDisplay(None)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as bar:
+        yield TrainingDisplay(bar)

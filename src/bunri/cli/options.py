@@ -1,12 +1,13 @@
 """Options and arguments that several commands share, so that they mean the same in each."""
 
+import importlib.util
 from pathlib import Path
 from typing import Annotated, cast, get_args
 
 import typer
 
 from bunri.config import OverlapRule
-from bunri.contracts import InputError, suggest
+from bunri.contracts import InputError, MissingExtraError, suggest
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A run folder or a bundle folder.")]
 Images = Annotated[
@@ -40,3 +41,19 @@ def parse_rule(name: str) -> OverlapRule:
     if name not in rules:
         raise InputError(f"--overlap-rule: there is no rule {name!r}.{suggest(name, rules)}")
     return cast("OverlapRule", name)
+
+
+def require_torch(what: str) -> None:
+    """Say how to install torch before anything fails for the lack of it.
+
+    Args:
+        what: What needs it; starts the sentence.
+
+    Raises:
+        MissingExtraError: torch is not installed.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtraError(
+            f"{what} needs torch, which is not installed.",
+            hint='Install it with: pip install "bunri[train]"',
+        )

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from bunri.cli.console import format_score, out, print_note
+from bunri.cli.options import require_torch
 
 
 def run_train(
@@ -60,7 +61,7 @@ def run_train(
         return
     if config is not None and not (data and val):
         raise typer.BadParameter("Give at least one --data and one --val, or --resume.")
-    _require_torch()
+    require_torch("Training")
     from bunri.cli.training_display import open_display
     from bunri.learning.loop import resume_training, start_training
     from bunri.learning.plan import DataSource, RunFolder, RunPlan
@@ -87,16 +88,3 @@ def run_train(
     )
     out.print(f"Model: {folder.bundle}   Figures: {folder.metrics}   Pictures: {folder.samples}")
     out.print(f"Next: bunri evaluate {run_folder} {val[0] if val else 'VAL.json'}")
-
-
-def _require_torch() -> None:
-    """Say how to install torch before anything fails for the lack of it."""
-    import importlib.util
-
-    from bunri.contracts import MissingExtraError
-
-    if importlib.util.find_spec("torch") is None:
-        raise MissingExtraError(
-            "Training needs torch, which is not installed.",
-            hint='Install it with: pip install "bunri[train]"',
-        )

@@ -22,10 +22,12 @@ class TrainingDisplay:
 
     Args:
         bar: Where to draw; None for plain lines.
+        shows_epochs: Whether each epoch gets a line that stays.
     """
 
-    def __init__(self, bar: Progress | None) -> None:
+    def __init__(self, bar: Progress | None, *, shows_epochs: bool) -> None:
         self._bar = bar
+        self._shows_epochs = shows_epochs
         self._task = TaskID(0)
         self._epoch, self._num_epochs, self._best = 1, 1, "-"
         self._mean_loss: float | None = None
@@ -70,6 +72,8 @@ class TrainingDisplay:
         self._epoch = record["epoch"] + 1
         if is_best:
             self._best = format_score(miou["global"])
+        if not self._shows_epochs:
+            return
         print_note(
             f"epoch {record['epoch']:>3}/{self._num_epochs}  loss {record['train_loss']:.4f}  "
             f"val loss {record['val_loss']:.4f}  mIoU global {format_score(miou['global'])}  "
@@ -88,10 +92,10 @@ class TrainingDisplay:
 
 
 @contextmanager
-def open_display() -> Iterator[TrainingDisplay]:
+def open_display(*, shows_epochs: bool = True) -> Iterator[TrainingDisplay]:
     """Give a display that fits where stderr goes."""
     if not err.is_terminal:
-        yield TrainingDisplay(None)
+        yield TrainingDisplay(None, shows_epochs=shows_epochs)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -103,4 +107,4 @@ def open_display() -> Iterator[TrainingDisplay]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=err, transient=True) as bar:
-        yield TrainingDisplay(bar)
+        yield TrainingDisplay(bar, shows_epochs=shows_epochs)

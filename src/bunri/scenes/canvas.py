@@ -88,7 +88,7 @@ class Canvas:
         x, y = axis[None, :], axis[:, None]
         self.u: FloatArray = x * np.float32(self._cos) + y * np.float32(self._sin)
         self.v: FloatArray = y * np.float32(self._cos) - x * np.float32(self._sin)
-        self._color = np.zeros((*self.shape, 3), np.float32)
+        self._color = np.zeros((3, *self.shape), np.float32)  # one plane a channel is fastest
         self._opacity = np.zeros(self.shape, np.float32)
         self._coverage = np.zeros(self.shape, np.float32)
 
@@ -127,9 +127,7 @@ class Canvas:
         """Return the coverage of an ellipse."""
         return self.fill(trace_ellipse(center, radii, turn_deg=turn_deg))
 
-    def paint(
-        self, coverage: FloatArray, color: Color, opacity: float | FloatArray = 1.0
-    ) -> None:
+    def paint(self, coverage: FloatArray, color: Color, opacity: float | FloatArray = 1.0) -> None:
         """Lay a colour over what is there; whatever is painted belongs to the object.
 
         Args:
@@ -145,8 +143,10 @@ class Canvas:
         inked = coverage[part]
         ink = inked * (opacity[part] if isinstance(opacity, np.ndarray) else np.float32(opacity))
         rest = 1 - ink
-        self._color[part] *= rest[..., None]
-        self._color[part] += ink[..., None] * (color[part] if color.ndim == 3 else color)
+        hue = color[part] if color.ndim == 3 else color
+        for channel, plane in enumerate(self._color):
+            plane[part] *= rest
+            plane[part] += ink * hue[..., channel]
         self._opacity[part] *= rest
         self._opacity[part] += ink
         np.maximum(self._coverage[part], inked, out=self._coverage[part])
@@ -158,6 +158,10 @@ class Canvas:
     def brighten(self, amount: FloatArray) -> None:
         """Lay white gleam over what is there; ``amount`` (H, W) from 0 to 1."""
         self.paint(amount * self._coverage, np.ones(3, np.float32))
+
+    def mottle(self, grain: FloatArray) -> None:
+        """Multiply all paint by ``grain`` (H, W), an unevenness about 1."""
+        self._color *= grain
 
     def measure_relief(self, height: FloatArray) -> Normals:
         """Return the normals of a surface ``height`` (H, W) units above the board."""
@@ -214,7 +218,7 @@ class Canvas:
     def finish(self) -> Patch:
         """Return the object at the size of the scene, edges smoothed by averaging."""
         return Patch(
-            _shrink(self._color, self.supersample),
+            np.stack([_shrink(plane, self.supersample) for plane in self._color], axis=-1),
             _shrink(self._opacity, self.supersample),
             _shrink(self._coverage, self.supersample),
         )
@@ -231,9 +235,9 @@ def _read_plane(plane: Image.Image) -> FloatArray:
 
 
 def _shrink(plane: FloatArray, factor: int) -> FloatArray:
-    height, width = plane.shape[0] // factor, plane.shape[1] // factor
-    blocks = plane.reshape(height, factor, width, factor, *plane.shape[2:])
-    return np.asarray(blocks.mean(axis=(1, 3)), np.float32)
+    rows = sum(plane[row::factor] for row in range(factor))
+    total: FloatArray = sum(rows[:, column::factor] for column in range(factor))
+    return total * np.float32(1 / factor**2)
 
 
 def trace_ellipse(

@@ -6,7 +6,7 @@ Owns the look of bare grounds. Knows nothing of objects, shadows or the camera.
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 from bunri.contracts import FloatArray
 from bunri.scenes.canvas import Color, pick_color
@@ -35,9 +35,11 @@ def draw_ground(rng: np.random.Generator, size_px: int) -> FloatArray:
 def draw_asphalt(rng: np.random.Generator, size_px: int) -> FloatArray:
     """Return asphalt: grey stones in tar, at times a crack or a painted line."""
     shape = (size_px, size_px)
-    stone_px = max(size_px * rng.uniform(0.004, 0.008), 1.0)
-    stones = make_noise(rng, shape, stone_px) + 0.6 * make_noise(rng, shape, 2.2 * stone_px)
-    gray = rng.uniform(0.3, 0.5) + 0.13 * stones + 0.05 * make_noise(rng, shape, size_px * 0.1)
+    grit = Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8))
+    soft = grit.filter(ImageFilter.GaussianBlur(size_px * rng.uniform(0.0011, 0.0024)))
+    stones = np.asarray(soft, np.float32) - np.float32(127.5)
+    stones *= np.float32(rng.uniform(0.05, 0.11)) / max(float(stones.std()), 1e-6)
+    gray = rng.uniform(0.32, 0.52) + stones + 0.05 * make_noise(rng, shape, size_px * 0.1)
     ground = _tint(gray, pick_color(rng, saturation=(0.0, 0.07), value=(1, 1)))
     if rng.random() < 0.3:
         paint = np.array([0.9, 0.75, 0.25] if rng.random() < 0.4 else [0.86] * 3, np.float32)
@@ -137,14 +139,14 @@ def draw_grass(rng: np.random.Generator, size_px: int) -> FloatArray:
     soil = pick_color(rng, hue=(0.07, 0.12), saturation=(0.3, 0.5), value=(0.2, 0.35))
     plane = Image.new("RGB", (size_px, size_px), tuple((soil * 255).astype(int).tolist()))
     pen = ImageDraw.Draw(plane)
-    count = 3600
+    count = 6500
     feet = rng.uniform(-0.02, 1.02, (count, 2)) * size_px
     angles = rng.normal(rng.uniform(0, 2 * np.pi), 0.9, count)
-    lengths = rng.uniform(0.02, 0.06, count) * size_px
+    lengths = rng.uniform(0.02, 0.055, count) * size_px
     tips = feet + np.stack([np.cos(angles), np.sin(angles)], axis=1) * lengths[:, None]
     hue = rng.uniform(0.2, 0.29)
     dry = rng.random(count) < rng.uniform(0.05, 0.35)
-    value = rng.uniform(0.2, 0.72, count) * np.linspace(0.7, 1.1, count)
+    value = rng.uniform(0.3, 0.75, count) * np.linspace(0.6, 1.1, count)
     fresh = np.array(pick_color(rng, hue=(hue, hue), saturation=(0.5, 0.75), value=(1, 1)))
     straw = np.array([0.95, 0.82, 0.5])
     inks = (np.where(dry[:, None], straw, fresh) * value[:, None] * 255).astype(int).tolist()

@@ -106,5 +106,3 @@ def trace_text_lines(
             lines.append(place(np.array([(x, y), (stop, y)])))
             x = stop + 0.025 * width
     return lines
-
-

@@ -11,7 +11,7 @@ from PIL import Image
 
 from bunri.contracts import FloatArray
 
-BEAD_TILE_PX = 192
+BEAD_TILE_PX = 128
 """Side of the bead tile; it repeats without a seam."""
 _BEADS_PER_SIDE = 16
 

@@ -49,12 +49,20 @@ def _paint_film(
 
 
 def _fold_from(
-    canvas: Canvas, center: tuple[float, float], *, folds: float, reach: float
+    canvas: Canvas,
+    center: tuple[float, float],
+    *,
+    folds: float,
+    reach: float,
+    twins: bool = False,
 ) -> FloatArray:
-    """Return folds that run away from a point and fade with the distance."""
-    du, dv = canvas.u - np.float32(center[0]), canvas.v - np.float32(center[1])
-    distance = np.hypot(du, dv)
+    """Return folds that run away from a point, or two twin points, and fade with distance."""
+    u = np.abs(canvas.u) if twins else canvas.u
+    du, dv = u - np.float32(center[0]), canvas.v - np.float32(center[1])
+    distance = np.sqrt(du * du + dv * dv)
     angle = np.arctan2(dv, du)
+    if twins:
+        angle += np.float32(9) * (canvas.u > 0)
     ridge = 1 - np.abs(
         sample_noise(canvas.rng, angle * np.float32(folds), distance * np.float32(1.5))
     )
@@ -80,8 +88,7 @@ def draw_carrier_bag(canvas: Canvas) -> None:
     outline = outline + _jitter_outline(rng, outline, 0.022)
     wrinkles = make_wrinkles(rng, canvas.shape, 0.55 * canvas.unit_px, octaves=3)
     height = 0.1 * wrinkles + 0.16 * make_noise(rng, canvas.shape, 0.5 * canvas.unit_px)
-    for side in (-1, 1):
-        height += 0.13 * _fold_from(canvas, (side * 0.6 * half, -0.75), folds=3.5, reach=0.5)
+    height += 0.13 * _fold_from(canvas, (0.6 * half, -0.75), folds=3.5, reach=0.5, twins=True)
     shape = canvas.fill(outline)
     _paint_film(canvas, shape, np.asarray(height, np.float32), color, opacity)
     for side in (-1, 1):
@@ -93,9 +100,7 @@ def draw_carrier_bag(canvas: Canvas) -> None:
         _print_logo(canvas, color, shape, 0.2)
 
 
-def _jitter_outline(
-    rng: np.random.Generator, outline: np.ndarray, amount: float
-) -> np.ndarray:
+def _jitter_outline(rng: np.random.Generator, outline: np.ndarray, amount: float) -> np.ndarray:
     rough = rng.uniform(-1, 1, (len(outline), 2))
     smooth = (rough + np.roll(rough, 1, axis=0) + np.roll(rough, -1, axis=0)) / 3
     return np.asarray(amount * 1.7 * smooth)
@@ -140,6 +145,8 @@ def draw_knotted_bag(canvas: Canvas) -> None:
 
 def _tie_ears(canvas: Canvas, knot: tuple[float, float], color: Color, opacity: float) -> None:
     rng = canvas.rng
+    folds = 0.25 * _fold_from(canvas, knot, folds=6.0, reach=0.4)
+    folds += 0.05 * make_wrinkles(rng, canvas.shape, 0.25 * canvas.unit_px)
     for side in (-1, 1):
         lift = rng.uniform(-0.42, -0.25)
         ear = trace_curve(
@@ -147,8 +154,6 @@ def _tie_ears(canvas: Canvas, knot: tuple[float, float], color: Color, opacity: 
              (side * 0.46, lift * 0.7), (side * 0.36, lift * 0.2), (side * 0.15, 0.03)]
         ) + np.array(knot)  # fmt: skip
         ear = ear + _jitter_outline(rng, ear, 0.03)
-        folds = 0.25 * _fold_from(canvas, knot, folds=6.0, reach=0.4)
-        folds += 0.05 * make_wrinkles(rng, canvas.shape, 0.25 * canvas.unit_px)
         _paint_film(canvas, canvas.fill(ear), np.asarray(folds, np.float32), color, opacity)
     reach = np.hypot(canvas.u - np.float32(knot[0]), (canvas.v - np.float32(knot[1])) * 1.3)
     ball = np.asarray(0.8 * np.sqrt(np.clip(0.0125 - reach * reach, 0, 1)), np.float32)
@@ -160,11 +165,11 @@ def draw_film_sheet(canvas: Canvas) -> None:
     """Draw a crumpled sheet of clear wrap: almost unseen but for its creases and gleam."""
     rng = canvas.rng
     outline = trace_blob(rng, (0.95, rng.uniform(0.55, 0.85)), roughness=0.2, corners=13)
-    tint = make_gray(0.9) * np.array([rng.uniform(0.92, 1), 1, 1], np.float32)
+    tint = make_gray(0.98) * np.array([rng.uniform(0.92, 1), 1, 1], np.float32)
     wrinkles = make_wrinkles(rng, canvas.shape, 0.6 * canvas.unit_px, octaves=4)
     height = 0.2 * wrinkles + 0.12 * make_noise(rng, canvas.shape, 0.6 * canvas.unit_px)
     shape = canvas.fill(outline)
-    _paint_film(canvas, shape, np.asarray(height, np.float32), tint, rng.uniform(0.16, 0.3))
+    _paint_film(canvas, shape, np.asarray(height, np.float32), tint, rng.uniform(0.2, 0.34))
     crest = np.clip((wrinkles - 0.62) / 0.25, 0, 1)
     canvas.brighten(np.asarray(0.55 * crest * crest, np.float32))
     hollow = np.clip((0.25 - wrinkles) / 0.25, 0, 1)

@@ -28,9 +28,7 @@ _GLASS_COLORS = (
 )
 
 
-def _paint_clear(
-    canvas: Canvas, body: Turned, tint: Color, opacity: float, *, edge: float
-) -> None:
+def _paint_clear(canvas: Canvas, body: Turned, tint: Color, opacity: float, *, edge: float) -> None:
     # Light crosses more glass at the edges, so they are darker and hide the ground.
     rim = np.abs(body.across) ** 3
     shade = 0.85 - edge * rim + 0.25 * body.across * np.float32(-canvas.light_across)
@@ -169,11 +167,11 @@ def draw_pet_bottle(canvas: Canvas) -> None:
         sway = [bend * np.sin(4 * v) for v, _ in profile]
         profile = [(v, r * (1 - 0.25 * np.exp(-((v - 0.2) ** 2) / 0.04))) for v, r in profile]
     body = turn_profile(canvas, profile, roundness=roundness, sway=sway)
-    tint = pick_color(rng, hue=(0.5, 0.62), saturation=(0.02, 0.22), value=(0.85, 0.97))
-    _paint_clear(canvas, body, tint, rng.uniform(0.3, 0.42), edge=0.45)
+    tint = pick_color(rng, hue=(0.5, 0.62), saturation=(0.02, 0.22), value=(0.92, 1.0))
+    _paint_clear(canvas, body, tint, rng.uniform(0.26, 0.42), edge=0.35)
     ribs = np.sin(body.height * np.float32(2 * np.pi / 0.13))
-    canvas.brighten(0.22 * np.clip(ribs, 0, 1) ** 2)
-    canvas.darken(0.2 * np.clip(-ribs, 0, 1) ** 2)
+    canvas.brighten(0.26 * np.clip(ribs, 0, 1) ** 2)
+    canvas.darken(0.12 * np.clip(-ribs, 0, 1) ** 2)
     crumple = make_wrinkles(rng, canvas.shape, 0.35 * canvas.unit_px)
     canvas.brighten(0.5 * np.clip(crumple - 0.55, 0, 1))
     if rng.random() < 0.7:
@@ -254,12 +252,12 @@ def draw_food_tray(canvas: Canvas) -> None:
     if rng.random() < 0.25:
         color = pick_color(rng, saturation=(0.4, 0.8), value=(0.5, 0.9))
     if is_clear:
-        color = make_gray(0.85)
+        color = make_gray(0.97)
     walls = trace_superellipse(1.0, half)
     bowl = _measure_bowl(canvas, half)
     normals = canvas.measure_relief(0.22 * bowl + 0.004 * np.sin(40 * canvas.u))
     skin = canvas.shade(normals, color, ambient=0.45, gloss=0.55, shininess=40)
-    canvas.paint(canvas.fill(walls), skin, 0.45 if is_clear else 1.0)
+    canvas.paint(canvas.fill(walls), skin, 0.42 if is_clear else 1.0)
     rim = canvas.fill(walls) - canvas.fill(0.93 * walls)
     canvas.paint(np.clip(rim, 0, 1), np.minimum(color * 1.1 + 0.08, 1), 0.6)
     canvas.brighten(0.8 * canvas.gleam(normals, 90))

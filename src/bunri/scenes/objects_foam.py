@@ -147,9 +147,7 @@ def draw_packing_block(canvas: Canvas) -> None:
             canvas.paint(edge, make_gray(1.0), 0.35)
     top = faces[0]
     side = 0.08 if sideways > 0 else 0.58
-    recess = top.place(
-        [(side, 0.25), (side + 0.34, 0.25), (side + 0.34, 0.75), (side, 0.75)]
-    )
+    recess = top.place([(side, 0.25), (side + 0.34, 0.25), (side + 0.34, 0.75), (side, 0.75)])
     canvas.darken(0.4 * canvas.fill(recess))
     _paint_foam(canvas, top, canvas.fill(recess + (0, 0.06)) * canvas.fill(recess),
                 color * np.float32(0.8))  # fmt: skip
@@ -158,7 +156,7 @@ def draw_packing_block(canvas: Canvas) -> None:
 def draw_foam_chunk(canvas: Canvas) -> None:
     """Draw a broken slab of foam: one or two clean edges, the rest torn along the beads."""
     rng = canvas.rng
-    half = rng.uniform(0.5, 0.85)
+    half = rng.uniform(0.5, 0.74)
     box = _measure_round_box(canvas, 0.92, half, corner=0.04)
     lean = rng.uniform(-0.5, 0.5)
     torn = canvas.u + np.float32(lean) * canvas.v - np.float32(rng.uniform(0.2, 0.6))

@@ -128,17 +128,19 @@ def _draw_can_lid(
     tab = trace_ellipse((0.0, -0.2), (0.2, 0.4)) * squash + at
     canvas.paint(canvas.fill(tab + (0.015, 0.025)), make_gray(0.35), 0.7)
     canvas.paint(canvas.fill(tab), make_gray(0.88))
-    canvas.paint(canvas.fill(trace_ellipse((0.0, -0.3), (0.11, 0.17)) * squash + at),
-                 make_gray(0.38))
+    canvas.paint(
+        canvas.fill(trace_ellipse((0.0, -0.3), (0.11, 0.17)) * squash + at), make_gray(0.38)
+    )
 
 
 def draw_tin(canvas: Canvas) -> None:
     """Draw a food tin with ribs, a label and its lid bent open or still on."""
     rng = canvas.rng
     roundness = rng.uniform(0.4, 0.6)
-    half = rng.uniform(0.3, 0.62)
+    half = rng.uniform(0.26, 0.5)
     body = turn_profile(
-        canvas, [(-half, 0.66), (-half + 0.05, 0.63), (half - 0.05, 0.63), (half, 0.66)],
+        canvas,
+        [(-half, 0.66), (-half + 0.05, 0.63), (half - 0.05, 0.63), (half, 0.66)],
         roundness=roundness,
     )
     steel = make_steel(canvas, body)
@@ -150,8 +152,12 @@ def draw_tin(canvas: Canvas) -> None:
         color = pick_color(rng, saturation=(0.5, 0.9), value=(0.5, 0.95))
         canvas.paint(label, steel[..., None] * color, 0.95)
         word = trace_word(
-            str(rng.choice(["TUNA", "CORN", "SPAM", "HAM"])), left=-0.6, top=-0.3 * half,
-            width=1.2, height=0.6 * half, place=body.place,
+            str(rng.choice(["TUNA", "CORN", "SPAM", "HAM"])),
+            left=-0.6,
+            top=-0.3 * half,
+            width=1.2,
+            height=0.6 * half,
+            place=body.place,
         )
         canvas.paint(canvas.stroke(*word, width=0.06) * label, make_gray(0.95))
     _draw_tin_top(canvas, (0.0, -half), 0.66, roundness, is_open=rng.random() < 0.6)
@@ -173,7 +179,7 @@ def _draw_tin_top(
     inside = (0.3 + 0.3 * depth)[..., None] * np.array([1, 0.96, 0.9], np.float32)
     canvas.paint(ring(0.92), np.asarray(inside, np.float32))
     # The lid hangs on at the far side and stands up.
-    lid = (center[0], center[1] - 0.3 * radius - 0.9 * radius * roundness)
+    lid = (center[0], center[1] - 0.26 * radius - 0.8 * radius * roundness)
     gleam = 0.72 + 0.25 * np.sin(5 * canvas.u + 3 * canvas.v)
     canvas.paint(canvas.ellipse(lid, (radius * 0.86, radius * 0.42)), make_gray(0.5))
     steel = np.asarray(np.repeat(gleam[..., None], 3, axis=2), np.float32)
@@ -236,8 +242,12 @@ def _mark_poles(canvas: Canvas, body: Turned, girth: float) -> None:
     plus = trace_word("+", left=-0.45, top=-0.7, width=0.9, height=0.9 * girth, place=body.place)
     minus = trace_word("-", left=-0.4, top=0.6, width=0.8, height=0.6 * girth, place=body.place)
     word = trace_word(
-        str(canvas.rng.choice(["AA", "1.5V", "AAA"])), left=-0.8, top=-0.1, width=1.6,
-        height=0.9 * girth, place=body.place,
+        str(canvas.rng.choice(["AA", "1.5V", "AAA"])),
+        left=-0.8,
+        top=-0.1,
+        width=1.6,
+        height=0.9 * girth,
+        place=body.place,
     )
     canvas.paint(canvas.stroke(*plus, *minus, width=1.5 * pen) * body.coverage, mark)
     canvas.paint(canvas.stroke(*word, width=pen) * body.coverage, mark)
@@ -264,9 +274,7 @@ def draw_block_battery(canvas: Canvas) -> None:
             canvas.paint(cap, canvas.shade(face.normals, shoulder, ambient=0.55) + 0 * t[..., None])
             if abs(face.corners[1, 0] - face.corners[0, 0]) < 0.3:
                 continue
-            word = trace_word(
-                "9V", left=0.2, top=0.4, width=0.6, height=0.3, place=face.place
-            )
+            word = trace_word("9V", left=0.2, top=0.4, width=0.6, height=0.3, place=face.place)
             canvas.paint(canvas.stroke(*word, width=0.07), make_gray(0.95))
             continue
         for s, share in ((0.28, 1.0), (0.72, 0.8)):

@@ -8,7 +8,7 @@ import numpy as np
 from bunri.contracts import FloatArray
 from bunri.scenes.canvas import Canvas, Color, make_gray, pick_color, trace_ellipse
 from bunri.scenes.lettering import trace_text_lines, trace_word
-from bunri.scenes.noise import make_creases, make_noise, sample_noise
+from bunri.scenes.noise import make_creases, make_noise
 from bunri.scenes.solids import Corners, Face, build_box, see_faces
 
 _KRAFT = ((0.66, 0.5, 0.34), (0.72, 0.57, 0.4), (0.58, 0.43, 0.29), (0.76, 0.63, 0.47))
@@ -19,18 +19,9 @@ def _pick_kraft(rng: np.random.Generator) -> Color:
     return color * np.float32(rng.uniform(0.9, 1.1))
 
 
-def paint_face(canvas: Canvas, face: Face, color: Color, grain: FloatArray) -> FloatArray:
-    """Paint a flat face under the scene's light and return its coverage.
-
-    Args:
-        canvas: The board.
-        face: The face.
-        color: (3,) of the material.
-        grain: (H, W) brightness about 1, the material's unevenness.
-    """
+def _paint_face(canvas: Canvas, face: Face, color: Color) -> FloatArray:
     skin = canvas.fill(face.corners)
-    lit = canvas.shade(face.normals, color, ambient=0.42)
-    canvas.paint(skin, np.asarray(grain[..., None] * lit, np.float32))
+    canvas.paint(skin, canvas.shade(face.normals, color, ambient=0.52)[0, 0])
     # Worn edges catch the light.
     edge = canvas.stroke([*face.corners, face.corners[0]], width=0.014)
     canvas.paint(edge, np.minimum(color * np.float32(1.2), 1), 0.35)
@@ -45,16 +36,16 @@ def draw_closed_box(canvas: Canvas) -> None:
     faces = dict(zip(boxed, see_faces(canvas, list(boxed.values()), yaw_deg=rng.uniform(-60, 60)),
                      strict=True))  # fmt: skip
     color = _pick_kraft(rng)
-    grain = 1 + 0.07 * make_noise(rng, canvas.shape, 0.4 * canvas.unit_px, octaves=4)
     for name in ("left", "right", "front", "back", "top"):
         face = faces[name]
         if not face.is_front:
             continue
-        paint_face(canvas, face, color, grain)
+        _paint_face(canvas, face, color)
         if name == "top":
             _tape_lid(canvas, face)
         elif abs(face.corners[1, 0] - face.corners[0, 0]) > 0.45:
             _print_box_side(canvas, face, color)
+    canvas.mottle(1 + 0.07 * make_noise(rng, canvas.shape, 0.4 * canvas.unit_px, octaves=4))
 
 
 def _tape_lid(canvas: Canvas, face: Face) -> None:
@@ -101,18 +92,18 @@ def draw_open_box(canvas: Canvas) -> None:
     shapes += _hinge_flaps(rng, boxed, 0.42 * depth)
     faces = see_faces(canvas, shapes, yaw_deg=rng.uniform(-40, 40))
     color = _pick_kraft(rng)
-    grain = 1 + 0.07 * make_noise(rng, canvas.shape, 0.4 * canvas.unit_px, octaves=4)
     walls, flaps = faces[:5], faces[5:]
     for face in walls:
         if not face.is_front:  # the inside of the far walls and of the bottom
-            inner = paint_face(canvas, face, color * np.float32(0.82), grain)
+            inner = _paint_face(canvas, face, color * np.float32(0.82))
             _, t = face.measure(canvas)
             canvas.darken(inner * (0.5 if face is walls[0] else 0.12 + 0.38 * np.clip(t, 0, 1)))
     for wall, flap in sorted(zip(walls[1:], flaps, strict=True), key=lambda f: f[0].nearness):
         if wall.is_front:
-            paint_face(canvas, wall, color, grain)
+            _paint_face(canvas, wall, color)
             _print_box_side(canvas, wall, color)
-        paint_face(canvas, flap, color * np.float32(1.05 if flap.is_front else 0.9), grain)
+        _paint_face(canvas, flap, color * np.float32(1.05 if flap.is_front else 0.9))
+    canvas.mottle(1 + 0.07 * make_noise(rng, canvas.shape, 0.4 * canvas.unit_px, octaves=4))
 
 
 def _hinge_flaps(
@@ -182,16 +173,16 @@ def _fold_corner(canvas: Canvas, outline: np.ndarray) -> None:
 def draw_newspaper(canvas: Canvas) -> None:
     """Draw a folded newspaper: masthead, columns, a grey picture, a fold across."""
     rng = canvas.rng
-    half = rng.uniform(0.66, 0.76)
-    shift = rng.uniform(0.02, 0.06)
+    half = rng.uniform(0.6, 0.7)
+    shift = rng.uniform(0.02, 0.04)
     gray = make_gray(rng.uniform(0.76, 0.84)) * np.array([1, 0.98, 0.93], np.float32)
     for offset, dim in ((2 * shift, 0.82), (shift, 0.9), (0.0, 1.0)):
-        outline = np.array([(-half, -0.9), (half, -0.9), (half, 0.9), (-half, 0.9)]) + offset
+        outline = np.array([(-half, -0.88), (half, -0.88), (half, 0.88), (-half, 0.88)]) + offset
         outline += rng.uniform(-0.02, 0.02, outline.shape)
         canvas.paint(canvas.fill(outline), gray * np.float32(dim))
     _paint_creased(canvas, canvas.fill(outline), gray, strength=0.12)
     head = trace_word(
-        str(rng.choice(["NEWS", "TIMES", "DAILY", "PRESS"])), left=-0.6 * half, top=-0.84,
+        str(rng.choice(["NEWS", "TIMES", "DAILY", "PRESS"])), left=-0.6 * half, top=-0.82,
         width=1.2 * half, height=0.15, place=np.asarray,
     )  # fmt: skip
     canvas.paint(canvas.stroke(*head, width=0.045), make_gray(0.1), 0.9)
@@ -219,7 +210,7 @@ def _print_picture(canvas: Canvas, half: float, paper: Color) -> None:
 def draw_flat_cardboard(canvas: Canvas) -> None:
     """Draw a torn, flattened piece of corrugated cardboard with fold lines."""
     rng = canvas.rng
-    half = rng.uniform(0.5, 0.75)
+    half = rng.uniform(0.5, 0.7)
     left = [(-0.92, v) for v in np.linspace(half, -half, 9)]
     outline = np.array([(-0.92, -half), (0.2, -half), (0.22, -0.8 * half), (0.92, -0.85 * half),
                         (0.9, half), *left])  # fmt: skip
@@ -253,19 +244,19 @@ def draw_milk_carton(canvas: Canvas) -> None:
     )  # fmt: skip
     board = make_gray(rng.uniform(0.9, 0.97))
     ink = pick_color(rng, saturation=(0.6, 0.95), value=(0.4, 0.85))
-    grain = 1 + 0.03 * make_noise(rng, canvas.shape, 0.3 * canvas.unit_px, octaves=2)
     order = sorted(range(len(faces)), key=lambda index: faces[index].nearness)
     for index in order:
         face = faces[index]
         is_fin = index >= 9
         if not face.is_front and not is_fin:
             continue
-        paint_face(canvas, face, ink if 5 <= index < 9 else board, grain)
+        _paint_face(canvas, face, ink if 5 <= index < 9 else board)
         if index < 4:
             _print_carton_side(canvas, face, ink)
         elif is_fin:
             seam = face.place([(0.0, 0.35), (1.0, 0.35)])
             canvas.paint(canvas.stroke(seam, width=0.012), make_gray(0.5), 0.7)
+    canvas.mottle(1 + 0.04 * make_noise(rng, canvas.shape, 0.3 * canvas.unit_px, octaves=2))
 
 
 def _build_gable(side: float, height: float, *, roof: float, fin: float) -> list[Corners]:
@@ -306,12 +297,11 @@ def draw_juice_brick(canvas: Canvas) -> None:
     faces = dict(zip(boxed, seen, strict=True))
     ink = pick_color(rng, saturation=(0.5, 0.95), value=(0.5, 0.95))
     fruit = pick_color(rng, hue=(-0.03, 0.35), saturation=(0.7, 1.0), value=(0.7, 1.0))
-    grain = 1 + 0.03 * sample_noise(rng, 3 * canvas.u, 3 * canvas.v)
     for name in ("left", "right", "front", "back", "top"):
         face = faces[name]
         if not face.is_front:
             continue
-        paint_face(canvas, face, make_gray(0.93) if name == "top" else ink, grain)
+        _paint_face(canvas, face, make_gray(0.93) if name == "top" else ink)
         if name == "top":
             flap = face.place([(0.0, 0.5), (1.0, 0.5)])
             canvas.paint(canvas.stroke(flap, width=0.03), make_gray(0.75))
@@ -326,6 +316,7 @@ def draw_juice_brick(canvas: Canvas) -> None:
             canvas.paint(canvas.fill(berry), fruit)
             canvas.paint(canvas.fill(face.place(trace_ellipse((s - 0.05, t - 0.04), (0.05, 0.03)))),
                          make_gray(1.0), 0.6)  # fmt: skip
+    canvas.mottle(1 + 0.04 * make_noise(rng, canvas.shape, 0.3 * canvas.unit_px, octaves=2))
 
 
 def _add_straw(canvas: Canvas, face: Face, *, has_straw: bool) -> None:

@@ -84,9 +84,7 @@ def turn_profile(
     return Turned(coverage, across, height, normals, table, roundness)
 
 
-def _ease_profile(
-    profile: Sequence[tuple[float, float]], sway: Sequence[float] | None
-) -> Points:
+def _ease_profile(profile: Sequence[tuple[float, float]], sway: Sequence[float] | None) -> Points:
     knots = np.column_stack([profile, sway if sway else np.zeros(len(profile))])
     part = np.linspace(0, 1, 10, endpoint=False)[:, None]
     eased = part * part * (3 - 2 * part)
@@ -176,9 +174,7 @@ def see_faces(
     turn_roll = np.array(
         [[np.cos(roll), 0, np.sin(roll)], [0, 1, 0], [-np.sin(roll), 0, np.cos(roll)]]
     )
-    turn_yaw = np.array(
-        [[np.cos(yaw), -np.sin(yaw), 0], [np.sin(yaw), np.cos(yaw), 0], [0, 0, 1]]
-    )
+    turn_yaw = np.array([[np.cos(yaw), -np.sin(yaw), 0], [np.sin(yaw), np.cos(yaw), 0], [0, 0, 1]])
     look = np.array(
         [[1, 0, 0], [0, -np.cos(tilt), -np.sin(tilt)], [0, -np.sin(tilt), np.cos(tilt)]]
     )

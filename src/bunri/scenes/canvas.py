@@ -7,6 +7,7 @@ the scene the object will lie in.
 import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -235,9 +236,10 @@ def _read_plane(plane: Image.Image) -> FloatArray:
 
 
 def _shrink(plane: FloatArray, factor: int) -> FloatArray:
-    rows = sum(plane[row::factor] for row in range(factor))
-    total: FloatArray = sum(rows[:, column::factor] for column in range(factor))
-    return total * np.float32(1 / factor**2)
+    # Adding strided views is several times faster than a mean over reshaped blocks.
+    rows = reduce(np.add, [plane[row::factor] for row in range(factor)])
+    total = reduce(np.add, [rows[:, column::factor] for column in range(factor)])
+    return np.asarray(total * np.float32(1 / factor**2), np.float32)
 
 
 def trace_ellipse(

@@ -15,15 +15,7 @@ from bunri.scenes.objects_bags import (
     draw_knotted_bag,
     draw_roll_bag,
 )
-from bunri.scenes.objects_bottles import (
-    draw_detergent_bottle,
-    draw_drink_cup,
-    draw_food_tray,
-    draw_glass_bottle,
-    draw_glass_shards,
-    draw_jar,
-    draw_pet_bottle,
-)
+from bunri.scenes.objects_carton import draw_juice_brick, draw_milk_carton
 from bunri.scenes.objects_cloth import draw_glove, draw_shirt, draw_sock, draw_trousers
 from bunri.scenes.objects_foam import (
     draw_foam_box,
@@ -31,6 +23,7 @@ from bunri.scenes.objects_foam import (
     draw_meat_tray,
     draw_packing_block,
 )
+from bunri.scenes.objects_glass import draw_glass_bottle, draw_glass_shards, draw_jar
 from bunri.scenes.objects_metal import (
     draw_block_battery,
     draw_cell,
@@ -42,22 +35,24 @@ from bunri.scenes.objects_metal import (
 from bunri.scenes.objects_paper import (
     draw_closed_box,
     draw_flat_cardboard,
-    draw_juice_brick,
-    draw_milk_carton,
     draw_newspaper,
     draw_open_box,
     draw_text_sheet,
 )
+from bunri.scenes.objects_plastic import (
+    draw_detergent_bottle,
+    draw_drink_cup,
+    draw_food_tray,
+    draw_pet_bottle,
+)
 from bunri.scenes.objects_trash import (
-    draw_broken_part,
     draw_cup_noodle,
     draw_face_mask,
-    draw_lump,
     draw_snack_wrapper,
-    draw_tangle,
     draw_tissue,
     draw_toothbrush,
 )
+from bunri.scenes.objects_unknown import draw_broken_part, draw_lump, draw_tangle
 
 ANY_TURN_DEG = 180.0
 UPRIGHT_DEG = 12.0

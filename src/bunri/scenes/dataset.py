@@ -219,7 +219,8 @@ def _write_tables(
 def _build_coco(
     names: Iterable[str], annotations: Mapping[str, list[dict[str, Any]]], size_px: int
 ) -> dict[str, Any]:
-    images, rows = [], []
+    images: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for image_id, name in enumerate(names):
         images.append(
             {

@@ -98,8 +98,9 @@ def _lay_stones(
     column = np.floor(across / stone[1] + 50 + shift * (row % 2))
     inner_v = (along / stone[0] + 50 - row) * stone[0]
     inner_u = (across / stone[1] + 50 + shift * (row % 2) - column) * stone[1]
-    edge = np.minimum(np.minimum(inner_u, stone[1] - inner_u),
-                      np.minimum(inner_v, stone[0] - inner_v))  # fmt: skip
+    edge = np.minimum(
+        np.minimum(inner_u, stone[1] - inner_u), np.minimum(inner_v, stone[0] - inner_v)
+    )
     tones = 1 + rng.uniform(-spread, spread, 4096).astype(np.float32)
     tone = tones[(row * 61 + column * 17).astype(np.int32) & 4095]
     grain = 1 + 0.05 * make_noise(rng, shape, size_px * 0.02, octaves=4)

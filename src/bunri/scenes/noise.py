@@ -6,7 +6,6 @@ Owns what makes a surface look uneven. Knows nothing of objects, grounds or ligh
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from bunri.contracts import FloatArray
@@ -149,9 +148,9 @@ def look_up_beads(rng: np.random.Generator, s: FloatArray, t: FloatArray) -> Flo
 def _make_bead_tile() -> FloatArray:
     # A Worley pattern: distance to the second nearest centre minus distance to the nearest.
     rng = np.random.default_rng(7)
-    cells = np.stack(np.mgrid[:_BEADS_PER_SIDE, :_BEADS_PER_SIDE], -1).reshape(-1, 2)
+    cells = np.indices((_BEADS_PER_SIDE, _BEADS_PER_SIDE)).reshape(2, -1).T
     centers = (cells + rng.uniform(0.15, 0.85, cells.shape)) * (BEAD_TILE_PX / _BEADS_PER_SIDE)
-    rows, columns = np.mgrid[:BEAD_TILE_PX, :BEAD_TILE_PX].astype(np.float32)
+    rows, columns = np.indices((BEAD_TILE_PX, BEAD_TILE_PX), np.float32)
     nearest = np.full(rows.shape, 1e9, np.float32)
     second = nearest.copy()
     for center_row, center_column in centers:
@@ -164,5 +163,6 @@ def _make_bead_tile() -> FloatArray:
     return np.asarray(np.clip(gap, 0, 1), np.float32)
 
 
-def _wrap_distance(difference: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    return np.abs((difference + BEAD_TILE_PX / 2) % BEAD_TILE_PX - BEAD_TILE_PX / 2)
+def _wrap_distance(difference: FloatArray) -> FloatArray:
+    wrapped = (difference + BEAD_TILE_PX / 2) % BEAD_TILE_PX - BEAD_TILE_PX / 2
+    return np.asarray(np.abs(wrapped), np.float32)

@@ -17,6 +17,15 @@ from bunri.scenes.canvas import (
 from bunri.scenes.lettering import trace_word
 from bunri.scenes.noise import make_noise, make_wrinkles, sample_noise
 
+_FINGERS = (
+    # Root and tip of four fingers and the thumb.
+    ((-0.28, 0.0), (-0.42, -0.72)),
+    ((-0.1, -0.05), (-0.14, -0.94)),
+    ((0.1, -0.05), (0.14, -0.92)),
+    ((0.27, 0.0), (0.4, -0.74)),
+    ((0.3, 0.45), (0.74, -0.02)),
+)
+
 
 def _pick_fabric(rng: np.random.Generator) -> Color:
     if rng.random() < 0.35:
@@ -92,9 +101,13 @@ def _print_chest(canvas: Canvas, shape: FloatArray) -> None:
         ring = trace_ellipse((0, -0.15), (0.28, 0.28))
         canvas.paint(canvas.stroke([*ring, ring[0]], width=0.025) * shape, ink, 0.8)
     word = trace_word(
-        str(rng.choice(["TEAM", "SURF", "NYC", "LOVE", "RUN"])), left=-0.3, top=0.2, width=0.6,
-        height=0.16, place=np.asarray,
-    )  # fmt: skip
+        str(rng.choice(["TEAM", "SURF", "NYC", "LOVE", "RUN"])),
+        left=-0.3,
+        top=0.2,
+        width=0.6,
+        height=0.16,
+        place=np.asarray,
+    )
     canvas.paint(canvas.stroke(*word, width=0.045) * shape, ink, 0.85)
 
 
@@ -119,8 +132,9 @@ def draw_trousers(canvas: Canvas) -> None:
              [(-0.4, -0.55), (-0.2, -0.76)], [(0.4, -0.55), (0.2, -0.76)]]  # fmt: skip
     canvas.darken(0.45 * canvas.stroke(*lines, width=0.022) * shape)
     canvas.paint(canvas.stroke(*(np.array(x) + 0.02 for x in lines), width=0.01) * shape, stitch)
-    canvas.paint(canvas.ellipse((0.0, -0.85), (0.025, 0.025)), np.array([0.75, 0.6, 0.35],
-                                                                        np.float32))  # fmt: skip
+    canvas.paint(
+        canvas.ellipse((0.0, -0.85), (0.025, 0.025)), np.array([0.75, 0.6, 0.35], np.float32)
+    )
     hems = [[(s * 0.05, hem - 0.05), (s * 0.9, hem - 0.05)] for s in (-1, 1)]
     canvas.darken(0.35 * canvas.stroke(*hems, width=0.016) * shape)
 
@@ -162,17 +176,15 @@ def draw_glove(canvas: Canvas) -> None:
     """Draw a knitted work glove: four fingers, a thumb, a coated palm or plain."""
     rng = canvas.rng
     fingers = []
-    for base, tip in (((-0.28, 0.0), (-0.42, -0.72)), ((-0.1, -0.05), (-0.14, -0.94)),
-                      ((0.1, -0.05), (0.14, -0.92)), ((0.27, 0.0), (0.4, -0.74)),
-                      ((0.3, 0.45), (0.74, -0.02))):  # fmt: skip
-        end = np.array(tip) + rng.uniform(-0.06, 0.06, 2)
-        fingers.append((np.array(base), end))
+    for root, tip in _FINGERS:
+        end_u, end_v = np.add(tip, rng.uniform(-0.06, 0.06, 2)).tolist()
+        fingers.append((root, (end_u, end_v)))
     palm = trace_curve([(-0.38, 0.0), (0.38, 0.0), (0.4, 0.5), (0.33, 0.9), (-0.33, 0.9),
                         (-0.38, 0.5)])  # fmt: skip
     shape = canvas.fill(palm)
-    for base, tip in fingers:
-        shape = np.maximum(shape, canvas.stroke([base, tip], width=0.2))
-        shape = np.maximum(shape, canvas.ellipse((tip[0], tip[1]), (0.1, 0.1)))
+    for root, tip in fingers:
+        shape = np.maximum(shape, canvas.stroke([root, tip], width=0.2))
+        shape = np.maximum(shape, canvas.ellipse(tip, (0.1, 0.1)))
     _paint_fabric(canvas, shape, _pick_fabric(rng), depth=0.6)
     if rng.random() < 0.7:
         coat = pick_color(rng, hue=(-0.05, 0.12), saturation=(0.6, 0.9), value=(0.5, 0.9))

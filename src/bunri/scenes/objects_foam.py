@@ -86,7 +86,7 @@ def _close_lid(canvas: Canvas, outside: dict[str, Face]) -> None:
         if face.is_front:
             gap = face.place([(0.0, 0.2), (1.0, 0.2)])
             canvas.paint(canvas.stroke(gap, width=0.025), make_gray(0.35), 0.7)
-            canvas.paint(canvas.stroke(gap + (0, 0.02), width=0.012), make_gray(1.0), 0.6)
+            canvas.paint(canvas.stroke(np.add(gap, (0, 0.02)), width=0.012), make_gray(1.0), 0.6)
     if canvas.rng.random() < 0.7:
         tint = pick_color(canvas.rng, saturation=(0.1, 0.8), value=(0.6, 0.95))
         tape = top.place([(0, 0.4), (1, 0.4), (1, 0.58), (0, 0.58)])
@@ -136,7 +136,7 @@ def draw_packing_block(canvas: Canvas) -> None:
     low = build_box(width, depth, height)
     step = build_box(width * rng.uniform(0.3, 0.5), depth, height * rng.uniform(1.5, 2.4))
     sideways = (width - 2 * step["top"][1, 0]) / 2 * rng.choice([-1, 1])
-    raised = {name: corners + (sideways, 0, height) for name, corners in step.items()}
+    raised = {name: np.add(corners, (sideways, 0, height)) for name, corners in step.items()}
     shapes = [*low.values(), *raised.values()]
     faces = see_faces(canvas, shapes, yaw_deg=rng.uniform(-60, 60))
     color = _pick_foam(rng)
@@ -149,8 +149,12 @@ def draw_packing_block(canvas: Canvas) -> None:
     side = 0.08 if sideways > 0 else 0.58
     recess = top.place([(side, 0.25), (side + 0.34, 0.25), (side + 0.34, 0.75), (side, 0.75)])
     canvas.darken(0.4 * canvas.fill(recess))
-    _paint_foam(canvas, top, canvas.fill(recess + (0, 0.06)) * canvas.fill(recess),
-                color * np.float32(0.8))  # fmt: skip
+    _paint_foam(
+        canvas,
+        top,
+        canvas.fill(np.add(recess, (0, 0.06))) * canvas.fill(recess),
+        color * np.float32(0.8),
+    )
 
 
 def draw_foam_chunk(canvas: Canvas) -> None:
@@ -162,7 +166,7 @@ def draw_foam_chunk(canvas: Canvas) -> None:
     torn = canvas.u + np.float32(lean) * canvas.v - np.float32(rng.uniform(0.2, 0.6))
     jag = make_noise(rng, canvas.shape, 0.25 * canvas.unit_px, octaves=2)
     beads = look_up_beads(rng, _CHUNK_BEADS * canvas.u, _CHUNK_BEADS * canvas.v)
-    torn = torn + 0.2 * jag + 0.06 * (1 - np.minimum(2 * beads, 1))
+    torn += 0.2 * jag + 0.06 * (1 - np.minimum(2 * beads, 1))
     outline = np.maximum(box, torn)
     skin = np.asarray(np.clip(-outline * canvas.unit_px + 0.5, 0, 1), np.float32)
     side = np.roll(skin, (int(0.1 * canvas.unit_px), int(0.03 * canvas.unit_px)), (0, 1))

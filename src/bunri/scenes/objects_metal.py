@@ -16,6 +16,7 @@ from bunri.scenes.canvas import (
     trace_ellipse,
 )
 from bunri.scenes.lettering import trace_word
+from bunri.scenes.materials import find_streak, make_steel, press_relief
 from bunri.scenes.noise import make_creases, make_noise
 from bunri.scenes.solids import Turned, build_box, see_faces, turn_profile
 
@@ -49,7 +50,7 @@ def draw_crushed_can(canvas: Canvas) -> None:
     _print_can(canvas, body)
     warp = 0.12 * make_noise(rng, canvas.shape, 0.4 * canvas.unit_px)
     dents = make_creases(rng, canvas.u, canvas.v, count=7, warp=warp)
-    _press_relief(canvas, 0.75 * dents, body.coverage)
+    press_relief(canvas, 0.75 * dents, body.coverage)
     _draw_can_lid(canvas, (-0.4 * bend, -0.55), 0.37, roundness)
 
 
@@ -82,31 +83,7 @@ def _print_can(canvas: Canvas, body: Turned) -> None:
         width=0.07,
     )
     canvas.paint(letters * body.coverage, accent, 0.92)
-    canvas.brighten(0.55 * _find_streak(canvas, body, 0.5, 0.1))
-
-
-def make_steel(canvas: Canvas, body: Turned) -> FloatArray:
-    """Return the brightness of polished metal on a turned body, (H, W), about 0.3 to 1.3."""
-    lean = np.float32(canvas.light_across)
-    x = body.across
-    bright = 1.0 * _bump(x, 0.45 * lean, 0.28) + 0.45 * _bump(x, -0.62 * lean, 0.16)
-    return np.asarray(0.42 + 0.75 * bright - 0.25 * np.abs(x) ** 6, np.float32)
-
-
-def _bump(x: FloatArray, center: float | np.float32, width: float) -> FloatArray:
-    return np.asarray(np.exp(-(((x - np.float32(center)) / np.float32(width)) ** 2)), np.float32)
-
-
-def _find_streak(canvas: Canvas, body: Turned, center: float, width: float) -> FloatArray:
-    lean = 1.0 if canvas.light_across > 0 else -1.0
-    return _bump(body.across, center * lean, width) * body.coverage
-
-
-def _press_relief(canvas: Canvas, height: FloatArray, coverage: FloatArray) -> None:
-    normals = canvas.measure_relief(height)
-    light = canvas.shade(normals, np.ones(1, np.float32), ambient=0.3)[..., 0]
-    canvas.paint(coverage * np.clip(1 - light, 0, 0.75), make_gray(0.02))
-    canvas.paint(coverage * np.clip(light - 1, 0, 0.75), make_gray(1.0))
+    canvas.brighten(0.55 * find_streak(canvas, body, 0.5, 0.1))
 
 
 def _draw_can_lid(
@@ -126,7 +103,7 @@ def _draw_can_lid(
         mouth = trace_ellipse((0.0, 0.42), (0.3, 0.34)) * squash + at
         canvas.paint(canvas.fill(mouth), make_gray(0.06))
     tab = trace_ellipse((0.0, -0.2), (0.2, 0.4)) * squash + at
-    canvas.paint(canvas.fill(tab + (0.015, 0.025)), make_gray(0.35), 0.7)
+    canvas.paint(canvas.fill(np.add(tab, (0.015, 0.025))), make_gray(0.35), 0.7)
     canvas.paint(canvas.fill(tab), make_gray(0.88))
     canvas.paint(
         canvas.fill(trace_ellipse((0.0, -0.3), (0.11, 0.17)) * squash + at), make_gray(0.38)
@@ -251,7 +228,7 @@ def _mark_poles(canvas: Canvas, body: Turned, girth: float) -> None:
     )
     canvas.paint(canvas.stroke(*plus, *minus, width=1.5 * pen) * body.coverage, mark)
     canvas.paint(canvas.stroke(*word, width=pen) * body.coverage, mark)
-    canvas.brighten(0.45 * _find_streak(canvas, body, 0.45, 0.12))
+    canvas.brighten(0.45 * find_streak(canvas, body, 0.45, 0.12))
 
 
 def draw_block_battery(canvas: Canvas) -> None:
@@ -280,6 +257,6 @@ def draw_block_battery(canvas: Canvas) -> None:
         for s, share in ((0.28, 1.0), (0.72, 0.8)):
             stud = face.place(trace_ellipse((s, 0.5), (0.15 * share, 0.26 * share)))
             for lift, gray in ((0.0, 0.5), (0.07, 0.7), (0.1, 0.88)):
-                canvas.paint(canvas.fill(stud - (0, lift)), make_gray(gray))
+                canvas.paint(canvas.fill(np.add(stud, (0, -lift))), make_gray(gray))
         hole = face.place(trace_curve(trace_ellipse((0.28, 0.5), (0.07, 0.12)), steps=2))
-        canvas.paint(canvas.fill(hole - (0, 0.1)), make_gray(0.4))
+        canvas.paint(canvas.fill(np.add(hole, (0, -0.1))), make_gray(0.4))

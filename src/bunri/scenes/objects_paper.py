@@ -1,13 +1,14 @@
-"""Paper and cartons: boxes, sheets, newspaper, milk packs.
+"""Paper: cardboard boxes, sheets, newspaper.
 
-Owns the variants of Paper and Paper pack. Knows nothing of scenes.
+Owns the variants of Paper. Knows nothing of scenes.
 """
 
 import numpy as np
 
 from bunri.contracts import FloatArray
-from bunri.scenes.canvas import Canvas, Color, make_gray, pick_color, trace_ellipse
+from bunri.scenes.canvas import Canvas, Color, make_gray, pick_color
 from bunri.scenes.lettering import trace_text_lines, trace_word
+from bunri.scenes.materials import paint_board
 from bunri.scenes.noise import make_creases, make_noise
 from bunri.scenes.solids import Corners, Face, build_box, see_faces
 
@@ -19,28 +20,24 @@ def _pick_kraft(rng: np.random.Generator) -> Color:
     return color * np.float32(rng.uniform(0.9, 1.1))
 
 
-def _paint_face(canvas: Canvas, face: Face, color: Color) -> FloatArray:
-    skin = canvas.fill(face.corners)
-    canvas.paint(skin, canvas.shade(face.normals, color, ambient=0.52)[0, 0])
-    # Worn edges catch the light.
-    edge = canvas.stroke([*face.corners, face.corners[0]], width=0.014)
-    canvas.paint(edge, np.minimum(color * np.float32(1.2), 1), 0.35)
-    return skin
-
-
 def draw_closed_box(canvas: Canvas) -> None:
     """Draw a taped cardboard box with a shipping label and printed marks."""
     rng = canvas.rng
     width, depth, height = rng.uniform(1.2, 1.5), rng.uniform(0.8, 1.2), rng.uniform(0.35, 0.9)
     boxed = build_box(width, depth, height)
-    faces = dict(zip(boxed, see_faces(canvas, list(boxed.values()), yaw_deg=rng.uniform(-60, 60)),
-                     strict=True))  # fmt: skip
+    faces = dict(
+        zip(
+            boxed,
+            see_faces(canvas, list(boxed.values()), yaw_deg=rng.uniform(-60, 60)),
+            strict=True,
+        )
+    )
     color = _pick_kraft(rng)
     for name in ("left", "right", "front", "back", "top"):
         face = faces[name]
         if not face.is_front:
             continue
-        _paint_face(canvas, face, color)
+        paint_board(canvas, face, color)
         if name == "top":
             _tape_lid(canvas, face)
         elif abs(face.corners[1, 0] - face.corners[0, 0]) > 0.45:
@@ -60,8 +57,9 @@ def _tape_lid(canvas: Canvas, face: Face) -> None:
         [(left, top), (left + 0.36, top), (left + 0.36, top + 0.3), (left, top + 0.3)]
     )
     canvas.paint(canvas.fill(label), make_gray(0.94))
-    lines = trace_text_lines(rng, left=left + 0.03, top=top + 0.02, width=0.3, height=0.15,
-                             count=4, place=face.place)  # fmt: skip
+    lines = trace_text_lines(
+        rng, left=left + 0.03, top=top + 0.02, width=0.3, height=0.15, count=4, place=face.place
+    )
     canvas.paint(canvas.stroke(*lines, width=0.014), make_gray(0.2))
     bars = [
         face.place([(left + 0.04 + x, top + 0.19), (left + 0.04 + x, top + 0.27)])
@@ -95,14 +93,14 @@ def draw_open_box(canvas: Canvas) -> None:
     walls, flaps = faces[:5], faces[5:]
     for face in walls:
         if not face.is_front:  # the inside of the far walls and of the bottom
-            inner = _paint_face(canvas, face, color * np.float32(0.82))
+            inner = paint_board(canvas, face, color * np.float32(0.82))
             _, t = face.measure(canvas)
             canvas.darken(inner * (0.5 if face is walls[0] else 0.12 + 0.38 * np.clip(t, 0, 1)))
     for wall, flap in sorted(zip(walls[1:], flaps, strict=True), key=lambda f: f[0].nearness):
         if wall.is_front:
-            _paint_face(canvas, wall, color)
+            paint_board(canvas, wall, color)
             _print_box_side(canvas, wall, color)
-        _paint_face(canvas, flap, color * np.float32(1.05 if flap.is_front else 0.9))
+        paint_board(canvas, flap, color * np.float32(1.05 if flap.is_front else 0.9))
     canvas.mottle(1 + 0.07 * make_noise(rng, canvas.shape, 0.4 * canvas.unit_px, octaves=4))
 
 
@@ -154,9 +152,14 @@ def _print_columns(canvas: Canvas, half: float, *, count: int) -> None:
     for column in range(count):
         left = -0.85 * half + column * width
         lines = trace_text_lines(
-            rng, left=left, top=-0.62, width=0.92 * width if count > 1 else width, height=1.42,
-            count=26, place=np.asarray,
-        )  # fmt: skip
+            rng,
+            left=left,
+            top=-0.62,
+            width=0.92 * width if count > 1 else width,
+            height=1.42,
+            count=26,
+            place=np.asarray,
+        )
         canvas.paint(canvas.stroke(*lines, width=0.016), make_gray(0.2), 0.7)
 
 
@@ -182,12 +185,17 @@ def draw_newspaper(canvas: Canvas) -> None:
         canvas.paint(canvas.fill(outline), gray * np.float32(dim))
     _paint_creased(canvas, canvas.fill(outline), gray, strength=0.12)
     head = trace_word(
-        str(rng.choice(["NEWS", "TIMES", "DAILY", "PRESS"])), left=-0.6 * half, top=-0.82,
-        width=1.2 * half, height=0.15, place=np.asarray,
-    )  # fmt: skip
+        str(rng.choice(["NEWS", "TIMES", "DAILY", "PRESS"])),
+        left=-0.6 * half,
+        top=-0.82,
+        width=1.2 * half,
+        height=0.15,
+        place=np.asarray,
+    )
     canvas.paint(canvas.stroke(*head, width=0.045), make_gray(0.1), 0.9)
-    canvas.paint(canvas.stroke([(-0.9 * half, -0.66), (0.9 * half, -0.66)], width=0.012),
-                 make_gray(0.15))  # fmt: skip
+    canvas.paint(
+        canvas.stroke([(-0.9 * half, -0.66), (0.9 * half, -0.66)], width=0.012), make_gray(0.15)
+    )
     _print_columns(canvas, half, count=4)
     _print_picture(canvas, half, gray)
     fold = np.abs(canvas.v - 0.02) < 0.2
@@ -217,7 +225,7 @@ def draw_flat_cardboard(canvas: Canvas) -> None:
     outline[5:] += rng.uniform(-0.07, 0.07, (9, 2))
     color = _pick_kraft(rng)
     sheet = canvas.fill(outline)
-    canvas.paint(canvas.fill(outline + (0.015, 0.03)), color * np.float32(0.55))
+    canvas.paint(canvas.fill(np.add(outline, (0.015, 0.03))), color * np.float32(0.55))
     flutes = 0.006 * np.sin(canvas.u * np.float32(62))
     height = flutes + 0.05 * make_noise(rng, canvas.shape, 0.8 * canvas.unit_px, octaves=3)
     grain = 1 + 0.06 * make_noise(rng, canvas.shape, 0.3 * canvas.unit_px, octaves=4)
@@ -230,101 +238,3 @@ def draw_flat_cardboard(canvas: Canvas) -> None:
         canvas.brighten(0.18 * canvas.stroke([(-1, v + 0.025), (1, v + 0.025)], width=0.02))
     tape = [(0.25, -half), (0.45, -half), (0.42, half), (0.23, half)]
     canvas.paint(canvas.fill(tape) * sheet, np.array([0.85, 0.74, 0.55], np.float32), 0.5)
-
-
-def draw_milk_carton(canvas: Canvas) -> None:
-    """Draw a gable-top carton, upright or lying, with its print."""
-    rng = canvas.rng
-    side, height = 0.7, rng.uniform(0.9, 1.2)
-    shapes = _build_gable(side, height, roof=0.4, fin=0.17)
-    lies = rng.random() < 0.5
-    faces = see_faces(
-        canvas, shapes, yaw_deg=rng.uniform(20, 70) + 90 * int(rng.integers(4)),
-        roll_deg=90 if lies else 0,
-    )  # fmt: skip
-    board = make_gray(rng.uniform(0.9, 0.97))
-    ink = pick_color(rng, saturation=(0.6, 0.95), value=(0.4, 0.85))
-    order = sorted(range(len(faces)), key=lambda index: faces[index].nearness)
-    for index in order:
-        face = faces[index]
-        is_fin = index >= 9
-        if not face.is_front and not is_fin:
-            continue
-        _paint_face(canvas, face, ink if 5 <= index < 9 else board)
-        if index < 4:
-            _print_carton_side(canvas, face, ink)
-        elif is_fin:
-            seam = face.place([(0.0, 0.35), (1.0, 0.35)])
-            canvas.paint(canvas.stroke(seam, width=0.012), make_gray(0.5), 0.7)
-    canvas.mottle(1 + 0.04 * make_noise(rng, canvas.shape, 0.3 * canvas.unit_px, octaves=2))
-
-
-def _build_gable(side: float, height: float, *, roof: float, fin: float) -> list[Corners]:
-    # Four walls, the base, two sloping panels, two tucked gables, the fin on the ridge.
-    boxed = build_box(side, side, height)
-    h = side / 2
-    ridge = height + roof
-    walls = [boxed[n] for n in ("front", "right", "back", "left")]
-    front = np.array([(-h, 0, ridge), (h, 0, ridge), (h, -h, height), (-h, -h, height)])
-    back = np.array([(h, 0, ridge), (-h, 0, ridge), (-h, h, height), (h, h, height)])
-    inset = 0.55 * h
-    right = np.array([(inset, 0, ridge), (inset, 0, ridge), (h, h, height), (h, -h, height)])
-    left = np.array([(-inset, 0, ridge), (-inset, 0, ridge), (-h, -h, height), (-h, h, height)])
-    right[[0, 1]] += [(0, -0.01, 0), (0, 0.01, 0)]
-    left[[0, 1]] += [(0, 0.01, 0), (0, -0.01, 0)]
-    top = np.array([(-h, 0, ridge + fin), (h, 0, ridge + fin), (h, 0, ridge), (-h, 0, ridge)])
-    return [*walls, boxed["bottom"], front, back, right, left, top]
-
-
-def _print_carton_side(canvas: Canvas, face: Face, ink: Color) -> None:
-    rng = canvas.rng
-    wave = [(s, 0.68 + 0.06 * np.sin(6 * s + 1)) for s in np.linspace(0, 1, 12)]
-    canvas.paint(canvas.fill(face.place([*wave, (1, 1), (0, 1)])), ink, 0.9)
-    word = trace_word("MILK", left=0.12, top=0.12, width=0.76, height=0.16, place=face.place)
-    canvas.paint(canvas.stroke(*word, width=0.05), ink)
-    dot = pick_color(rng, saturation=(0.3, 0.9), value=(0.7, 1.0))
-    canvas.paint(canvas.fill(face.place(trace_ellipse((0.5, 0.5), (0.24, 0.12)))), dot, 0.9)
-    lines = trace_text_lines(rng, left=0.12, top=0.8, width=0.76, height=0.15, count=3,
-                             place=face.place)  # fmt: skip
-    canvas.paint(canvas.stroke(*lines, width=0.014), make_gray(0.95), 0.8)
-
-
-def draw_juice_brick(canvas: Canvas) -> None:
-    """Draw a small brick-shaped drink pack with a straw hole or a straw in it."""
-    rng = canvas.rng
-    boxed = build_box(0.9, 0.62, rng.uniform(1.2, 1.5))
-    seen = see_faces(canvas, list(boxed.values()), yaw_deg=rng.uniform(-60, 60))
-    faces = dict(zip(boxed, seen, strict=True))
-    ink = pick_color(rng, saturation=(0.5, 0.95), value=(0.5, 0.95))
-    fruit = pick_color(rng, hue=(-0.03, 0.35), saturation=(0.7, 1.0), value=(0.7, 1.0))
-    for name in ("left", "right", "front", "back", "top"):
-        face = faces[name]
-        if not face.is_front:
-            continue
-        _paint_face(canvas, face, make_gray(0.93) if name == "top" else ink)
-        if name == "top":
-            flap = face.place([(0.0, 0.5), (1.0, 0.5)])
-            canvas.paint(canvas.stroke(flap, width=0.03), make_gray(0.75))
-            _add_straw(canvas, face, has_straw=rng.random() < 0.6)
-            continue
-        panel = [(0, 0.12), (1, 0.12), (1, 0.36), (0, 0.36)]
-        canvas.paint(canvas.fill(face.place(panel)), make_gray(0.96))
-        word = trace_word("JUICE", left=0.12, top=0.165, width=0.76, height=0.15, place=face.place)
-        canvas.paint(canvas.stroke(*word, width=0.035), ink)
-        for s, t in ((0.4, 0.62), (0.62, 0.7)):
-            berry = face.place(trace_ellipse((s, t), (0.2, 0.12)))
-            canvas.paint(canvas.fill(berry), fruit)
-            canvas.paint(canvas.fill(face.place(trace_ellipse((s - 0.05, t - 0.04), (0.05, 0.03)))),
-                         make_gray(1.0), 0.6)  # fmt: skip
-    canvas.mottle(1 + 0.04 * make_noise(rng, canvas.shape, 0.3 * canvas.unit_px, octaves=2))
-
-
-def _add_straw(canvas: Canvas, face: Face, *, has_straw: bool) -> None:
-    hole = face.place(trace_ellipse((0.75, 0.7), (0.06, 0.09)))
-    canvas.paint(canvas.fill(hole), make_gray(0.55))
-    if has_straw:
-        foot = hole.mean(axis=0)
-        lean = canvas.rng.uniform(-0.15, 0.15)
-        path = [foot, foot + (lean, -0.26), foot + (lean + 0.16, -0.34)]
-        canvas.paint(canvas.stroke(path, width=0.055), make_gray(0.7))
-        canvas.paint(canvas.stroke(path, width=0.03), make_gray(0.97))

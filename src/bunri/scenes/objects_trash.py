@@ -1,6 +1,6 @@
-"""General trash and what cannot be told: soiled, mixed and odd things.
+"""General trash: soiled and mixed things.
 
-Owns the variants of General trash and UNKNOWN. Knows nothing of scenes.
+Owns the variants of General trash. Knows nothing of scenes.
 """
 
 import numpy as np
@@ -8,7 +8,6 @@ import numpy as np
 from bunri.contracts import FloatArray
 from bunri.scenes.canvas import (
     Canvas,
-    Color,
     Points,
     make_gray,
     pick_color,
@@ -49,9 +48,13 @@ def _print_tub(canvas: Canvas, tub: Turned) -> None:
     panel = canvas.fill(tub.place(trace_ellipse((rng.uniform(-0.4, 0.4), 0.02), (0.7, 0.22))))
     canvas.paint(panel * tub.coverage, np.array([1.0, 0.93, 0.75], np.float32))
     word = trace_word(
-        str(rng.choice(["RAMEN", "UDON", "SPICY", "NOODLE"])), left=-0.55, top=-0.1, width=1.1,
-        height=0.24, place=tub.place,
-    )  # fmt: skip
+        str(rng.choice(["RAMEN", "UDON", "SPICY", "NOODLE"])),
+        left=-0.55,
+        top=-0.1,
+        width=1.1,
+        height=0.24,
+        place=tub.place,
+    )
     ink = pick_color(rng, hue=(-0.03, 0.05), saturation=(0.8, 1.0), value=(0.4, 0.75))
     canvas.paint(canvas.stroke(*word, width=0.06) * tub.coverage, ink)
 
@@ -68,8 +71,9 @@ def _fill_broth(canvas: Canvas, radii: tuple[float, float]) -> None:
     for _ in range(int(rng.integers(4, 14))):
         at = rng.uniform(-0.6, 0.6, 2) * radii + (0, -0.36)
         strands.append(trace_curve(at + rng.uniform(-0.2, 0.2, (4, 2)) * (1, 0.6), closed=False))
-    canvas.paint(canvas.stroke(*strands, width=0.035) * level,
-                 np.array([0.92, 0.78, 0.48], np.float32))  # fmt: skip
+    canvas.paint(
+        canvas.stroke(*strands, width=0.035) * level, np.array([0.92, 0.78, 0.48], np.float32)
+    )
     fat = canvas.rng.uniform(-0.55, 0.55, (9, 2)) * radii + (0, -0.36)
     for spot in fat:
         canvas.paint(canvas.ellipse((spot[0], spot[1]), (0.05, 0.03)) * level, make_gray(1), 0.22)
@@ -81,12 +85,12 @@ def _peel_lid(canvas: Canvas, rim: tuple[float, float]) -> None:
     angle = np.linspace(-1.0, 1.0, 13) * 0.95
     hinge = np.stack([side * rim[0] * np.cos(angle), -0.42 + rim[1] * np.sin(angle)], axis=1)
     curl = np.stack([side * (0.12 + 0.3 * angle**2), -0.62 + 0.7 * rim[1] * np.sin(angle)], axis=1)
-    lid = np.concatenate([hinge, curl[::-1] + (0, -0.05)])
+    lid = np.concatenate([hinge, np.add(curl[::-1], (0, -0.05))])
     gloss = 0.7 + 0.22 * np.sin(9 * canvas.u + 4 * canvas.v + rng.uniform(0, 6))
     foil = np.asarray(np.repeat(gloss[..., None], 3, axis=2), np.float32)
-    canvas.darken(0.3 * canvas.fill(lid + (-0.06 * side, 0.06)))
+    canvas.darken(0.3 * canvas.fill(np.add(lid, (-0.06 * side, 0.06))))
     canvas.paint(canvas.fill(lid), foil)
-    canvas.paint(canvas.stroke(curl + (0, -0.05), width=0.03), make_gray(0.95))
+    canvas.paint(canvas.stroke(np.add(curl, (0, -0.05)), width=0.03), make_gray(0.95))
 
 
 def draw_snack_wrapper(canvas: Canvas) -> None:
@@ -104,7 +108,7 @@ def draw_snack_wrapper(canvas: Canvas) -> None:
     normals = canvas.measure_relief(np.asarray(height, np.float32))
     base = pick_color(rng, saturation=(0.75, 1.0), value=(0.45, 0.9))
     shape = canvas.fill(outline)
-    inner = canvas.fill(np.concatenate([torn + (0, -0.12), [(half, -0.3), (-half, -0.3)]]))
+    inner = canvas.fill(np.concatenate([np.add(torn, (0, -0.12)), [(half, -0.3), (-half, -0.3)]]))
     canvas.paint(inner, canvas.shade(normals, make_gray(0.72), ambient=0.2, gloss=0.7))
     canvas.paint(shape, canvas.shade(normals, base, ambient=0.35, gloss=0.45, shininess=35))
     _print_wrapper(canvas, shape, half)
@@ -118,22 +122,30 @@ def _print_wrapper(canvas: Canvas, shape: FloatArray, half: float) -> None:
     rng = canvas.rng
     accent = pick_color(rng, saturation=(0.6, 1.0), value=(0.85, 1.0))
     burst = np.stack(
-        [np.cos(np.linspace(0, 2 * np.pi, 24, endpoint=False)),
-         np.sin(np.linspace(0, 2 * np.pi, 24, endpoint=False))], axis=1
-    )  # fmt: skip
+        [
+            np.cos(np.linspace(0, 2 * np.pi, 24, endpoint=False)),
+            np.sin(np.linspace(0, 2 * np.pi, 24, endpoint=False)),
+        ],
+        axis=1,
+    )
     burst *= (0.8 * half * (1 - 0.25 * (np.arange(24) % 2)))[:, None]
-    canvas.paint(canvas.fill(burst + (0, 0.28)) * shape, accent)
+    canvas.paint(canvas.fill(np.add(burst, (0, 0.28))) * shape, accent)
     word = trace_word(
-        str(rng.choice(["CHIPS", "CRISP", "CHOCO", "SNACK", "CORN"])), left=-0.78 * half,
-        top=-0.32, width=1.56 * half, height=0.3, place=np.asarray,
-    )  # fmt: skip
+        str(rng.choice(["CHIPS", "CRISP", "CHOCO", "SNACK", "CORN"])),
+        left=-0.78 * half,
+        top=-0.32,
+        width=1.56 * half,
+        height=0.3,
+        place=np.asarray,
+    )
     canvas.paint(canvas.stroke(*word, width=0.09) * shape, make_gray(0.1))
     canvas.paint(canvas.stroke(*word, width=0.06) * shape, make_gray(0.98))
     for at in ((-0.08, 0.22), (0.1, 0.34)):
         chip = trace_ellipse(at, (0.2 * half + 0.05, 0.12), turn_deg=float(rng.uniform(-40, 40)))
         canvas.paint(canvas.fill(chip) * shape, np.array([0.85, 0.6, 0.2], np.float32))
-    lines = trace_text_lines(rng, left=-0.7 * half, top=0.62, width=1.4 * half, height=0.16,
-                             count=3, place=np.asarray)  # fmt: skip
+    lines = trace_text_lines(
+        rng, left=-0.7 * half, top=0.62, width=1.4 * half, height=0.16, count=3, place=np.asarray
+    )
     canvas.paint(canvas.stroke(*lines, width=0.018) * shape, make_gray(0.95), 0.8)
 
 
@@ -172,7 +184,7 @@ def draw_toothbrush(canvas: Canvas) -> None:
     canvas.paint(canvas.fill(handle), color)
     grip = canvas.fill(_widen_line(spine[14:26], 0.55 * widths[14:26]))
     canvas.paint(grip, pick_color(rng, saturation=(0.0, 0.6), value=(0.8, 1.0)))
-    shine = spine + (-0.03 if canvas.light_across < 0 else 0.03, 0)
+    shine = np.add(spine, (-0.03 if canvas.light_across < 0 else 0.03, 0))
     canvas.paint(canvas.stroke(shine[6:], width=0.018) * canvas.fill(handle), make_gray(1), 0.6)
     for row in np.linspace(-0.95, -0.68, 7):
         for column in (-0.045, 0.0, 0.045):
@@ -186,8 +198,9 @@ def _widen_line(spine: Points, widths: np.ndarray) -> Points:
     along = np.gradient(spine, axis=0)
     across = np.stack([-along[:, 1], along[:, 0]], axis=1)
     across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-9)
-    return np.concatenate([spine + across * widths[:, None],
-                           (spine - across * widths[:, None])[::-1]])  # fmt: skip
+    return np.concatenate(
+        [spine + across * widths[:, None], (spine - across * widths[:, None])[::-1]]
+    )
 
 
 def draw_face_mask(canvas: Canvas) -> None:
@@ -215,69 +228,3 @@ def draw_face_mask(canvas: Canvas) -> None:
     seams = [[(-0.6, -0.38), (-0.59, 0.38)], [(0.6, -0.38), (0.59, 0.38)],
              [(-0.62, -0.36), (0.62, -0.36)], [(-0.62, 0.36), (0.62, 0.36)]]  # fmt: skip
     canvas.paint(canvas.stroke(*seams, width=0.018) * shape, color * np.float32(0.75), 0.8)
-
-
-def draw_tangle(canvas: Canvas) -> None:
-    """Draw a tangle of cords and strips of several kinds about a lump."""
-    rng = canvas.rng
-    _paint_lump(canvas, 0.55)
-    colors = [pick_color(rng, saturation=(0.0, 0.8), value=(0.15, 0.85)) for _ in range(4)]
-    for _ in range(int(rng.integers(12, 18))):
-        turns = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.uniform(0.5, 1.7, 6))
-        reach = rng.uniform(0.2, 0.9, 6)
-        knots = np.stack([reach * np.cos(turns), 0.85 * reach * np.sin(turns)], axis=1)
-        cord = trace_curve(knots, closed=False)
-        width = float(rng.choice([0.025, 0.04, 0.08]))
-        color = colors[int(rng.integers(4))] * np.float32(rng.uniform(0.7, 1.1))
-        canvas.paint(canvas.stroke(cord, width=1.25 * width), color * np.float32(0.5))
-        canvas.paint(canvas.stroke(cord - 0.15 * width, width=0.75 * width), color)
-
-
-def _paint_lump(canvas: Canvas, size: float) -> None:
-    rng = canvas.rng
-    outline = trace_blob(rng, (size, 0.85 * size), roughness=0.3, corners=15)
-    first, second = (pick_color(rng, saturation=(0.05, 0.5), value=(0.2, 0.7)) for _ in range(2))
-    mix = np.clip(0.5 + 1.6 * make_noise(rng, canvas.shape, 0.3 * canvas.unit_px, octaves=4), 0, 1)
-    color = first + (second - first) * mix[..., None]
-    reach = np.hypot(canvas.u, canvas.v) / np.float32(size)
-    height = 0.5 * size * np.sqrt(np.clip(1.3 - reach * reach, 0.05, 1))
-    height += 0.3 * size * make_noise(rng, canvas.shape, 0.35 * size * canvas.unit_px, octaves=4)
-    normals = canvas.measure_relief(np.asarray(height, np.float32))
-    canvas.paint(canvas.fill(outline), canvas.shade(normals, np.asarray(color, np.float32),
-                                                    ambient=0.35, gloss=0.12))  # fmt: skip
-
-
-def draw_lump(canvas: Canvas) -> None:
-    """Draw a grubby lump of mixed stuff, patches of other colours sticking to it."""
-    rng = canvas.rng
-    _paint_lump(canvas, 0.92)
-    tone = 0.8 + 0.5 * make_noise(rng, canvas.shape, 0.11 * canvas.unit_px)
-    for _ in range(int(rng.integers(4, 9))):
-        at = rng.uniform(-0.5, 0.5, 2)
-        scrap = trace_blob(rng, (rng.uniform(0.1, 0.25), rng.uniform(0.06, 0.2)), roughness=0.4,
-                           corners=8) + at  # fmt: skip
-        tint = pick_color(rng, saturation=(0.0, 0.7), value=(0.2, 0.9))
-        canvas.darken(0.4 * canvas.fill(scrap + 0.025))
-        canvas.paint(canvas.fill(scrap), np.asarray(tone[..., None] * tint, np.float32), 0.85)
-
-
-def draw_broken_part(canvas: Canvas) -> None:
-    """Draw a piece of some broken device: odd outline, holes, ribs, a hanging wire."""
-    rng = canvas.rng
-    outline = trace_blob(rng, (0.8, rng.uniform(0.5, 0.7)), roughness=0.35, corners=9)[::8]
-    base: Color = pick_color(rng, saturation=(0.0, 0.35), value=(0.2, 0.75))
-    wire = trace_curve(rng.uniform(-0.95, 0.95, (5, 2)) * (0.95, 0.8), closed=False)
-    canvas.paint(canvas.stroke(wire, width=0.05), pick_color(rng, value=(0.2, 0.8)))
-    grime = 1 + 0.3 * make_noise(rng, canvas.shape, 0.4 * canvas.unit_px, octaves=4)
-    shape = canvas.fill(outline)
-    canvas.paint(canvas.fill(outline + (0.02, 0.05)), base * np.float32(0.45))
-    canvas.paint(shape, np.asarray(grime[..., None] * base, np.float32))
-    for offset in np.linspace(-0.5, 0.5, 5):
-        rib = canvas.stroke([(offset, -0.9), (offset + 0.15, 0.9)], width=0.035) * shape
-        canvas.paint(rib, base * np.float32(1.35), 0.7)
-        canvas.darken(0.4 * np.roll(rib, int(0.03 * canvas.unit_px), 1) * shape)
-    for _ in range(int(rng.integers(2, 5))):
-        x, y = rng.uniform(-0.45, 0.45), rng.uniform(-0.3, 0.3)
-        radius = rng.uniform(0.05, 0.12)
-        canvas.paint(canvas.ellipse((x, y), (radius, radius)) * shape, base * np.float32(1.3))
-        canvas.paint(canvas.ellipse((x, y), (0.7 * radius, 0.7 * radius)) * shape, make_gray(0.08))

@@ -6,6 +6,7 @@ materials or print.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -89,7 +90,7 @@ def _ease_profile(profile: Sequence[tuple[float, float]], sway: Sequence[float] 
     part = np.linspace(0, 1, 10, endpoint=False)[:, None]
     eased = part * part * (3 - 2 * part)
     rows = []
-    for start, end in zip(knots[:-1], knots[1:], strict=True):
+    for start, end in pairwise(knots):
         row = start + (end - start) * eased
         row[:, 0] = start[0] + (end[0] - start[0]) * part[:, 0]
         rows.append(row)
@@ -147,7 +148,8 @@ class Face:
 
     def measure(self, canvas: Canvas) -> tuple[FloatArray, FloatArray]:
         """Return (s, t) of every pixel, each float32 (H, W), valid on the face."""
-        origin, edge_s, edge_t = self.corners[0], *(self.corners[[1, 3]] - self.corners[0])
+        origin = self.corners[0]
+        edge_s, edge_t = self.corners[1] - origin, self.corners[3] - origin
         det = edge_s[0] * edge_t[1] - edge_s[1] * edge_t[0]
         det = det if abs(det) > 1e-6 else 1e-6
         u, v = canvas.u - np.float32(origin[0]), canvas.v - np.float32(origin[1])

@@ -9,6 +9,7 @@ from bunri.contracts import FloatArray
 from bunri.scenes.canvas import (
     Canvas,
     Color,
+    Points,
     make_gray,
     pick_color,
     trace_blob,
@@ -100,7 +101,7 @@ def draw_carrier_bag(canvas: Canvas) -> None:
         _print_logo(canvas, color, shape, 0.2)
 
 
-def _jitter_outline(rng: np.random.Generator, outline: np.ndarray, amount: float) -> np.ndarray:
+def _jitter_outline(rng: np.random.Generator, outline: Points, amount: float) -> Points:
     rough = rng.uniform(-1, 1, (len(outline), 2))
     smooth = (rough + np.roll(rough, 1, axis=0) + np.roll(rough, -1, axis=0)) / 3
     return np.asarray(amount * 1.7 * smooth)

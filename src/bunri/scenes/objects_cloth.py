@@ -9,6 +9,7 @@ from bunri.contracts import FloatArray
 from bunri.scenes.canvas import (
     Canvas,
     Color,
+    Points,
     make_gray,
     pick_color,
     trace_curve,
@@ -84,7 +85,7 @@ def draw_shirt(canvas: Canvas) -> None:
         _print_chest(canvas, shape)
 
 
-def _soften_corners(outline: np.ndarray) -> np.ndarray:
+def _soften_corners(outline: Points) -> Points:
     # Cutting every corner once keeps the garment's shape and takes off the points.
     following = np.roll(outline, -1, axis=0)
     near = 0.88 * outline + 0.12 * following

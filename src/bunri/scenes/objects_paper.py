@@ -6,7 +6,7 @@ Owns the variants of Paper. Knows nothing of scenes.
 import numpy as np
 
 from bunri.contracts import FloatArray
-from bunri.scenes.canvas import Canvas, Color, make_gray, pick_color
+from bunri.scenes.canvas import Canvas, Color, Points, make_gray, pick_color
 from bunri.scenes.lettering import trace_text_lines, trace_word
 from bunri.scenes.materials import paint_board
 from bunri.scenes.noise import make_creases, make_noise
@@ -163,7 +163,7 @@ def _print_columns(canvas: Canvas, half: float, *, count: int) -> None:
         canvas.paint(canvas.stroke(*lines, width=0.016), make_gray(0.2), 0.7)
 
 
-def _fold_corner(canvas: Canvas, outline: np.ndarray) -> None:
+def _fold_corner(canvas: Canvas, outline: Points) -> None:
     corner, before, after = outline[2], outline[1], outline[3]
     reach = canvas.rng.uniform(0.25, 0.45)
     first = corner + (before - corner) * reach * 0.7

@@ -6,7 +6,7 @@ Owns the variants of Plastic. Knows nothing of scenes.
 import numpy as np
 
 from bunri.contracts import FloatArray
-from bunri.scenes.canvas import Canvas, make_gray, pick_color, trace_curve, trace_ellipse
+from bunri.scenes.canvas import Canvas, Points, make_gray, pick_color, trace_curve, trace_ellipse
 from bunri.scenes.lettering import trace_text_lines, trace_word
 from bunri.scenes.materials import add_streaks, paint_clear
 from bunri.scenes.noise import make_noise, make_wrinkles
@@ -132,7 +132,7 @@ def draw_food_tray(canvas: Canvas) -> None:
     canvas.paint(canvas.fill(0.8 * walls) * np.clip(3 * stain, 0, 1), sauce, 0.45)
 
 
-def _trace_superellipse(half_width: float, half_height: float) -> np.ndarray:
+def _trace_superellipse(half_width: float, half_height: float) -> Points:
     """Return the outline of a rectangle with round corners as (64, 2) points."""
     angle = np.linspace(0, 2 * np.pi, 64, endpoint=False)
     cos, sin = np.cos(angle), np.sin(angle)

@@ -4,6 +4,7 @@ Owns the variants of General trash. Knows nothing of scenes.
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from bunri.contracts import FloatArray
 from bunri.scenes.canvas import (
@@ -194,7 +195,7 @@ def draw_toothbrush(canvas: Canvas) -> None:
             canvas.paint(canvas.stroke([tuft, tip], width=0.035), make_gray(gray))
 
 
-def _widen_line(spine: Points, widths: np.ndarray) -> Points:
+def _widen_line(spine: Points, widths: npt.NDArray[np.float64]) -> Points:
     along = np.gradient(spine, axis=0)
     across = np.stack([-along[:, 1], along[:, 0]], axis=1)
     across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-9)

@@ -123,6 +123,8 @@ class OptimConfig(_Section):
     schedule: Literal["constant", "cosine"] = "cosine"
     warmup: Fraction = 0.05
     """Share of all steps in which the rate climbs from 0 to ``lr``."""
+    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
+    """The model kept is an average over steps: this much of the old average stays; 0: off."""
 
 
 class TrainConfig(_Section):

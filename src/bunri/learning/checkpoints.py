@@ -22,6 +22,7 @@ class Checkpoint:
     Attributes:
         num_epochs: Complete epochs.
         network: The network's state dict.
+        average: The state dict of the averaged network; empty without averaging.
         optimizer: The optimiser's state dict.
         history: The metrics of every epoch, as in ``metrics.jsonl``.
         best_epoch: The epoch in the bundle; 0 before the first.
@@ -29,6 +30,7 @@ class Checkpoint:
 
     num_epochs: int = 0
     network: dict[str, Any] = field(default_factory=dict)
+    average: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int = 0

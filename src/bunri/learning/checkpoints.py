@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from bunri.contracts import RunError
+from bunri.contracts import RunError, summarize
 from bunri.files import replace_atomically
 
 
@@ -63,6 +63,6 @@ class Checkpoint:
             zipfile.BadZipFile,
         ) as error:
             raise RunError(
-                f"The checkpoint {path} cannot be read: {str(error).splitlines()[0]}.",
+                f"The checkpoint {path} cannot be read: {summarize(error)}.",
                 hint="Start the run again in another folder.",
             ) from error

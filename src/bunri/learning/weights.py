@@ -158,7 +158,7 @@ def _load_timm(encoder: str) -> PretrainedWeights:
     except Exception as error:  # network, hub and name errors alike
         raise WeightsError(
             f"The ImageNet weights of {encoder} could not be loaded from timm's hub: "
-            f"{str(error).splitlines()[0].rstrip('.')}.",
+            f"{summarize(error)}.",
             hint=_WAYS_OUT,
         ) from error
     license_ = str(model.pretrained_cfg.get("license") or "see timm's model card")

@@ -69,6 +69,8 @@ class DataConfig(_Section):
     """Which object owns a pixel that several claim."""
     memory_mb: int = Field(default=4096, ge=0, le=2**20)
     """Decoded photos kept in memory up to this; the rest is decoded again each time."""
+    repeat_rare: Fraction = 0.3
+    """Photos with a class that is in fewer than this share of photos come more often; 0: off."""
 
 
 class AugmentConfig(_Section):

@@ -23,7 +23,8 @@ STRIDE_PX = 32
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
-FrameSize = Annotated[int, Field(ge=STRIDE_PX, le=4096, multiple_of=STRIDE_PX)]
+# At 32 the deepest features are a single pixel, and a batch of one cannot be normalised.
+FrameSize = Annotated[int, Field(ge=2 * STRIDE_PX, le=4096, multiple_of=STRIDE_PX)]
 
 OverlapRule = Literal["largest-first", "highest-class", "longest-polygon-first"]
 ModelName = Literal["fcn8s", "fpn"]
@@ -48,8 +49,8 @@ class ModelConfig(_Section):
     """``imagenet``, ``none``, or the path of a local weights file of the encoder."""
     weights_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     """What a local weights file must hash to; without it the file is taken as it is."""
-    decoder_channels: int = Field(default=128, ge=8, le=1024, multiple_of=8)
-    """Width of the FPN pyramid; ``fcn8s`` has no such choice."""
+    decoder_channels: int = Field(default=128, ge=64, le=1024, multiple_of=64)
+    """Width of the FPN pyramid, whose half is normalised in 32 groups; no choice of ``fcn8s``."""
     dropout: Fraction = 0.1
 
 

@@ -4,7 +4,8 @@ Owns the checkpoint file. There is no state of random generators or samplers in 
 functions of the seed and the epoch (see ``data``).
 """
 
-import zipfile
+import io
+import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,11 @@ class Checkpoint:
             OutputError: It cannot be written; an earlier checkpoint is intact.
         """
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        # In memory first: torch's own writer hides a full disk behind a RuntimeError.
+        content = io.BytesIO()
+        torch.save(values, content)
         with replace_atomically(path) as temporary:
-            torch.save(values, temporary)
+            temporary.write_bytes(content.getbuffer())
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
@@ -54,13 +58,14 @@ class Checkpoint:
             return cls(**torch.load(path, map_location="cpu", weights_only=True))
         except (
             OSError,
+            EOFError,
             RuntimeError,
             ValueError,
             TypeError,
-            KeyError,
-            zipfile.BadZipFile,
+            LookupError,
+            pickle.UnpicklingError,
         ) as error:
             raise RunError(
-                f"The checkpoint {path} cannot be read: {str(error).splitlines()[0]}.",
+                f"The checkpoint {path} is damaged ({type(error).__name__}).",
                 hint="Start the run again in another folder.",
             ) from error

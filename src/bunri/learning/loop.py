@@ -164,8 +164,7 @@ class Trainer:
     def run(self, checkpoint: Checkpoint) -> TrainingResult:
         """Train from ``checkpoint`` to the last epoch."""
         if checkpoint.num_epochs:
-            self._network.load_state_dict(checkpoint.network)
-            self._optimizer.load_state_dict(checkpoint.optimizer)
+            self._restore(checkpoint)
         num_epochs = self._config.train.epochs
         self._listener.start_training(checkpoint.num_epochs + 1, num_epochs, self._steps_per_epoch)
         _cut_lines(self._folder.timings, checkpoint.num_epochs)
@@ -173,6 +172,17 @@ class Trainer:
         for epoch in range(checkpoint.num_epochs + 1, num_epochs + 1):
             self._run_epoch(epoch, checkpoint)
         return TrainingResult(checkpoint.history[checkpoint.best_epoch - 1], num_epochs)
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        try:
+            self._network.load_state_dict(checkpoint.network)
+            self._optimizer.load_state_dict(checkpoint.optimizer)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise RunError(
+                f"{self._folder.checkpoint} does not fit the network and optimiser that "
+                f"{self._folder.config} describes.",
+                hint="Undo the change to it, or start the run again in another folder.",
+            ) from error
 
     def _run_epoch(self, epoch: int, checkpoint: Checkpoint) -> None:
         started = time.monotonic()

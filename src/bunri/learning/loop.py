@@ -77,16 +77,23 @@ def start_training(plan: RunPlan, folder: RunFolder, listener: TrainingListener)
         BunriError: Whatever is wrong with settings, data or the folder; before any training
             where it can be known.
     """
-    if folder.path.exists() and any(p.name != ".lock" for p in folder.path.iterdir()):
-        raise RunError(
-            f"{folder.path} is not empty.",
-            hint="Go on with its run by --resume, or choose another folder with --out.",
-        )
+    _refuse_used(folder.path)
     train_sets, val_sets = plan.read_sets()
     trainer = Trainer(plan, folder, train_sets, val_sets, listener)
     with lock_folder(folder.path):
+        _refuse_used(folder.path)  # reading photos takes long: another run may have come first
         plan.write(folder)
         return trainer.run(Checkpoint())
+
+
+def _refuse_used(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file.", hint="Choose another folder with --out.")
+    if folder.exists() and any(p.name != ".lock" for p in folder.iterdir()):
+        raise RunError(
+            f"{folder} is not empty.",
+            hint="Go on with its run by --resume, or choose another folder with --out.",
+        )
 
 
 def resume_training(folder: RunFolder, listener: TrainingListener) -> TrainingResult:

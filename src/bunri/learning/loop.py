@@ -198,6 +198,9 @@ class Trainer:
         train_loss = self._train_epoch(epoch)
         trained = time.monotonic()
         validation = self._validate()
+        if not math.isfinite(validation.loss):
+            # Before anything is saved: a checkpoint of such weights could never be resumed.
+            raise self._explain_divergence("validation", validation.loss, epoch)
         scores = compute_scores(validation.matrices, self._config.train.batch_size)
         record = {
             "epoch": epoch,
@@ -246,15 +249,18 @@ class Trainer:
             loss = self._make_step(pixels, targets)
             step += 1
             if not math.isfinite(loss):
-                raise RunError(
-                    f"The training loss became {loss} at step {step} of epoch {epoch}.",
-                    hint="Start again with a lower rate, for example --set optim.lr="
-                    f"{self._config.optim.lr / 10:g}.",
-                )
+                raise self._explain_divergence("training", loss, epoch)
             total += loss * len(pixels)
             count += len(pixels)
             self._listener.end_step(loss)
         return total / count
+
+    def _explain_divergence(self, part: str, loss: float, epoch: int) -> RunError:
+        return RunError(
+            f"The {part} loss became {loss} in epoch {epoch}.",
+            hint="Start again in another folder with a lower rate, for example --set optim.lr="
+            f"{self._config.optim.lr / 10:g}.",
+        )
 
     def _make_step(self, pixels: Tensor, targets: Tensor) -> float:
         device = self._fabric.device

@@ -74,7 +74,9 @@ def write_text(path: Path, content: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 (any JSON value)
     """Write a JSON file atomically, indented, Korean readable; NaN is refused."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # A file name that is not UTF-8 holds lone surrogates; these become JSON's own \uXXXX.
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 @contextmanager

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from bunri.cli.console import out, print_json
+from bunri.cli.console import print_json, print_line
 from bunri.cli.options import AsJson
 
 
@@ -49,12 +48,12 @@ def run_check_submission(
         )
     elif check.ok:
         compared = "" if ids is None else f", the photos of {data} in order"
-        out.print(f"{submission} is valid: {check.num_rows} rows{compared}.")
+        print_line(f"{submission} is valid: {check.num_rows} rows{compared}.")
     else:
         for fault in check.faults:
-            out.print(escape(str(fault)))
+            print_line(str(fault))
         more = check.num_faults - len(check.faults)
-        out.print(
+        print_line(
             f"{submission}: {check.num_faults} fault(s)" + (f", {more} not shown" * (more > 0))
         )
     if not check.ok:

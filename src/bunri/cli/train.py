@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bunri.cli.console import format_score, out, print_note
+from bunri.cli.console import format_score, print_line, print_note
 from bunri.cli.options import require_torch
 
 
@@ -80,11 +80,11 @@ def run_train(
         print_note(f"Stopped. Go on with: bunri train --resume --out {run_folder}")
         raise
     best = result.best
-    out.print(
+    print_line(
         f"Best epoch {best['epoch']} of {result.num_epochs}: "
         f"global mIoU {format_score(best['miou']['global'])}, "
         f"per-image {format_score(best['miou']['per_image'])}, "
         f"loss {best['val_loss']:.4f}"
     )
-    out.print(f"Model: {folder.bundle}   Figures: {folder.metrics}   Pictures: {folder.samples}")
-    out.print(f"Next: bunri evaluate {run_folder} {val[0] if val else 'VAL.json'}")
+    print_line(f"Model: {folder.bundle}   Figures: {folder.metrics}   Pictures: {folder.samples}")
+    print_line(f"Next: bunri evaluate {run_folder} {val[0] if val else 'VAL.json'}")

@@ -131,6 +131,7 @@ def _explain_os_error(path: Path, error: OSError) -> str:
         errno.EACCES: "no permission; choose another folder",
         errno.EROFS: "the file system is read-only; choose another folder",
         errno.ENOTDIR: "a part of the path is a file; choose another folder",
+        errno.EEXIST: "a part of the path is a file; choose another folder",
     }
     reason = reasons.get(error.errno or 0, error.strerror or str(error))
     return f"Cannot write {path}: {reason}. Nothing was changed."

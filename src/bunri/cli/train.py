@@ -8,9 +8,13 @@ import typer
 from bunri.cli.console import format_score, print_line, print_note
 from bunri.cli.options import require_torch
 
+DEFAULT_RECIPE = "fpn-lite0"
+
 
 def run_train(
-    recipe: Annotated[str, typer.Option(help="A recipe's name, or a YAML file.")] = "fpn-lite0",
+    recipe: Annotated[
+        str | None, typer.Option(help="A recipe's name, or a YAML file; without it fpn-lite0.")
+    ] = None,
     data: Annotated[
         list[Path] | None, typer.Option(metavar="JSON", help="COCO file to train on; repeatable.")
     ] = None,
@@ -50,11 +54,12 @@ def run_train(
     """
     from bunri.config import dump_config, load_config, read_recipe
 
-    if resume and (data or val or overrides):
+    if resume and (recipe or data or val or images or val_images or overrides or show_config):
         raise typer.BadParameter(
             "--resume goes on with the data and settings of the run in --out; "
-            "leave out --data, --val and --set, or start a new run without --resume."
+            "leave out all options but --out, or start a new run without --resume."
         )
+    recipe = recipe or DEFAULT_RECIPE
     config = None if resume else load_config(read_recipe(recipe), overrides or [], source=recipe)
     if show_config and config is not None:
         typer.echo(dump_config(config), nl=False)
@@ -77,7 +82,8 @@ def run_train(
                 plan = RunPlan(config, train_sources, val_sources)
                 result = start_training(plan, folder, display)
     except KeyboardInterrupt:
-        print_note(f"Stopped. Go on with: bunri train --resume --out {run_folder}")
+        if folder.config.is_file():
+            print_note(f"Stopped. Go on with: bunri train --resume --out {run_folder}")
         raise
     best = result.best
     print_line(

@@ -53,6 +53,8 @@ class TrainingDisplay:
             total = num_epochs * steps_per_epoch
             self._task = self._bar.add_task("", total=total, completed=done, figures="")
             self._describe()
+        elif first_epoch > num_epochs:
+            print_note(f"All {num_epochs} epochs are done already")
         else:
             print_note(
                 f"Training epochs {first_epoch} to {num_epochs}, {steps_per_epoch} steps each"

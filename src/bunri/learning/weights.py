@@ -112,12 +112,17 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a foreign file fails in any way it likes
         raise WeightsError(
-            f"{path} cannot be read as weights: {str(error).splitlines()[0]}.",
+            f"{path} cannot be read as weights: {_first_line(error)}.",
             hint="Expected a .safetensors file, or a torch file that holds only tensors.",
         ) from error
     if not isinstance(content, dict) or not all(isinstance(t, Tensor) for t in content.values()):
         raise WeightsError(f"{path} must hold a mapping of names to tensors and nothing else.")
     return content
+
+
+def _first_line(error: Exception) -> str:
+    """Return what an error says, or its kind where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _load_packaged(encoder: str) -> PretrainedWeights:
@@ -157,7 +162,7 @@ def _load_timm(encoder: str) -> PretrainedWeights:
     except Exception as error:  # network, hub and name errors alike
         raise WeightsError(
             f"The ImageNet weights of {encoder} could not be loaded from timm's hub: "
-            f"{str(error).splitlines()[0]}.",
+            f"{_first_line(error)}.",
             hint=_WAYS_OUT,
         ) from error
     license_ = str(model.pretrained_cfg.get("license") or "see timm's model card")

@@ -221,6 +221,8 @@ def load_config(yaml_text: str, overrides: Sequence[str] = (), *, source: str = 
         ConfigError: With every fault at once: unknown keys, wrong types, bad ranges.
     """
     values = _parse_yaml(yaml_text, source)
+    if values is None:  # an empty file
+        values = {}
     if not isinstance(values, dict):
         raise ConfigError(f"{source} must be a mapping of sections, not {_describe(values)}.")
     problems = [p for override in overrides if (p := _apply_override(values, override))]
@@ -242,10 +244,9 @@ def dump_config(config: Config) -> str:
 
 def _parse_yaml(text: str, source: str) -> Any:  # noqa: ANN401 (any YAML value)
     try:
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{source} is not valid YAML: {error}") from error
-    return {} if value is None else value
 
 
 def _apply_override(values: dict[str, Any], override: str) -> str | None:

@@ -221,8 +221,7 @@ def load_config(yaml_text: str, overrides: Sequence[str] = (), *, source: str = 
         ConfigError: With every fault at once: unknown keys, wrong types, bad ranges.
     """
     values = _parse_yaml(yaml_text, source)
-    if values is None:  # an empty file
-        values = {}
+    values = {} if values is None else values
     if not isinstance(values, dict):
         raise ConfigError(f"{source} must be a mapping of sections, not {_describe(values)}.")
     problems = [p for override in overrides if (p := _apply_override(values, override))]

@@ -235,10 +235,10 @@ def test_augmentation__mask_moves_with_the_photo(change):
         torch.manual_seed(seed)
         changed, labels = augment(image, mask)
         assert changed.shape[:2] == labels.shape
-        assert (changed.dtype, labels.dtype) == (np.uint8, np.uint8)
+        assert changed.dtype == labels.dtype == np.uint8
         assert set(np.unique(labels)) <= {0, 5, 7, 255}
         inside = find_inside(labels) & (labels != 255)
-        objects += np.count_nonzero(labels[inside])
+        objects += int(np.count_nonzero(labels[inside]))
         assert np.array_equal(classify(changed)[inside], labels[inside])
     assert objects > 500  # not of background alone
 

@@ -96,6 +96,10 @@ class NetworkContract:
 class TestFcn8s(NetworkContract):
     config = ModelConfig(name="fcn8s", encoder="vgg16", weights="none")
 
+    @pytest.mark.slow  # 135 MB, written and hashed
+    def test_load_network__bundle_gives_equal_logits(self, tmp_path):
+        super().test_load_network__bundle_gives_equal_logits(tmp_path)
+
 
 class TestFpnOnLite0(NetworkContract):
     config = ModelConfig(weights="none", decoder_channels=64)

@@ -161,6 +161,8 @@ def join_under(root: Path, relative: str) -> Path:
     path = root.joinpath(*parts)
     try:
         inside = path.resolve().is_relative_to(root.resolve())
+    except UnicodeEncodeError as error:  # half of a surrogate pair
+        raise PathError(f"{relative!r} is not a file path.") from error
     except OSError as error:  # a name too long, or a loop of links
         raise PathError(f"{relative!r} cannot be followed: {error.strerror}.") from error
     if not inside:

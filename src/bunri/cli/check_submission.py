@@ -15,7 +15,7 @@ def run_check_submission(
     ],
     data: Annotated[
         Path | None,
-        typer.Argument(metavar="[TEST.json]", help="COCO file whose photos must have a row each."),
+        typer.Argument(metavar="TEST.json", help="COCO file whose photos must have a row each."),
     ] = None,
     num_classes: Annotated[
         int, typer.Option(min=2, max=255, help="Values must be below this.")

@@ -101,8 +101,8 @@ def load_network(folder: Path, info: BundleInfo) -> nn.Module:
     Raises:
         ModelError: The architecture is unknown, or weights and architecture do not fit.
     """
-    row = dict(info.architecture)
     try:
+        row = dict(info.architecture)
         num_classes = int(row.pop("num_classes"))
         config = ModelConfig(**row, weights="none")
         network = _BUILDERS[config.name](config, num_classes)

@@ -15,6 +15,9 @@ from tests.builders import TINY_SETTINGS
 
 COMMANDS = ("train", "evaluate", "predict", "submit", "check-submission", "score")
 
+TERMINAL_VARIABLES = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "GITHUB_ACTIONS")
+"""What makes rich and typer draw for a terminal where there is none."""
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -34,8 +37,14 @@ def run(*arguments):
     stderr = io.StringIO()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(sys, "argv", ["bunri", *map(str, arguments)])
-        patched.setattr(out, "file", stdout)
-        patched.setattr(err, "file", stderr)
+        # As in a pipe, wherever the tests run: no colours, no bars, 80 columns.
+        for name in TERMINAL_VARIABLES:
+            patched.delenv(name, raising=False)
+        patched.setenv("COLUMNS", "80")
+        patched.setattr("typer.rich_utils.FORCE_TERMINAL", None)
+        for console, file in ((out, stdout), (err, stderr)):
+            patched.setattr(console, "file", file)
+            patched.setattr(console, "_color_system", None)  # chosen when it was made
         with redirect_stdout(stdout), redirect_stderr(stderr):
             try:
                 main()
@@ -45,6 +54,12 @@ def run(*arguments):
     return Ended(code, stdout.buffer.getvalue().decode(), stderr.getvalue())
 
 
+def plain_environment():
+    """Return the environment for a command in a process of its own."""
+    kept = {name: text for name, text in os.environ.items() if name not in TERMINAL_VARIABLES}
+    return {**kept, "OMP_NUM_THREADS": "1"}
+
+
 def start(*arguments):
     """Start a command in a process of its own."""
     return subprocess.Popen(
@@ -52,7 +67,7 @@ def start(*arguments):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env=plain_environment(),
     )
 
 

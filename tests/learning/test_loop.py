@@ -29,6 +29,7 @@ from bunri.learning.optimization import build_optimizer, choose_precision, scale
 from bunri.learning.plan import DataSource, RunFolder, RunPlan
 from bunri.learning.validate import Validation
 from tests.builders import TINY_SETTINGS, QuietListener, change_document, write_data
+from tests.cli.runner import plain_environment
 
 pytestmark = pytest.mark.usefixtures("_one_thread")
 
@@ -446,7 +447,7 @@ def test_resume_training__after_sigkill(unbroken, tmp_path, delay_s):
         [sys.executable, "-c", "from bunri.cli import main; main()", *arguments],
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env=plain_environment(),
     )
     assert process.stderr is not None
     lines = iter(process.stderr.readline, "")

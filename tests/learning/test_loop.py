@@ -137,9 +137,9 @@ def test_start_training__learns(data, tmp_path):
 
 
 def test_start_training__same_seed_same_run(data, tmp_path):
-    first, _ = train(data, tmp_path / "a", "train.num_workers=0")
-    second, _ = train(data, tmp_path / "b", "train.num_workers=1")
-    other, _ = train(data, tmp_path / "c", "seed=22")
+    first, _ = train(data, tmp_path / "a", "train.epochs=1")
+    second, _ = train(data, tmp_path / "b", "train.epochs=1", "train.num_workers=1")
+    other, _ = train(data, tmp_path / "c", "train.epochs=1", "seed=22")
     assert first.metrics.read_bytes() == second.metrics.read_bytes()
     assert first.metrics.read_bytes() != other.metrics.read_bytes()
 

@@ -96,7 +96,10 @@ def test_build_network__local_file_by_order(tmp_path, random_state):
 
 def test_build_network__vgg16_file_by_order(tmp_path):
     """The same tensors under the names of torchvision, classifier included."""
-    given = vgg16(weights=None).features.state_dict()
+    with torch.device("meta"):
+        shapes = vgg16(weights=None).features.state_dict()
+    generator = torch.Generator().manual_seed(1)
+    given = {name: torch.rand(t.shape, generator=generator) for name, t in shapes.items()}
     path = tmp_path / "vgg.pth"
     torch.save({f"features.{n}": t for n, t in given.items()}, path)
     network, _ = build_network(ModelConfig(name="fcn8s", encoder="vgg16", weights=str(path)), 2)

@@ -246,6 +246,9 @@ def _parse_yaml(text: str, source: str) -> Any:  # noqa: ANN401 (any YAML value)
         return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{source} is not valid YAML: {error}") from error
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        # What PyYAML lets through for a value that is not of its kind, such as 2021-13-45.
+        raise ConfigError(f"{source} holds a value that is not valid YAML: {error}") from error
 
 
 def _apply_override(values: dict[str, Any], override: str) -> str | None:

@@ -548,7 +548,9 @@ def test_output__under_a_file(model, data, tmp_path):
         ("submit", model, data.test, "--out", target),
         list_train_arguments(data, target),
     ):
-        assert_refused(run(*arguments), f"Cannot write {target}", "a file is where a folder is needed")
+        assert_refused(
+            run(*arguments), f"Cannot write {target}", "a file is where a folder is needed"
+        )
     assert (tmp_path / "file").read_text() == "mine"
 
 

@@ -401,7 +401,7 @@ def test_model__weights_are_missing(copied, data):
         ({"classes": []}, "2 to 255 classes"),
         ({"classes": [{"nom": 1}]}, "incomplete or damaged"),
         ({"architecture": {}}, "cannot be built"),
-        ({"architecture": 5}, "cannot be built"),
+        ({"architecture": 5}, "bundle"),
         ({"architecture": {"name": "unet", "num_classes": 12}}, "cannot be built"),
         ({"preprocessing": {}}, "incomplete or damaged"),
         ({"weights_sha256": "0" * 64}, "SHA-256 differs"),

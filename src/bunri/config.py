@@ -23,7 +23,8 @@ STRIDE_PX = 32
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
-FrameSize = Annotated[int, Field(ge=STRIDE_PX, le=4096, multiple_of=STRIDE_PX)]
+# At 32 the deepest features are a single pixel, and a batch of one cannot be normalised.
+FrameSize = Annotated[int, Field(ge=2 * STRIDE_PX, le=4096, multiple_of=STRIDE_PX)]
 
 OverlapRule = Literal["largest-first", "highest-class", "longest-polygon-first"]
 ModelName = Literal["fcn8s", "fpn"]
@@ -48,8 +49,8 @@ class ModelConfig(_Section):
     """``imagenet``, ``none``, or the path of a local weights file of the encoder."""
     weights_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     """What a local weights file must hash to; without it the file is taken as it is."""
-    decoder_channels: int = Field(default=128, ge=8, le=1024, multiple_of=8)
-    """Width of the FPN pyramid; ``fcn8s`` has no such choice."""
+    decoder_channels: int = Field(default=128, ge=64, le=1024, multiple_of=64)
+    """Width of the FPN pyramid, whose half is normalised in 32 groups; no choice of ``fcn8s``."""
     dropout: Fraction = 0.1
 
 
@@ -224,6 +225,7 @@ def load_config(yaml_text: str, overrides: Sequence[str] = (), *, source: str = 
         ConfigError: With every fault at once: unknown keys, wrong types, bad ranges.
     """
     values = _parse_yaml(yaml_text, source)
+    values = {} if values is None else values
     if not isinstance(values, dict):
         raise ConfigError(f"{source} must be a mapping of sections, not {_describe(values)}.")
     problems = [p for override in overrides if (p := _apply_override(values, override))]
@@ -245,10 +247,12 @@ def dump_config(config: Config) -> str:
 
 def _parse_yaml(text: str, source: str) -> Any:  # noqa: ANN401 (any YAML value)
     try:
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{source} is not valid YAML: {error}") from error
-    return {} if value is None else value
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        # What PyYAML lets through for a value that is not of its kind, such as 2021-13-45.
+        raise ConfigError(f"{source} holds a value that is not valid YAML: {error}") from error
 
 
 def _apply_override(values: dict[str, Any], override: str) -> str | None:

@@ -74,7 +74,9 @@ def write_text(path: Path, content: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 (any JSON value)
     """Write a JSON file atomically, indented, Korean readable; NaN is refused."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # A file name that is not UTF-8 holds lone surrogates; these become JSON's own \uXXXX.
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 @contextmanager
@@ -124,11 +126,12 @@ def _read_umask() -> int:
 
 def _explain_os_error(path: Path, error: OSError) -> str:
     reasons = {
+        errno.EEXIST: "a file is where a folder is needed; choose another folder",
         errno.ENOSPC: "the disk is full; free some space and run the command again",
         errno.EDQUOT: "the disk quota is used up; free some space and run the command again",
         errno.EACCES: "no permission; choose another folder",
         errno.EROFS: "the file system is read-only; choose another folder",
-        errno.ENOTDIR: "a part of the path is a file; choose another folder",
+        errno.ENOTDIR: "a file is where a folder is needed; choose another folder",
     }
     reason = reasons.get(error.errno or 0, error.strerror or str(error))
     return f"Cannot write {path}: {reason}. Nothing was changed."
@@ -158,8 +161,9 @@ def join_under(root: Path, relative: str) -> Path:
     path = root.joinpath(*parts)
     try:
         inside = path.resolve().is_relative_to(root.resolve())
-    except OSError as error:  # a name too long, or a loop of links
-        raise PathError(f"{relative!r} cannot be followed: {error.strerror}.") from error
+    except (OSError, ValueError, RuntimeError) as error:
+        # A name too long, one that no file system can store, or a loop of links.
+        raise PathError(f"{relative!r} cannot be followed: {error}.") from error
     if not inside:
         raise PathError(f"{relative!r} leads out of {root} through a symbolic link.")
     return path

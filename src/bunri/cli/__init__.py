@@ -50,3 +50,8 @@ def main() -> None:
     except BunriError as error:
         print_error(error)
         sys.exit(2)
+    except OSError as error:
+        # What no part foresees: a name too long, a folder that may not be entered.
+        where = f"{error.filename}: " if error.filename else ""
+        print_error(BunriError(f"{where}{error.strerror or error}."))
+        sys.exit(2)

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from bunri.cli.console import out, print_json
+from bunri.cli.console import print_json, print_line
 from bunri.cli.options import AsJson
 
 
@@ -16,7 +15,7 @@ def run_check_submission(
     ],
     data: Annotated[
         Path | None,
-        typer.Argument(metavar="[TEST.json]", help="COCO file whose photos must have a row each."),
+        typer.Argument(metavar="TEST.json", help="COCO file whose photos must have a row each."),
     ] = None,
     num_classes: Annotated[
         int, typer.Option(min=2, max=255, help="Values must be below this.")
@@ -49,12 +48,12 @@ def run_check_submission(
         )
     elif check.ok:
         compared = "" if ids is None else f", the photos of {data} in order"
-        out.print(f"{submission} is valid: {check.num_rows} rows{compared}.")
+        print_line(f"{submission} is valid: {check.num_rows} rows{compared}.")
     else:
         for fault in check.faults:
-            out.print(escape(str(fault)))
+            print_line(str(fault))
         more = check.num_faults - len(check.faults)
-        out.print(
+        print_line(
             f"{submission}: {check.num_faults} fault(s)" + (f", {more} not shown" * (more > 0))
         )
     if not check.ok:

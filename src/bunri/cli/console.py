@@ -32,6 +32,11 @@ def print_note(text: str) -> None:
     err.print(escape(_drop_controls(text)))
 
 
+def print_line(text: str) -> None:
+    """Print one line of a result as plain text: names in it are shown, never obeyed."""
+    out.print(escape(_drop_controls(text)))
+
+
 def _drop_controls(text: str) -> str:
     """Replace control characters from data, which could move a terminal's cursor."""
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
@@ -39,7 +44,8 @@ def _drop_controls(text: str) -> str:
 
 def print_json(value: Any) -> None:  # noqa: ANN401 (any JSON value)
     """Print a result for machines."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    typer.echo(text.encode("utf-8", "backslashreplace"))  # as in files.write_json
 
 
 @contextmanager
@@ -63,7 +69,7 @@ def show_progress(label: str, total: int) -> Iterator[Callable[[], None]]:
 
 def print_scores(scores: ScoreSheet, table: ClassTable, title: str) -> None:
     """Print the three mIoUs and the IoU of each class."""
-    out.print(f"[bold]{escape(title)}[/bold] ({scores.num_photos} photos)")
+    out.print(f"[bold]{escape(_drop_controls(title))}[/bold] ({scores.num_photos} photos)")
     out.print(f"  global mIoU     {format_score(scores.global_miou)}   one matrix over the set")
     out.print(f"  per-image mIoU  {format_score(scores.per_image_miou)}   mean over photos")
     out.print(
@@ -79,7 +85,12 @@ def print_scores(scores: ScoreSheet, table: ClassTable, title: str) -> None:
         table.classes, scores.class_iou, scores.class_photos, scores.class_pixels, strict=True
     ):
         name = info.name if info.name == info.name_ko else f"{info.name} ({info.name_ko})"
-        rows.add_row(escape(name), format_score(iou), str(photos), f"{100 * pixels / total:.2f} %")
+        rows.add_row(
+            escape(_drop_controls(name)),
+            format_score(iou),
+            str(photos),
+            f"{100 * pixels / total:.2f} %",
+        )
     out.print(rows)
 
 

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from bunri.cli.console import out, print_json, print_note, show_progress
+from bunri.cli.console import print_json, print_line, print_note, show_progress
 from bunri.cli.options import AsJson, Model
 
 
@@ -70,6 +69,6 @@ def _print_rows(rows: list[dict[str, Any]], folder: Path) -> None:
     for row in rows:
         if "error" not in row:
             areas = [f"{c['name']} {100 * c['share']:.1f} %" for c in row["classes"] if c["index"]]
-            out.print(escape(f"{row['photo']}: {', '.join(areas) or 'background only'}"))
+            print_line(f"{row['photo']}: {', '.join(areas) or 'background only'}")
     if any("error" not in row for row in rows):
-        out.print(escape(f"Results: {folder}/predictions.json, {folder}/masks, {folder}/overlays"))
+        print_line(f"Results: {folder}/predictions.json, {folder}/masks, {folder}/overlays")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bunri.cli.console import out, show_progress
+from bunri.cli.console import print_line, show_progress
 from bunri.cli.options import Images, Model
 
 
@@ -31,5 +31,5 @@ def run_submit(
     with show_progress("Predicting photos", len(dataset.photos)) as advance:
         rows = predict_submission(predictor, dataset, advance)
         num_rows = write_submission(path, rows, len(predictor.table))
-    out.print(f"{path}: {num_rows} rows")
-    out.print(f"Next: bunri check-submission {path} {data}")
+    print_line(f"{path}: {num_rows} rows")
+    print_line(f"Next: bunri check-submission {path} {data}")

@@ -5,12 +5,16 @@ from typing import Annotated
 
 import typer
 
-from bunri.cli.console import format_score, out, print_note
+from bunri.cli.console import format_score, print_line, print_note
 from bunri.cli.options import require_torch
+
+DEFAULT_RECIPE = "fpn-lite0"
 
 
 def run_train(
-    recipe: Annotated[str, typer.Option(help="A recipe's name, or a YAML file.")] = "fpn-lite0",
+    recipe: Annotated[
+        str | None, typer.Option(help="A recipe's name, or a YAML file; without it fpn-lite0.")
+    ] = None,
     data: Annotated[
         list[Path] | None, typer.Option(metavar="JSON", help="COCO file to train on; repeatable.")
     ] = None,
@@ -50,11 +54,12 @@ def run_train(
     """
     from bunri.config import dump_config, load_config, read_recipe
 
-    if resume and (data or val or overrides):
+    if resume and (recipe or data or val or images or val_images or overrides or show_config):
         raise typer.BadParameter(
             "--resume goes on with the data and settings of the run in --out; "
-            "leave out --data, --val and --set, or start a new run without --resume."
+            "leave out all options but --out, or start a new run without --resume."
         )
+    recipe = recipe or DEFAULT_RECIPE
     config = None if resume else load_config(read_recipe(recipe), overrides or [], source=recipe)
     if show_config and config is not None:
         typer.echo(dump_config(config), nl=False)
@@ -77,14 +82,15 @@ def run_train(
                 plan = RunPlan(config, train_sources, val_sources)
                 result = start_training(plan, folder, display)
     except KeyboardInterrupt:
-        print_note(f"Stopped. Go on with: bunri train --resume --out {run_folder}")
+        if folder.config.is_file():
+            print_note(f"Stopped. Go on with: bunri train --resume --out {run_folder}")
         raise
     best = result.best
-    out.print(
+    print_line(
         f"Best epoch {best['epoch']} of {result.num_epochs}: "
         f"global mIoU {format_score(best['miou']['global'])}, "
         f"per-image {format_score(best['miou']['per_image'])}, "
         f"loss {best['val_loss']:.4f}"
     )
-    out.print(f"Model: {folder.bundle}   Figures: {folder.metrics}   Pictures: {folder.samples}")
-    out.print(f"Next: bunri evaluate {run_folder} {val[0] if val else 'VAL.json'}")
+    print_line(f"Model: {folder.bundle}   Figures: {folder.metrics}   Pictures: {folder.samples}")
+    print_line(f"Next: bunri evaluate {run_folder} {val[0] if val else 'VAL.json'}")

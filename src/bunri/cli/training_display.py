@@ -47,13 +47,15 @@ class TrainingDisplay:
     def start_training(self, first_epoch: int, num_epochs: int, steps_per_epoch: int) -> None:
         """Start the bar of all steps."""
         self._epoch, self._num_epochs = first_epoch, num_epochs
+        if first_epoch > num_epochs:
+            print_note(f"All {num_epochs} epochs are done already")
         if self._bar:
             self._bar.remove_task(self._task)
             done = (first_epoch - 1) * steps_per_epoch
             total = num_epochs * steps_per_epoch
             self._task = self._bar.add_task("", total=total, completed=done, figures="")
             self._describe()
-        else:
+        elif first_epoch <= num_epochs:
             print_note(
                 f"Training epochs {first_epoch} to {num_epochs}, {steps_per_epoch} steps each"
             )

@@ -4,14 +4,15 @@ Owns the checkpoint file. There is no state of random generators or samplers in 
 functions of the seed and the epoch (see ``data``).
 """
 
-import zipfile
+import io
+import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from bunri.contracts import RunError, summarize
+from bunri.contracts import RunError
 from bunri.files import replace_atomically
 
 
@@ -26,6 +27,7 @@ class Checkpoint:
         optimizer: The optimiser's state dict.
         history: The metrics of every epoch, as in ``metrics.jsonl``.
         best_epoch: The epoch in the bundle; 0 before the first.
+        licenses: Of the weights that training started from, and of the photos.
     """
 
     num_epochs: int = 0
@@ -34,6 +36,7 @@ class Checkpoint:
     optimizer: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int = 0
+    licenses: dict[str, str] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write the checkpoint atomically.
@@ -42,8 +45,11 @@ class Checkpoint:
             OutputError: It cannot be written; an earlier checkpoint is intact.
         """
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        # In memory first: torch's own writer hides a full disk behind a RuntimeError.
+        content = io.BytesIO()
+        torch.save(values, content)
         with replace_atomically(path) as temporary:
-            torch.save(values, temporary)
+            temporary.write_bytes(content.getbuffer())
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
@@ -56,13 +62,14 @@ class Checkpoint:
             return cls(**torch.load(path, map_location="cpu", weights_only=True))
         except (
             OSError,
+            EOFError,
             RuntimeError,
             ValueError,
             TypeError,
-            KeyError,
-            zipfile.BadZipFile,
+            LookupError,
+            pickle.UnpicklingError,
         ) as error:
             raise RunError(
-                f"The checkpoint {path} cannot be read: {summarize(error)}.",
+                f"The checkpoint {path} is damaged ({type(error).__name__}).",
                 hint="Start the run again in another folder.",
             ) from error

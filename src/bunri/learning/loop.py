@@ -82,16 +82,22 @@ def start_training(plan: RunPlan, folder: RunFolder, listener: TrainingListener)
         BunriError: Whatever is wrong with settings, data or the folder; before any training
             where it can be known.
     """
-    if folder.path.exists() and any(p.name != ".lock" for p in folder.path.iterdir()):
+    _refuse_used(folder.path)
+    trainer = Trainer(plan, folder, Checkpoint(), listener)
+    with lock_folder(folder.path):
+        _refuse_used(folder.path)  # reading photos takes long: another run may have come first
+        plan.write(folder)
+        return trainer.run()
+
+
+def _refuse_used(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file.", hint="Choose another folder with --out.")
+    if folder.exists() and any(p.name != ".lock" for p in folder.iterdir()):
         raise RunError(
-            f"{folder.path} is not empty.",
+            f"{folder} is not empty.",
             hint="Go on with its run by --resume, or choose another folder with --out.",
         )
-    train_sets, val_sets = plan.read_sets()
-    trainer = Trainer(plan, folder, train_sets, val_sets, listener)
-    with lock_folder(folder.path):
-        plan.write(folder)
-        return trainer.run(Checkpoint())
 
 
 def resume_training(folder: RunFolder, listener: TrainingListener) -> TrainingResult:
@@ -102,9 +108,9 @@ def resume_training(folder: RunFolder, listener: TrainingListener) -> TrainingRe
     """
     plan = RunPlan.read(folder)
     with lock_folder(folder.path):
-        trainer = Trainer(plan, folder, *plan.read_sets(), listener)
         found = folder.checkpoint.is_file()
-        return trainer.run(Checkpoint.load(folder.checkpoint) if found else Checkpoint())
+        checkpoint = Checkpoint.load(folder.checkpoint) if found else Checkpoint()
+        return Trainer(plan, folder, checkpoint, listener).run()
 
 
 class Trainer:
@@ -113,8 +119,7 @@ class Trainer:
     Args:
         plan: Settings and where the data is from.
         folder: Where everything is written.
-        train_sets: Labelled sets to train on, with one class table.
-        val_sets: Labelled sets to validate on, with the same table.
+        checkpoint: Where to go on from; a new one to start.
         listener: Who is told.
     """
 
@@ -122,12 +127,13 @@ class Trainer:
         self,
         plan: RunPlan,
         folder: RunFolder,
-        train_sets: list[LabelledSet],
-        val_sets: list[LabelledSet],
+        checkpoint: Checkpoint,
         listener: TrainingListener,
     ) -> None:
         self._config = config = plan.config
         self._folder = folder
+        self._checkpoint = checkpoint
+        train_sets, val_sets = plan.read_sets()
         self._sets = {"train": train_sets, "val": val_sets}
         self._listener = listener
         self._table = train_sets[0].table
@@ -137,12 +143,18 @@ class Trainer:
         )
         keep_freed_memory()
         torch.manual_seed(mix_seed(config.seed, "weights", 0))
-        network, self._pretrained = build_network(config.model, len(self._table))
+        model = config.model
+        if checkpoint.num_epochs:  # its weights follow: nothing needs to be downloaded again
+            model = model.model_copy(update={"weights": "none"})
+        network, pretrained = build_network(model, len(self._table))
+        checkpoint.licenses = checkpoint.licenses or describe_licenses(pretrained, train_sets)
         network = network.to(memory_format=torch.channels_last)  # 1.5x faster on CPUs
+        # Fabric's wrapper is what trains; the plain module shares its tensors and is kept.
+        self._module = network
         self._network, self._optimizer = self._fabric.setup(
             network, build_optimizer(network, config.optim)
         )
-        self._average = build_average(self._network, config.optim)
+        self._average = build_average(network, config.optim)
         self._train_store, self._val_store = self._open_stores()
         length = config.train.samples_per_epoch or len(self._train_store)
         self._stream = TrainingStream(self._train_store, config, length)
@@ -166,13 +178,11 @@ class Trainer:
         )
         return train, val
 
-    def run(self, checkpoint: Checkpoint) -> TrainingResult:
-        """Train from ``checkpoint`` to the last epoch."""
+    def run(self) -> TrainingResult:
+        """Train from the checkpoint to the last epoch."""
+        checkpoint = self._checkpoint
         if checkpoint.num_epochs:
-            self._network.load_state_dict(checkpoint.network)
-            self._optimizer.load_state_dict(checkpoint.optimizer)
-            if self._average is not None:
-                self._average.load_state_dict(checkpoint.average)
+            self._restore(checkpoint)
         num_epochs = self._config.train.epochs
         self._listener.start_training(checkpoint.num_epochs + 1, num_epochs, self._steps_per_epoch)
         _cut_lines(self._folder.timings, checkpoint.num_epochs)
@@ -181,6 +191,19 @@ class Trainer:
             self._run_epoch(epoch, checkpoint)
         return TrainingResult(checkpoint.history[checkpoint.best_epoch - 1], num_epochs)
 
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        try:
+            self._module.load_state_dict(checkpoint.network)
+            self._optimizer.load_state_dict(checkpoint.optimizer)
+            if self._average is not None:
+                self._average.load_state_dict(checkpoint.average)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise RunError(
+                f"{self._folder.checkpoint} does not fit the network and optimiser that "
+                f"{self._folder.config} describes.",
+                hint="Undo the change to it, or start the run again in another folder.",
+            ) from error
+
     def _run_epoch(self, epoch: int, checkpoint: Checkpoint) -> None:
         started = time.monotonic()
         # Dropout draws from torch's generator: from here on it depends on the epoch alone.
@@ -188,6 +211,9 @@ class Trainer:
         train_loss = self._train_epoch(epoch)
         trained = time.monotonic()
         validation = self._validate()
+        if not math.isfinite(validation.loss):
+            # Before anything is saved: a checkpoint of such weights could never be resumed.
+            raise self._explain_divergence("validation", validation.loss, epoch)
         scores = compute_scores(validation.matrices, self._config.train.batch_size)
         record = {
             "epoch": epoch,
@@ -206,7 +232,7 @@ class Trainer:
             checkpoint.best_epoch = epoch
             self._write_bundle(epoch, scores)
         self._write_samples(epoch, validation)
-        checkpoint.network = dict(self._network.state_dict())
+        checkpoint.network = dict(self._module.state_dict())
         checkpoint.optimizer = self._optimizer.state_dict()
         if self._average is not None:
             checkpoint.average = dict(self._average.state_dict())
@@ -238,15 +264,18 @@ class Trainer:
             loss = self._make_step(pixels, targets)
             step += 1
             if not math.isfinite(loss):
-                raise RunError(
-                    f"The training loss became {loss} at step {step} of epoch {epoch}.",
-                    hint="Start again with a lower rate, for example --set optim.lr="
-                    f"{self._config.optim.lr / 10:g}.",
-                )
+                raise self._explain_divergence("training", loss, epoch)
             total += loss * len(pixels)
             count += len(pixels)
             self._listener.end_step(loss)
         return total / count
+
+    def _explain_divergence(self, part: str, loss: float, epoch: int) -> RunError:
+        return RunError(
+            f"The {part} loss became {loss} in epoch {epoch}.",
+            hint="Start again in another folder with a lower rate, for example --set optim.lr="
+            f"{self._config.optim.lr / 10:g}.",
+        )
 
     def _make_step(self, pixels: Tensor, targets: Tensor) -> float:
         device = self._fabric.device
@@ -257,26 +286,27 @@ class Trainer:
         self._fabric.backward(loss)
         self._optimizer.step()
         if self._average is not None:
-            self._average.update_parameters(self._network)
+            self._average.update_parameters(self._module)
         return float(loss.detach())
 
     @property
     def _kept_network(self) -> nn.Module:
         """The network that is validated and kept: the averaged one, if there is one."""
-        network: nn.Module = self._network if self._average is None else self._average.module
+        network: nn.Module = self._module if self._average is None else self._average.module
         return network
 
     def _validate(self) -> Validation:
-        return validate(
-            self._kept_network.eval(),
-            self._val_store,
-            self._preprocessing,
-            self._config.loss,
-            len(self._table),
-            batch_size=self._config.train.batch_size,
-            num_samples=self._config.train.num_sample_pictures,
-            device=self._fabric.device,
-        )
+        with self._fabric.autocast():
+            return validate(
+                self._kept_network.eval(),
+                self._val_store,
+                self._preprocessing,
+                self._config.loss,
+                len(self._table),
+                batch_size=self._config.train.batch_size,
+                num_samples=self._config.train.num_sample_pictures,
+                device=self._fabric.device,
+            )
 
     def _write_bundle(self, epoch: int, scores: ScoreSheet) -> None:
         tensors = {k: v.contiguous().cpu() for k, v in self._kept_network.state_dict().items()}
@@ -286,7 +316,7 @@ class Trainer:
             architecture=describe_network(self._config.model, len(self._table)),
             training=self._describe_training(epoch),
             scores=scores.to_json(self._table.names),
-            licenses=describe_licenses(self._pretrained, self._sets["train"]),
+            licenses=self._checkpoint.licenses,
         )
         write_bundle(self._folder.bundle, info, save(tensors))
 

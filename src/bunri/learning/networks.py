@@ -10,6 +10,7 @@ from typing import Any
 
 import segmentation_models_pytorch as smp
 import timm
+import torch
 from safetensors.torch import load_file
 from torch import nn
 
@@ -36,15 +37,25 @@ def _build_fpn(config: ModelConfig, num_classes: int) -> nn.Module:
             f"model.encoder: timm has no encoder {config.encoder!r}."
             f"{suggest(config.encoder, timm.list_models())}"
         )
-    network: nn.Module = smp.FPN(
-        encoder_name=f"tu-{config.encoder}",
-        encoder_weights=None,  # load_weights is the only provider
-        classes=num_classes,
-        decoder_pyramid_channels=config.decoder_channels,
-        decoder_segmentation_channels=config.decoder_channels // 2,
-        decoder_dropout=config.dropout,
-    )
-    return network
+    try:
+        network: nn.Module = smp.FPN(
+            encoder_name=f"tu-{config.encoder}",
+            encoder_weights=None,  # load_weights is the only provider
+            classes=num_classes,
+            decoder_pyramid_channels=config.decoder_channels,
+            decoder_segmentation_channels=config.decoder_channels // 2,
+            decoder_dropout=config.dropout,
+        )
+        # Some encoders take one size of photo only, and say so no earlier than here.
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, 3, 64, 96))
+    except Exception as error:  # each of timm's thousand encoders fails in its own way
+        raise ConfigError(
+            f"model.encoder: {config.encoder!r} cannot be the encoder of an fpn, which needs "
+            f"features at strides 4 to 32 of photos of any size ({type(error).__name__}).",
+            hint="Convolutional encoders can, for example tf_efficientnet_lite0 or resnet34.",
+        ) from error
+    return network.train()
 
 
 _BUILDERS: Mapping[ModelName, Callable[[ModelConfig, int], nn.Module]] = {
@@ -90,8 +101,8 @@ def load_network(folder: Path, info: BundleInfo) -> nn.Module:
     Raises:
         ModelError: The architecture is unknown, or weights and architecture do not fit.
     """
-    row = dict(info.architecture)
     try:
+        row = dict(info.architecture)
         num_classes = int(row.pop("num_classes"))
         config = ModelConfig(**row, weights="none")
         network = _BUILDERS[config.name](config, num_classes)

@@ -111,7 +111,7 @@ class RunPlan:
         """Read the plan of a run that shall be resumed.
 
         Raises:
-            RunError: There is no run, or an annotation file has changed since.
+            RunError: There is no run, it is damaged, or an annotation file has changed since.
             ConfigError: Its settings were edited into something invalid.
         """
         if not folder.config.is_file() or not folder.data.is_file():
@@ -119,12 +119,18 @@ class RunPlan:
                 f"There is no run to resume in {folder.path}.",
                 hint="Start one with: bunri train --data ... --val ... --out " + str(folder.path),
             )
-        config = load_config(folder.config.read_text("utf-8"), source=str(folder.config))
-        rows = json.loads(folder.data.read_text("utf-8"))
-        problems = [p for row in rows["train"] + rows["val"] if (p := _find_change(row))]
+        try:
+            config = load_config(folder.config.read_text("utf-8"), source=str(folder.config))
+            rows = json.loads(folder.data.read_text("utf-8"))
+            problems = [p for row in rows["train"] + rows["val"] if (p := _find_change(row))]
+            train, val = (tuple(map(_read_source, rows[part])) for part in ("train", "val"))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"{folder.config} and {folder.data.name} are not as bunri wrote them: {error!r}.",
+                hint="Start the run again in another folder.",
+            ) from error
         if problems:
             raise RunError("The data changed since the run was started:", problems=problems)
-        train, val = (tuple(map(_read_source, rows[part])) for part in ("train", "val"))
         return cls(config, train, val)
 
     def read_sets(self) -> tuple[list[LabelledSet], list[LabelledSet]]:

@@ -112,7 +112,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a foreign file fails in any way it likes
         raise WeightsError(
-            f"{path} cannot be read as weights: {summarize(error)}.",
+            f"{path} cannot be read as weights ({type(error).__name__}).",
             hint="Expected a .safetensors file, or a torch file that holds only tensors.",
         ) from error
     if not isinstance(content, dict) or not all(isinstance(t, Tensor) for t in content.values()):

@@ -1,0 +1,368 @@
+"""Which sample comes when, and that mask and photo stay together."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bunri.annotations.cache import MaskCache
+from bunri.annotations.coco import read_coco
+from bunri.config import AugmentConfig, load_config
+from bunri.contracts import ImageError
+from bunri.learning.augment import build_augmentation
+from bunri.learning.data import PhotoStore, TrainingStream, iterate_batches, mix_seed
+from tests.builders import (
+    GROUND_RGB,
+    SHAPE_RGB,
+    Shape,
+    build_document,
+    change_document,
+    draw_photo,
+    draw_truth,
+    write_data,
+    write_document,
+)
+
+PLAIN = {
+    "crop_size_px": None,
+    **dict.fromkeys(("hflip", "vflip", "brightness", "contrast", "saturation", "hue"), 0.0),
+}
+
+
+def change_nothing_but(**changes):
+    return AugmentConfig.model_validate({**PLAIN, **changes})
+
+
+def configure(*overrides):
+    return load_config("", ["input.size_px=64", "augment.crop_size_px=64", *overrides])
+
+
+def open_store(path, tmp_path, memory_bytes=2**30, **options):
+    dataset = read_coco(path)
+    return PhotoStore(
+        [dataset], "largest-first", MaskCache(tmp_path / "m"), memory_bytes, **options
+    )
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write_data(tmp_path / "data")
+
+
+@pytest.fixture
+def store(data, tmp_path):
+    return open_store(data.train, tmp_path)
+
+
+def read_stream(store, config, length, epoch, workers=0, batch_size=2):
+    stream = TrainingStream(store, config, length)
+    batches = list(iterate_batches(stream, epoch, batch_size, workers, pin_memory=False))
+    return torch.cat([b[0] for b in batches]), torch.cat([b[1] for b in batches])
+
+
+def find_photo(store, pixels):
+    """Return which photo an unchanged sample is."""
+    for index in range(len(store)):
+        image = store.load(index)[0]
+        if np.allclose(pixels.numpy().transpose(1, 2, 0) * 127.5 + 127.5, image, atol=0.01):
+            return index
+    raise AssertionError("none of the photos")
+
+
+WHOLE = tuple(f"augment.{key}={json.dumps(value)}" for key, value in PLAIN.items())
+
+
+def list_photos(store, config, length, epoch):
+    return [find_photo(store, p) for p in read_stream(store, config, length, epoch)[0]]
+
+
+# -- order ---------------------------------------------------------------------------------
+
+
+def test_stream__epoch_of_all_photos_is_a_permutation(store):
+    config = configure(*WHOLE)
+    orders = [list_photos(store, config, 6, epoch) for epoch in range(4)]
+    assert all(sorted(order) == [0, 1, 2, 3, 4, 5] for order in orders)
+    assert len({tuple(order) for order in orders}) > 1  # and not the same each time
+
+
+def test_stream__short_epochs_go_through_all_photos_too(store):
+    """Epochs of 4 of 6 photos: three of them are two permutations, one after the other."""
+    config = configure(*WHOLE)
+    order = [n for epoch in range(3) for n in list_photos(store, config, 4, epoch)]
+    assert sorted(order[:6]) == sorted(order[6:]) == [0, 1, 2, 3, 4, 5]
+
+
+def test_stream__long_epochs_repeat_no_sample_number(store):
+    config = configure(*WHOLE)
+    order = list_photos(store, config, 13, 0)
+    assert sorted(order[:6]) == sorted(order[6:12]) == [0, 1, 2, 3, 4, 5]
+
+
+def test_stream__seed_changes_order_and_augmentation(store):
+    orders = {tuple(list_photos(store, configure(*WHOLE, f"seed={s}"), 6, 0)) for s in range(5)}
+    assert len(orders) > 1
+    first, second = (read_stream(store, configure(f"seed={s}"), 6, 0)[0] for s in (1, 2))
+    assert not torch.equal(first, second)
+
+
+# -- a sample is a function of seed and number ---------------------------------------------
+
+
+@pytest.fixture
+def expected(store):
+    return read_stream(store, configure(), 6, 2)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_stream__same_samples_whatever_the_number_of_workers(store, expected, workers):
+    found = read_stream(store, configure(), 6, 2, workers)
+    assert torch.equal(found[0], expected[0])
+    assert torch.equal(found[1], expected[1])
+
+
+def test_stream__same_samples_whatever_the_batch_size(store, expected):
+    assert torch.equal(read_stream(store, configure(), 6, 2, batch_size=5)[0], expected[0])
+
+
+def test_stream__same_samples_whatever_was_asked_before(store, expected):
+    stream = TrainingStream(store, configure(), 6)
+    stream.epoch = 2
+    torch.manual_seed(99)
+    for position in (5, 0, 3, 3, 1):
+        torch.rand(position + 1)
+        np.random.default_rng().random()
+        pixels, targets = stream[position]
+        assert torch.equal(pixels, expected[0][position])
+        assert torch.equal(targets, expected[1][position])
+
+
+def test_stream__same_samples_whatever_is_kept_in_memory(data, tmp_path, expected):
+    without = open_store(data.train, tmp_path, memory_bytes=0)
+    assert torch.equal(read_stream(without, configure(), 6, 2)[0], expected[0])
+
+
+def test_stream__position_counts_on_from_epoch_to_epoch(store):
+    """Two epochs of 3 are the samples of one epoch of 6."""
+    halves = [read_stream(store, configure(), 3, epoch)[0] for epoch in (0, 1)]
+    assert torch.equal(torch.cat(halves), read_stream(store, configure(), 6, 0)[0])
+
+
+def test_stream__drawing_a_sample_leaves_torchs_generator_alone(store):
+    stream = TrainingStream(store, configure(), 6)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    stream[0]
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_stream__same_photo_is_augmented_anew(store):
+    """Sample 0 and the sample that shows the same photo a permutation later differ."""
+    order = list_photos(store, configure(*WHOLE), 12, 0)
+    pixels = read_stream(store, configure(), 12, 0)[0]
+    again = order.index(order[0], 6)
+    assert not torch.equal(pixels[0], pixels[again])
+
+
+def test_stream__types_and_shapes(store):
+    pixels, targets = TrainingStream(store, configure("augment.crop_size_px=96"), 6)[0]
+    assert (pixels.dtype, tuple(pixels.shape)) == (torch.float32, (3, 96, 96))
+    assert (targets.dtype, tuple(targets.shape)) == (torch.int64, (96, 96))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 10**9))
+@settings(max_examples=100, deadline=None)
+def test_mix_seed__fits_torch_and_depends_on_everything(seed, number):
+    value = mix_seed(seed, "augment", number)
+    assert 0 <= value < 2**63
+    assert value == mix_seed(seed, "augment", number)
+    others = {
+        mix_seed(seed, "order", number),
+        mix_seed(seed, "augment", number + 1),
+        mix_seed((seed + 1) % 2**32, "augment", number),
+    }
+    assert value not in others
+    assert len(others) == 3
+
+
+# -- photo and mask together ---------------------------------------------------------------
+
+SHAPES = [Shape(5, 6, 4, 30, 26), Shape(7, 36, 10, 60, 50)]
+SIZE_HW = (56, 72)
+
+
+def classify(image):
+    """Return the class whose colour each pixel is nearest to, uint8 (H, W)."""
+    indices = [0, *SHAPE_RGB]
+    colors = np.array([GROUND_RGB, *SHAPE_RGB.values()], np.int64)
+    distances = ((image[:, :, None].astype(np.int64) - colors) ** 2).sum(-1)
+    return np.array(indices, np.uint8)[distances.argmin(-1)]
+
+
+def find_inside(mask):
+    """Return where a mask is constant in the 5 x 5 around a pixel: away from edges."""
+    inside = np.ones(mask.shape, bool)
+    padded = np.pad(mask, 2, constant_values=254)
+    for dy in range(5):
+        for dx in range(5):
+            inside &= padded[dy : dy + mask.shape[0], dx : dx + mask.shape[1]] == mask
+    return inside
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"crop_size_px": 64, "crop_area": (0.1, 0.6)},
+        {"crop_size_px": 128, "crop_area": (0.5, 1.0), "crop_aspect": (0.3, 3.0)},
+        {"hflip": 1.0},
+        {"vflip": 1.0},
+        {"hflip": 0.5, "vflip": 0.5, "crop_size_px": 64},
+        {"brightness": 0.1, "contrast": 0.1, "saturation": 0.1, "hue": 0.02},
+        {},
+    ],
+    ids=["crop", "crop-stretched", "hflip", "vflip", "all-geometry", "color", "whole"],
+)
+def test_augmentation__mask_moves_with_the_photo(change):
+    image = np.asarray(draw_photo(SHAPES, SIZE_HW))
+    mask = draw_truth(SHAPES, SIZE_HW)
+    augment = build_augmentation(change_nothing_but(**change), 64)
+    objects = 0
+    for seed in range(12):
+        torch.manual_seed(seed)
+        changed, labels = augment(image, mask)
+        assert changed.shape[:2] == labels.shape
+        assert changed.dtype == labels.dtype == np.uint8
+        assert set(np.unique(labels)) <= {0, 5, 7, 255}
+        inside = find_inside(labels) & (labels != 255)
+        objects += int(np.count_nonzero(labels[inside]))
+        assert np.array_equal(classify(changed)[inside], labels[inside])
+    assert objects > 500  # not of background alone
+
+
+@pytest.mark.parametrize(("change", "axis"), [("hflip", 1), ("vflip", 0)])
+def test_augmentation__flip_flips(change, axis):
+    size_hw = (64, 64)
+    image, mask = np.asarray(draw_photo(SHAPES, size_hw)), draw_truth(SHAPES, size_hw)
+    augment = build_augmentation(change_nothing_but(**{change: 1.0}), 64)
+    changed, labels = augment(image, mask)
+    assert np.array_equal(changed, np.flip(image, axis))
+    assert np.array_equal(labels, np.flip(mask, axis))
+    assert not np.array_equal(labels, mask)
+
+
+def test_augmentation__color_changes_the_photo_and_not_the_mask():
+    size_hw = (64, 64)
+    image, mask = np.asarray(draw_photo(SHAPES, size_hw)), draw_truth(SHAPES, size_hw)
+    augment = build_augmentation(change_nothing_but(brightness=0.5), 64)
+    torch.manual_seed(0)
+    changed, labels = augment(image, mask)
+    assert not np.array_equal(changed, image)
+    assert np.array_equal(labels, mask)
+
+
+def test_augmentation__input_is_not_changed():
+    image, mask = np.array(draw_photo(SHAPES, SIZE_HW)), draw_truth(SHAPES, SIZE_HW)
+    before = image.copy(), mask.copy()
+    augment = build_augmentation(AugmentConfig(), 64)
+    for _ in range(3):
+        augment(image, mask)
+    assert np.array_equal(image, before[0])
+    assert np.array_equal(mask, before[1])
+
+
+@pytest.mark.parametrize(
+    ("size_hw", "content_hw"), [((30, 60), (64, 128)), ((60, 30), (128, 64)), ((9, 9), (128, 128))]
+)
+def test_augmentation__padding_of_whole_frames_is_ignored(size_hw, content_hw):
+    image, mask = np.full((*size_hw, 3), 200, np.uint8), np.full(size_hw, 3, np.uint8)
+    changed, labels = build_augmentation(change_nothing_but(), 128)(image, mask)
+    height, width = content_hw
+    expected = np.full((128, 128), 255)
+    expected[:height, :width] = 3
+    assert np.array_equal(labels, expected)
+    assert (changed[:height, :width] == 200).all()
+    assert not changed[labels == 255].any()
+
+
+def test_augmentation__padding_stays_ignored_when_flipped():
+    augment = build_augmentation(change_nothing_but(hflip=1.0), 64)
+    _, labels = augment(np.zeros((64, 32, 3), np.uint8), np.zeros((64, 32), np.uint8))
+    assert (labels[:, :32] == 255).all()
+    assert not labels[:, 32:].any()
+
+
+# -- opening the store ---------------------------------------------------------------------
+
+
+def test_store__gives_photos_and_masks_in_file_order(data, store):
+    assert len(store) == 6
+    for index, name in enumerate(data.shapes["train"]):
+        image, mask = store.load(index)
+        shapes = data.shapes["train"][name]
+        assert np.array_equal(image, np.asarray(draw_photo(shapes, (64, 64))))
+        assert np.array_equal(mask, data.truth("train", name))
+
+
+def test_store__several_sets_one_after_the_other(data, tmp_path):
+    sets = [read_coco(data.val), read_coco(data.train)]
+    store = PhotoStore(sets, "largest-first", MaskCache(tmp_path / "m"), 0)
+    assert len(store) == 10
+    assert store.items[4].photo.file_name == next(iter(data.shapes["train"]))
+
+
+def test_store__keeps_photos_up_to_the_limit(data, tmp_path):
+    """A photo with its mask takes 64 * 64 * 4 bytes; what is kept outlives its file."""
+    store = open_store(data.train, tmp_path, memory_bytes=2 * 64 * 64 * 4)
+    for name in data.shapes["train"]:
+        (data.folder / name).unlink()
+    store.load(0)
+    store.load(1)
+    with pytest.raises(ImageError):
+        store.load(2)
+
+
+def test_store__calls_advance_once_a_photo(data, tmp_path):
+    calls = []
+    open_store(data.train, tmp_path, advance=lambda: calls.append(1))
+    assert len(calls) == 6
+
+
+def test_store__photo_of_another_size_than_the_json(data, tmp_path):
+    change_document(data.train, lambda d: d["images"][2].update(height=48, width=80))
+    with pytest.raises(ImageError) as e:
+        open_store(data.train, tmp_path)
+    (problem,) = e.value.problems
+    assert "64x64" in problem
+    assert "80x48" in problem
+    assert "train_0002.png" in problem
+
+
+def test_store__broken_photos_are_listed_all_at_once(data, tmp_path):
+    names = list(data.shapes["train"])
+    content = (data.folder / names[1]).read_bytes()
+    (data.folder / names[1]).write_bytes(content[: len(content) // 2])
+    (data.folder / names[3]).write_bytes(b"")
+    (data.folder / names[4]).write_bytes(b"GIF89a...........")
+    (data.folder / names[5]).unlink()
+    with pytest.raises(ImageError, match="4 photo") as e:
+        open_store(data.train, tmp_path)
+    problems = e.value.problems
+    assert len(problems) == 4
+    for name, reason, problem in zip(
+        (names[1], names[3], names[4], names[5]),
+        ("truncated", "empty", "not a photo", "cannot be read"),
+        problems,
+        strict=True,
+    ):
+        assert name in problem
+        assert reason in problem
+
+
+def test_store__photo_without_annotations_is_background(tmp_path):
+    draw_photo([], (64, 64)).save(tmp_path / "a.png")
+    path = write_document(tmp_path / "d.json", build_document({"a.png": []}, (64, 64)))
+    assert not open_store(path, tmp_path).load(0)[1].any()

@@ -1,0 +1,787 @@
+"""Training from the first file to the last: what is written, kept, resumed and refused."""
+
+import errno
+import io
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+from filelock import FileLock
+from safetensors.torch import load_file
+
+from bunri.bundle import read_bundle
+from bunri.config import OptimConfig, load_config, read_recipe
+from bunri.contracts import ConfigError, OutputError, RunError
+from bunri.learning import loop
+from bunri.learning.checkpoints import Checkpoint
+from bunri.learning.data import mix_seed
+from bunri.learning.loop import is_better, resume_training, start_training
+from bunri.learning.networks import build_network
+from bunri.learning.optimization import build_optimizer, choose_precision, scale_rate
+from bunri.learning.plan import DataSource, RunFolder, RunPlan
+from bunri.learning.validate import Validation
+from tests.builders import TINY_SETTINGS, QuietListener, change_document, write_data
+from tests.cli.runner import plain_environment
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    """Sums over another number of threads are rounded differently; one is also quicker here."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write_data(tmp_path / "data")
+
+
+def plan_run(data, *overrides):
+    config = load_config(read_recipe("fpn-lite0"), [*TINY_SETTINGS, *overrides])
+    return RunPlan(
+        config,
+        DataSource.pair([data.train], [], "--images"),
+        DataSource.pair([data.val], [], "--val-images"),
+    )
+
+
+def train(data, path, *overrides, listener=None):
+    folder = RunFolder(path)
+    result = start_training(plan_run(data, *overrides), folder, listener or QuietListener())
+    return folder, result
+
+
+def read_lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def list_files(folder):
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+ONE_EPOCH = ("train.epochs=1", "train.samples_per_epoch=3")
+"""One step: for tests of what happens around training."""
+
+
+# -- a run ---------------------------------------------------------------------------------
+
+
+class NotingListener(QuietListener):
+    def __init__(self):
+        self.events = []
+
+    def start_photos(self, num_photos):
+        self.events.append(("photos", num_photos))
+
+    def advance_photos(self):
+        self.events.append(("photo",))
+
+    def start_training(self, first_epoch, num_epochs, steps_per_epoch):
+        self.events.append(("training", first_epoch, num_epochs, steps_per_epoch))
+
+    def end_step(self, loss):
+        assert math.isfinite(loss)
+        self.events.append(("step",))
+
+    def end_epoch(self, record, *, is_best):
+        self.events.append(("epoch", record["epoch"], is_best))
+
+
+def test_start_training__writes_everything(data, tmp_path):
+    listener = NotingListener()
+    folder, result = train(data, tmp_path / "run", listener=listener)
+    assert list_files(folder.path) == [
+        ".lock",
+        *("bundle/README.md", "bundle/bunri.json", "bundle/model.safetensors"),
+        *("config.yaml", "data.json", "last.ckpt", "metrics.jsonl"),
+        *("samples/epoch_001.jpg", "samples/epoch_002.jpg", "timings.jsonl"),
+    ]
+    records = read_lines(folder.metrics)
+    assert [r["epoch"] for r in records] == [1, 2]
+    assert [r["step"] for r in records] == [2, 4]
+    assert all(r["num_photos"] == 4 for r in records)
+    assert [r["epoch"] for r in read_lines(folder.timings)] == [1, 2]
+    best = max(records, key=lambda r: r["miou"]["global"])
+    assert result.best == best
+    info = read_bundle(folder.bundle)
+    assert info.scores["miou"] == best["miou"]
+    assert info.training["epoch"] == f"{best['epoch']} of 2"
+    assert load_config(folder.config.read_text()) == plan_run(data).config
+    assert listener.events[:12] == [("photos", 10), *[("photo",)] * 10, ("training", 1, 2, 2)]
+    kinds = [event[0] for event in listener.events[12:]]
+    assert kinds == ["step", "step", "epoch"] * 2
+    assert listener.events[14] == ("epoch", 1, True)
+
+
+@pytest.mark.slow
+def test_start_training__learns(data, tmp_path):
+    _, result = train(
+        data,
+        tmp_path / "run",
+        *("train.epochs=4", "train.samples_per_epoch=24", "optim.lr=3e-3", "loss.dice=0"),
+    )
+    first, *_, last = read_lines(tmp_path / "run" / "metrics.jsonl")
+    assert last["train_loss"] < 0.5 * first["train_loss"]
+    assert result.num_epochs == 4
+
+
+def test_start_training__same_seed_same_run(data, tmp_path):
+    first, _ = train(data, tmp_path / "a", "train.epochs=1")
+    second, _ = train(data, tmp_path / "b", "train.epochs=1", "train.num_workers=1")
+    other, _ = train(data, tmp_path / "c", "train.epochs=1", "seed=22")
+    assert first.metrics.read_bytes() == second.metrics.read_bytes()
+    assert first.metrics.read_bytes() != other.metrics.read_bytes()
+
+
+def test_start_training__train_loss_is_the_mean_over_samples(data, tmp_path, monkeypatch):
+    """Five samples in batches of 2, 2 and 1: the last batch counts half."""
+    losses = iter([1.0, 2.0, 6.0])
+    monkeypatch.setattr(loop.Trainer, "_make_step", lambda *_: next(losses))
+    settings = ("train.epochs=1", "train.samples_per_epoch=5", "train.batch_size=2")
+    folder, _ = train(data, tmp_path / "run", *settings)
+    (record,) = read_lines(folder.metrics)
+    assert record["train_loss"] == pytest.approx((2 * 1.0 + 2 * 2.0 + 1 * 6.0) / 5)
+    assert record["step"] == 3
+
+
+@pytest.mark.parametrize(
+    ("select_by", "best_epoch"),
+    [
+        ("loss", 3),
+        pytest.param("global_miou", 1, marks=pytest.mark.slow),
+        ("per_image_miou", 2),
+        pytest.param("per_batch_miou", 4, marks=pytest.mark.slow),
+    ],
+)
+def test_start_training__keeps_the_epoch_that_select_by_says(
+    data, tmp_path, monkeypatch, select_by, best_epoch
+):
+    """Figures of four epochs are given; each way to choose prefers another one."""
+    figures = iter(
+        [
+            {"val_loss": 0.5, "global": 0.9, "per_image": 0.1, "per_batch": 0.2},
+            {"val_loss": 0.4, "global": 0.8, "per_image": 0.7, "per_batch": 0.2},
+            {"val_loss": 0.1, "global": 0.9, "per_image": 0.7, "per_batch": 0.1},
+            {"val_loss": 0.2, "global": 0.1, "per_image": 0.3, "per_batch": 0.3},
+        ]
+    )
+    validate = loop.Trainer._validate
+    current = {}
+
+    def give_loss(trainer):
+        current.update(next(figures))
+        validation = validate(trainer)
+        return Validation(current["val_loss"], validation.matrices, validation.samples)
+
+    class Sheet:
+        def to_json(self, names):
+            return {"miou": {k: current[k] for k in ("global", "per_image", "per_batch")}}
+
+    monkeypatch.setattr(loop.Trainer, "_validate", give_loss)
+    monkeypatch.setattr(loop.Trainer, "_make_step", lambda *_: 1.0)
+    monkeypatch.setattr(loop, "compute_scores", lambda *_: Sheet())
+    monkeypatch.setattr("bunri.bundle._write_card", lambda _: "")
+    settings = ("train.epochs=4", "train.samples_per_epoch=1", f"train.select_by={select_by}")
+    folder, result = train(data, tmp_path / "run", *settings)
+    assert result.best["epoch"] == best_epoch
+    assert read_bundle(folder.bundle).training["epoch"] == f"{best_epoch} of 4"
+
+
+def make_record(value, loss=1.0):
+    return {"val_loss": loss, "miou": {"global": value, "per_image": value, "per_batch": value}}
+
+
+@pytest.mark.parametrize("select_by", ["global_miou", "per_image_miou", "per_batch_miou"])
+def test_is_better__miou(select_by):
+    low, high, none = make_record(0.2, loss=0.1), make_record(0.3, loss=9.0), make_record(None)
+    assert is_better(high, low, select_by)
+    assert not is_better(low, high, select_by)
+    assert not is_better(low, low, select_by)  # the earlier of equals stays
+    assert is_better(low, none, select_by)
+    assert not is_better(none, low, select_by)
+    assert not is_better(none, none, select_by)
+
+
+def test_is_better__looks_at_its_own_figure():
+    record = {"val_loss": 1.0, "miou": {"global": 0.5, "per_image": 0.1, "per_batch": 0.1}}
+    best = {"val_loss": 1.0, "miou": {"global": 0.4, "per_image": 0.2, "per_batch": 0.2}}
+    assert is_better(record, best, "global_miou")
+    assert not is_better(record, best, "per_image_miou")
+    assert not is_better(record, best, "per_batch_miou")
+
+
+def test_is_better__loss():
+    assert is_better(make_record(0.1, loss=0.5), make_record(0.9, loss=0.6), "loss")
+    assert not is_better(make_record(0.9, loss=0.6), make_record(0.1, loss=0.5), "loss")
+    assert not is_better(make_record(0.1, loss=0.5), make_record(0.1, loss=0.5), "loss")
+
+
+# -- losses that are no number -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_start_training__loss_that_is_no_number(data, tmp_path, monkeypatch, value):
+    monkeypatch.setattr(loop.Trainer, "_make_step", lambda *_: value)
+    with pytest.raises(RunError, match=f"training loss became {value} in epoch 1") as e:
+        train(data, tmp_path / "run")
+    assert "--set optim.lr=0.0001" in e.value.hint
+    assert not (tmp_path / "run" / "last.ckpt").exists()
+
+
+def test_start_training__last_step_that_ruins_the_weights_saves_nothing(data, tmp_path):
+    """The loss of the only step is fine; its update is not."""
+    settings = ("optim.name=sgd", "optim.lr=1e38", "optim.warmup=0", "train.epochs=2")
+    with pytest.raises(RunError, match="validation loss became nan in epoch 1"):
+        train(data, tmp_path / "run", *settings, "train.samples_per_epoch=3")
+    assert not (tmp_path / "run" / "last.ckpt").exists()
+    assert not (tmp_path / "run" / "bundle").exists()
+    assert (tmp_path / "run" / "metrics.jsonl").read_text() == ""
+
+
+# -- folders -------------------------------------------------------------------------------
+
+
+def test_start_training__folder_that_is_not_empty(data, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    with pytest.raises(RunError, match="is not empty") as e:
+        train(data, tmp_path / "run")
+    assert "--resume" in e.value.hint
+    assert list_files(tmp_path / "run") == ["notes.txt"]
+
+
+def test_start_training__empty_folder_is_fine(data, tmp_path):
+    (tmp_path / "run").mkdir()
+    train(data, tmp_path / "run", *ONE_EPOCH)
+
+
+def test_start_training__file_in_place_of_the_folder(data, tmp_path):
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(RunError, match="is a file"):
+        train(data, tmp_path / "run")
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_start_training__folder_taken_while_photos_were_read(data, tmp_path):
+    class Rival(QuietListener):
+        def start_photos(self, num_photos):
+            (tmp_path / "run").mkdir()
+            (tmp_path / "run" / "config.yaml").write_text("of another run")
+
+    with pytest.raises(RunError, match="is not empty"):
+        train(data, tmp_path / "run", listener=Rival())
+    assert (tmp_path / "run" / "config.yaml").read_text() == "of another run"
+
+
+def hold_lock(path):
+    """Hold a run's lock in another process; return it."""
+    code = (
+        "import sys; from pathlib import Path; from bunri.files import lock_folder\n"
+        "with lock_folder(Path(sys.argv[1])):\n"
+        "    print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    return holder
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_training__folder_that_another_process_holds(data, tmp_path, dies):
+    holder = hold_lock(tmp_path / "run")
+    try:
+        with pytest.raises(RunError, match="in use by another bunri process"):
+            train(data, tmp_path / "run", *ONE_EPOCH)
+        assert list_files(tmp_path / "run") == [".lock"]
+    finally:
+        if dies:
+            holder.kill()
+        holder.communicate()
+    train(data, tmp_path / "run", *ONE_EPOCH)  # the lock went with its process
+
+
+def test_resume_training__run_that_another_process_holds(data, tmp_path):
+    folder, _ = train(data, tmp_path / "run", *ONE_EPOCH)
+    holder = hold_lock(folder.path)
+    try:
+        with pytest.raises(RunError, match="in use by another bunri process"):
+            resume_training(folder, QuietListener())
+    finally:
+        holder.communicate()
+
+
+def test_training__holds_its_own_lock(data, tmp_path):
+    class Prober(QuietListener):
+        def end_step(self, loss):
+            lock = FileLock(tmp_path / "run" / ".lock", is_singleton=False)
+            with pytest.raises(TimeoutError):
+                lock.acquire(timeout=0)
+
+    train(data, tmp_path / "run", *ONE_EPOCH, listener=Prober())
+
+
+# -- resuming ------------------------------------------------------------------------------
+
+
+class StoppingListener(QuietListener):
+    """Raises at a step, counted from 1 over the whole run."""
+
+    def __init__(self, step, error):
+        self.steps_left = step
+        self.error = error
+
+    def end_step(self, loss):
+        self.steps_left -= 1
+        if not self.steps_left:
+            raise self.error
+
+
+FOUR_EPOCHS = ("train.epochs=4", "model.dropout=0.5")
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """The data, and a run of four epochs that nothing stopped."""
+    path = tmp_path_factory.mktemp("unbroken")
+    data = write_data(path / "data")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("BUNRI_CACHE", str(path / "cache"))
+        return data, train(data, path / "run", *FOUR_EPOCHS)[0]
+
+
+def assert_same_run(found, expected):
+    assert found.metrics.read_bytes() == expected.metrics.read_bytes()
+    first, second = (Checkpoint.load(f.checkpoint) for f in (found, expected))
+    assert first.num_epochs == second.num_epochs
+    assert first.best_epoch == second.best_epoch
+    assert first.network.keys() == second.network.keys()
+    assert all(torch.equal(t, second.network[n]) for n, t in first.network.items())
+    weights = [load_file(f.bundle / "model.safetensors") for f in (found, expected)]
+    assert all(torch.equal(t, weights[1][n]) for n, t in weights[0].items())
+    assert first.average.keys() == second.average.keys()
+    assert all(torch.equal(t, second.average[n]) for n, t in first.average.items())
+    for one, other in zip(
+        first.optimizer["state"].values(), second.optimizer["state"].values(), strict=True
+    ):
+        assert all(torch.equal(one[k], other[k]) for k in one)
+    assert list_files(found.path) == list_files(expected.path)
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), pytest.param(ValueError("power cut"), marks=pytest.mark.slow)]
+)
+def test_resume_training__as_if_never_stopped_in_epoch_3(unbroken, tmp_path, error):
+    data, expected = unbroken
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(type(error)):  # two steps an epoch: the fifth is in the third
+        train(data, folder.path, *FOUR_EPOCHS, listener=StoppingListener(5, error))
+    assert len(read_lines(folder.metrics)) == 2
+    torch.manual_seed(12345)  # whatever state the next process is in
+    result = resume_training(folder, QuietListener())
+    assert_same_run(folder, expected)
+    assert result.num_epochs == 4
+    assert [r["epoch"] for r in read_lines(folder.timings)] == [1, 2, 3, 4]
+
+
+@pytest.mark.slow
+def test_resume_training__before_the_first_epoch_was_done(unbroken, tmp_path):
+    data, expected = unbroken
+    folder = RunFolder(tmp_path / "run")
+    listener = StoppingListener(1, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        train(data, folder.path, *FOUR_EPOCHS, listener=listener)
+    resume_training(folder, QuietListener())
+    assert_same_run(folder, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("function", ["_write_samples", "_write_history"])
+def test_resume_training__stopped_between_two_files_of_an_epoch(
+    unbroken, tmp_path, monkeypatch, function
+):
+    """Around the checkpoint: the bundle is of epoch 2 before, metrics of epoch 1 after."""
+    data, expected = unbroken
+    folder = RunFolder(tmp_path / "run")
+    calls = []
+    original = getattr(loop.Trainer, function)
+
+    def stop_at_epoch_2(trainer, *args):
+        calls.append(1)
+        if len(calls) == (3 if function == "_write_history" else 2):
+            raise KeyboardInterrupt
+        original(trainer, *args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop.Trainer, function, stop_at_epoch_2)
+        with pytest.raises(KeyboardInterrupt):
+            train(data, folder.path, *FOUR_EPOCHS)
+    assert len(read_lines(folder.metrics)) == 1
+    resume_training(folder, QuietListener())
+    assert_same_run(folder, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay_s", [0.0, 0.05, 0.15, 0.4])
+def test_resume_training__after_sigkill(unbroken, tmp_path, delay_s):
+    data, expected = unbroken
+    folder = RunFolder(tmp_path / "run")
+    arguments = [*("train", "--data", str(data.train), "--val", str(data.val))]
+    arguments += ["--out", str(folder.path)]
+    for setting in (*TINY_SETTINGS, *FOUR_EPOCHS):
+        arguments += ["--set", setting]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from bunri.cli import main; main()", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=plain_environment(),
+    )
+    assert process.stderr is not None
+    lines = iter(process.stderr.readline, "")
+    assert any(line.startswith("epoch   1/4") for line in lines)
+    threading.Event().wait(delay_s)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    resume_training(folder, QuietListener())
+    assert_same_run(folder, expected)
+
+
+def test_resume_training__of_a_finished_run_changes_nothing(unbroken, tmp_path):
+    data, _ = unbroken
+    folder, result = train(data, tmp_path / "run", *ONE_EPOCH)
+    before = {name: (folder.path / name).read_bytes() for name in list_files(folder.path)}
+    assert resume_training(folder, QuietListener()).best == result.best
+    assert before == {name: (folder.path / name).read_bytes() for name in list_files(folder.path)}
+
+
+def test_resume_training__without_a_run(tmp_path):
+    with pytest.raises(RunError, match="no run to resume") as e:
+        resume_training(RunFolder(tmp_path / "run"), QuietListener())
+    assert str(tmp_path / "run") in e.value.hint
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """A run of one of its two epochs; only copies of it are touched."""
+    path = tmp_path_factory.mktemp("original")
+    data, listener = write_data(path), StoppingListener(2, KeyboardInterrupt())
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("BUNRI_CACHE", str(path / "cache"))
+        with pytest.raises(KeyboardInterrupt):
+            train(data, path / "run", "train.samples_per_epoch=3", listener=listener)
+    return path
+
+
+@pytest.fixture
+def stopped(original, tmp_path):
+    """A copy of that run, with data of its own."""
+    shutil.copytree(original, tmp_path, dirs_exist_ok=True)
+    folder = RunFolder(tmp_path / "run")
+    folder.data.write_text(folder.data.read_text().replace(str(original), str(tmp_path)))
+    assert folder.checkpoint.exists()
+    return folder
+
+
+def test_resume_training__annotation_file_that_changed(stopped, tmp_path):
+    change_document(tmp_path / "val.json", lambda d: d["annotations"].pop())
+    with pytest.raises(RunError, match="data changed since the run was started") as e:
+        resume_training(stopped, QuietListener())
+    assert e.value.problems == (f"{tmp_path / 'val.json'} has another content",)
+
+
+def test_resume_training__annotation_file_that_is_gone(stopped, tmp_path):
+    (tmp_path / "train.json").unlink()
+    with pytest.raises(RunError) as e:
+        resume_training(stopped, QuietListener())
+    assert e.value.problems == (f"{tmp_path / 'train.json'} is gone",)
+
+
+def cut_off(content):
+    return content[: len(content) // 2]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut_off,
+        lambda content: b"",
+        lambda content: b"not a checkpoint\n",
+        lambda content: b"\x80\x02" + content,
+        lambda content: content.replace(b"best_epoch", b"best_epach"),
+    ],
+    ids=["cut", "empty", "text", "pickle", "keys"],
+)
+def test_resume_training__damaged_checkpoint(stopped, damage):
+    stopped.checkpoint.write_bytes(damage(stopped.checkpoint.read_bytes()))
+    with pytest.raises(RunError, match=r"checkpoint .*last\.ckpt is damaged"):
+        resume_training(stopped, QuietListener())
+
+
+class Trap:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+def test_resume_training__checkpoint_that_would_run_code(stopped, tmp_path):
+    torch.save({"num_epochs": Trap(tmp_path / "sprung")}, stopped.checkpoint)
+    with pytest.raises(RunError, match="is damaged"):
+        resume_training(stopped, QuietListener())
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("data.json", b""),
+        *product(("data.json", "config.yaml"), (b"{", b"\xff\xfe", b"[1, 2]", b'{"train": 3}')),
+    ],
+)
+def test_resume_training__damaged_plan(stopped, name, content):
+    (stopped.path / name).write_bytes(content)
+    with pytest.raises((RunError, ConfigError), match=name.replace(".", r"\.")):
+        resume_training(stopped, QuietListener())
+
+
+def test_resume_training__settings_edited_into_another_network(stopped):
+    text = stopped.config.read_text()
+    assert "decoder_channels: 64" in text
+    stopped.config.write_text(text.replace("decoder_channels: 64", "decoder_channels: 128"))
+    with pytest.raises(RunError, match=r"last\.ckpt does not fit the network"):
+        resume_training(stopped, QuietListener())
+
+
+# -- a full disk ---------------------------------------------------------------------------
+
+
+def raise_full(*args):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("function", ["fsync", "write"])
+def test_checkpoint__full_disk_leaves_the_old_one(tmp_path, monkeypatch, function):
+    path = tmp_path / "last.ckpt"
+    Checkpoint(num_epochs=1, network={"a": torch.ones(3)}).save(path)
+    before = path.read_bytes()
+    if function == "fsync":
+        monkeypatch.setattr(os, "fsync", raise_full)
+    else:
+        monkeypatch.setattr(Path, "write_bytes", raise_full)
+    with pytest.raises(OutputError, match="the disk is full"):
+        Checkpoint(num_epochs=2, network={"a": torch.zeros(3)}).save(path)
+    assert path.read_bytes() == before
+    assert list_files(tmp_path) == ["last.ckpt"]
+
+
+@pytest.mark.slow
+def test_checkpoint__really_full_disk_is_told_as_such(tmp_path):
+    """No monkeypatch: the kernel refuses to let a file grow, as a full disk would."""
+    code = """
+import resource, signal, sys
+from pathlib import Path
+import torch
+from bunri.contracts import OutputError
+from bunri.learning.checkpoints import Checkpoint
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+path = Path(sys.argv[1])
+Checkpoint(num_epochs=1).save(path)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    Checkpoint(num_epochs=2, network={"a": torch.zeros(100_000)}).save(path)
+except OutputError as error:
+    print(error)
+print(Checkpoint.load(path).num_epochs)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "last.ckpt")], capture_output=True, text=True
+    )
+    assert done.stderr == ""
+    message, num_epochs = done.stdout.splitlines()
+    assert message.startswith(f"Cannot write {tmp_path / 'last.ckpt'}: File too large")
+    assert num_epochs == "1"
+    assert list_files(tmp_path) == ["last.ckpt"]
+
+
+def test_training__full_disk_keeps_checkpoint_and_bundle(stopped, monkeypatch):
+    before = {n: (stopped.path / n).read_bytes() for n in list_files(stopped.path)}
+
+    class Filler(QuietListener):
+        def end_step(self, loss):
+            monkeypatch.setattr(os, "fsync", raise_full)
+
+    with pytest.raises(OutputError, match="the disk is full"):
+        resume_training(stopped, Filler())
+    monkeypatch.undo()
+    assert before == {n: (stopped.path / n).read_bytes() for n in list_files(stopped.path)}
+    resume_training(stopped, QuietListener())  # and with space again, on it goes
+    assert len(read_lines(stopped.metrics)) == 2
+
+
+def test_checkpoint__comes_back_as_saved(tmp_path):
+    network = {"a": torch.arange(6.0).reshape(1, 2, 3, 1)}
+    state = {"state": {0: {"step": torch.tensor(2.0)}}}
+    saved = Checkpoint(3, network, optimizer=state, history=[{"epoch": 1}], best_epoch=1)
+    saved.save(tmp_path / "c")
+    loaded = Checkpoint.load(tmp_path / "c")
+    assert (loaded.num_epochs, loaded.best_epoch, loaded.history) == (3, 1, [{"epoch": 1}])
+    assert torch.equal(loaded.network["a"], network["a"])
+    assert loaded.optimizer["state"][0]["step"] == 2.0
+
+
+def test_checkpoint__is_read_by_plain_torch(tmp_path):
+    Checkpoint(num_epochs=3).save(tmp_path / "c")
+    content = torch.load(io.BytesIO((tmp_path / "c").read_bytes()), weights_only=True)
+    assert content["num_epochs"] == 3
+
+
+# -- how weights move ----------------------------------------------------------------------
+
+
+def test_scale_rate__cosine_with_warmup_by_hand():
+    """20 steps, 4 of warm-up: 1/5 to 4/5, then half a cosine over the 16 others."""
+    config = OptimConfig(schedule="cosine", warmup=0.2)
+    rates = [scale_rate(step, 20, config) for step in range(20)]
+    assert rates[:4] == pytest.approx([0.2, 0.4, 0.6, 0.8])
+    assert rates[4] == pytest.approx(1.0)
+    assert rates[8] == pytest.approx((1 + math.sqrt(0.5)) / 2)  # a quarter of the way
+    assert rates[12] == pytest.approx(0.5)  # half of it
+    assert rates[16] == pytest.approx((1 - math.sqrt(0.5)) / 2)
+    assert 0 < rates[19] < 0.02
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+
+
+def test_scale_rate__constant():
+    config = OptimConfig(schedule="constant", warmup=0.0)
+    assert {scale_rate(step, 10, config) for step in range(10)} == {1.0}
+
+
+def test_scale_rate__constant_with_warmup():
+    config = OptimConfig(schedule="constant", warmup=0.3)
+    rates = [scale_rate(step, 10, config) for step in range(10)]
+    assert rates == pytest.approx([0.25, 0.5, 0.75, *[1.0] * 7])
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+@pytest.mark.parametrize("warmup", [0.0, 0.05, 1.0])
+@pytest.mark.parametrize("num_steps", [1, 7])
+def test_scale_rate__stays_within_bounds(schedule, warmup, num_steps):
+    config = OptimConfig.model_validate({"schedule": schedule, "warmup": warmup})
+    assert all(0 < scale_rate(step, num_steps, config) <= 1 for step in range(num_steps))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)],
+)
+def test_build_optimizer__encoder_has_its_own_rate(name, kind):
+    network = torch.nn.ModuleDict(
+        {"encoder": torch.nn.Linear(2, 3), "decoder": torch.nn.Linear(3, 4)}
+    )
+    config = OptimConfig.model_validate(
+        {"name": name, "lr": 0.01, "encoder_lr_scale": 0.25, "weight_decay": 0.003}
+    )
+    optimizer = build_optimizer(network, config)
+    assert type(optimizer) is kind
+    encoder, rest = optimizer.param_groups
+    assert (encoder["lr"], encoder["base_lr"]) == (0.0025, 0.0025)
+    assert (rest["lr"], rest["base_lr"]) == (0.01, 0.01)
+    assert encoder["weight_decay"] == rest["weight_decay"] == 0.003
+    assert [id(p) for p in encoder["params"]] == [id(p) for p in network["encoder"].parameters()]
+    assert [id(p) for p in rest["params"]] == [id(p) for p in network["decoder"].parameters()]
+
+
+def test_build_optimizer__holds_every_parameter_once():
+    config = load_config("", ["model.weights=none", "model.decoder_channels=64"])
+    network, _ = build_network(config.model, 12)
+    groups = build_optimizer(network, config.optim).param_groups
+    held = [id(p) for group in groups for p in group["params"]]
+    assert len(held) == len(set(held))
+    assert set(held) == {id(p) for p in network.parameters()}
+
+
+def test_training__rates_follow_schedule_and_group(data, tmp_path, monkeypatch):
+    """4 steps, no warm-up: the factors are (1 + cos(pi * step / 4)) / 2."""
+    rates = []
+
+    def note_rates(trainer, pixels, targets):
+        rates.append([group["lr"] for group in trainer._optimizer.param_groups])
+        return 1.0
+
+    monkeypatch.setattr(loop.Trainer, "_make_step", note_rates)
+    train(data, tmp_path / "run", "optim.warmup=0", "optim.lr=0.1", "optim.encoder_lr_scale=0.5")
+    factors = [1.0, (1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2]
+    for (encoder, rest), factor in zip(rates, factors, strict=True):
+        assert rest == pytest.approx(0.1 * factor)
+        assert encoder == pytest.approx(0.05 * factor)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0])
+def test_training__encoder_rate_of_zero_leaves_it_as_it_was(data, tmp_path, scale):
+    settings = (*ONE_EPOCH, f"optim.encoder_lr_scale={scale}")
+    folder, _ = train(data, tmp_path / "run", *settings)
+    plan = plan_run(data, *settings)
+    torch.manual_seed(mix_seed(plan.config.seed, "weights", 0))
+    start = dict(build_network(plan.config.model, 12)[0].named_parameters())
+    moved = {
+        name
+        for name, tensor in Checkpoint.load(folder.checkpoint).network.items()
+        if name in start and not torch.equal(tensor, start[name])
+    }
+    assert any(name.startswith("decoder") for name in moved)
+    assert any(name.startswith("encoder") for name in moved) == (scale > 0)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="of machines without a GPU")
+def test_choose_precision__without_a_gpu():
+    assert choose_precision("auto") == "32-true"
+    assert choose_precision("f32") == "32-true"
+    assert choose_precision("bf16") == "bf16-mixed"
+    with pytest.raises(ConfigError, match="needs a GPU"):
+        choose_precision("fp16")
+
+
+# -- plans ---------------------------------------------------------------------------------
+
+
+def test_data_source__photos_lie_beside_the_file_or_where_said(tmp_path):
+    a, b, roots = tmp_path / "a" / "x.json", tmp_path / "b" / "y.json", [tmp_path, tmp_path / "c"]
+    beside = DataSource.pair([a, b], [], "--images")
+    assert [s.image_root for s in beside] == [tmp_path / "a", tmp_path / "b"]
+    said = DataSource.pair([a, b], roots, "--images")
+    assert [s.image_root for s in said] == roots
+    with pytest.raises(RunError, match=r"--images was given 1 time\(s\) for 2 annotation file"):
+        DataSource.pair([a, b], roots[:1], "--images")
+
+
+def test_run_plan__comes_back_as_written(data, tmp_path):
+    plan = plan_run(data, "optim.lr=3e-4", "augment.crop_size_px=null")
+    plan.write(RunFolder(tmp_path))
+    assert RunPlan.read(RunFolder(tmp_path)) == plan
+
+
+def test_run_plan__is_found_from_another_folder(data, tmp_path, monkeypatch):
+    """Paths are kept absolute."""
+    monkeypatch.chdir(data.folder)
+    sources = [DataSource.pair([Path(name)], [], "-") for name in ("train.json", "val.json")]
+    RunPlan(plan_run(data).config, *sources).write(RunFolder(tmp_path))
+    monkeypatch.chdir("/")
+    assert RunPlan.read(RunFolder(tmp_path)) == plan_run(data)

@@ -1,0 +1,186 @@
+"""What every network keeps, and how bundles bring them back."""
+
+import pytest
+import torch
+from safetensors.torch import save
+
+from bunri.bundle import BundleInfo, read_bundle, write_bundle
+from bunri.classes import COMPETITION_TABLE
+from bunri.config import ModelConfig
+from bunri.contracts import ClassInfo, ClassTable, ConfigError, ModelError
+from bunri.images import Preprocessing
+from bunri.learning.networks import build_network, describe_network, load_network
+
+SMALL_TABLE = ClassTable(tuple(ClassInfo(n, n, (i, i, i)) for i, n in enumerate("abcde")))
+
+
+class NetworkContract:
+    """Inherited by the tests of each network; gives what any network must keep."""
+
+    config: ModelConfig
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def network(cls):
+        torch.manual_seed(0)
+        network, weights = build_network(cls.config, 12)
+        assert weights is None
+        return network
+
+    @pytest.mark.parametrize("size_hw", [(64, 64), (64, 96), (96, 64), (32, 160)])
+    def test_forward__one_score_per_class_and_pixel(self, network, size_hw):
+        with torch.no_grad():
+            logits = network.eval()(torch.zeros(2, 3, *size_hw))
+        assert logits.shape == (2, 12, *size_hw)
+        assert logits.dtype == torch.float32
+
+    def test_forward__number_of_classes(self):
+        with torch.device("meta"), torch.no_grad():
+            network, _ = build_network(self.config, 5)
+            assert network.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 5, 64, 64)
+
+    def test_forward__photos_of_a_batch_are_apart(self, network):
+        """In evaluation, a photo's logits do not depend on its neighbours."""
+        pair = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+        with torch.no_grad():
+            together, alone = network.eval()(pair), network(pair[:1])
+        torch.testing.assert_close(together[:1], alone, atol=1e-4, rtol=1e-4)
+
+    def test_backward__reaches_every_parameter(self, network):
+        network.train().zero_grad()
+        with torch.no_grad():
+            for parameter in network.parameters():
+                # timm starts the last scale of a residual branch at 0, which lets none through.
+                if not parameter.any():
+                    parameter.fill_(0.5)
+        pixels = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(2))
+        torch.manual_seed(3)
+        weights = torch.rand(12, 64, 64)
+        (network(pixels) * weights).sum().backward()
+        dead = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+        network.zero_grad()
+        assert dead == []
+
+    def test_encoder__is_a_part_with_parameters(self, network):
+        encoder = {id(p) for p in network.get_submodule("encoder").parameters()}
+        everything = {id(p) for p in network.parameters()}
+        assert encoder
+        assert encoder < everything
+
+    def test_build_network__is_in_training_mode(self):
+        with torch.device("meta"):
+            network, _ = build_network(self.config, 2)
+        assert network.training
+        assert all(module.training for module in network.modules())
+
+    def test_load_network__bundle_gives_equal_logits(self, tmp_path):
+        torch.manual_seed(4)
+        network, _ = build_network(self.config, 5)
+        with torch.no_grad():
+            for buffer in network.buffers():  # statistics other than those of a new network
+                if buffer.dtype == torch.float32:
+                    buffer.add_(0.1)
+        info = BundleInfo(
+            table=SMALL_TABLE,
+            preprocessing=Preprocessing(64, (0.0,) * 3, (1.0,) * 3),
+            architecture=describe_network(self.config, 5),
+        )
+        write_bundle(tmp_path / "bundle", info, save(network.state_dict()))
+        loaded = load_network(tmp_path / "bundle", read_bundle(tmp_path / "bundle"))
+        pixels = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(5))
+        with torch.no_grad():
+            assert torch.equal(loaded(pixels), network.eval()(pixels))
+        assert not any(module.training for module in loaded.modules())
+
+
+class TestFcn8s(NetworkContract):
+    config = ModelConfig(name="fcn8s", encoder="vgg16", weights="none")
+
+    @pytest.mark.slow  # 135 MB, written and hashed
+    def test_load_network__bundle_gives_equal_logits(self, tmp_path):
+        super().test_load_network__bundle_gives_equal_logits(tmp_path)
+
+
+class TestFpnOnLite0(NetworkContract):
+    config = ModelConfig(weights="none", decoder_channels=64)
+
+
+class TestFpnOnResnet18(NetworkContract):
+    config = ModelConfig(encoder="resnet18", weights="none", decoder_channels=128, dropout=0.0)
+
+
+def test_build_network__unknown_encoder_names_the_nearest():
+    with pytest.raises(ConfigError, match=r"no encoder 'resnet19'\. Did you mean 'resnet1") as e:
+        build_network(ModelConfig(encoder="resnet19", weights="none"), 12)
+    assert "model.encoder" in str(e.value)
+
+
+def test_build_network__fcn8s_with_another_encoder_is_refused():
+    config = ModelConfig(name="fcn8s", encoder="resnet34", weights="none")
+    with pytest.raises(ConfigError, match=r"'resnet34' is not allowed: fcn8s is defined on vgg16"):
+        build_network(config, 12)
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        "vit_tiny_patch16_224",  # one stride only
+        pytest.param("swin_tiny_patch4_window7_224", marks=pytest.mark.slow),  # one size only
+    ],
+)
+def test_build_network__encoder_that_is_no_pyramid_is_refused(encoder):
+    with pytest.raises(ConfigError, match=f"'{encoder}' cannot be the encoder of an fpn") as e:
+        build_network(ModelConfig(encoder=encoder, weights="none"), 12)
+    assert "resnet34" in e.value.hint
+
+
+def test_build_network__trying_it_out_changes_nothing():
+    """The trial run may neither draw random numbers nor touch running statistics."""
+    torch.manual_seed(1)
+    network, _ = build_network(ModelConfig(weights="none", decoder_channels=64), 3)
+    first = torch.rand(1)
+    torch.manual_seed(1)
+    again, _ = build_network(ModelConfig(weights="none", decoder_channels=64), 3)
+    assert torch.equal(first, torch.rand(1))
+    assert all(map(torch.equal, network.state_dict().values(), again.state_dict().values()))
+    means = [b for n, b in network.named_buffers() if n.endswith("running_mean")]
+    assert means
+    assert not any(mean.any() for mean in means)
+
+
+@pytest.mark.parametrize("change", [{"num_classes": 11}, {"decoder_channels": 128}])
+def test_load_network__weights_of_another_shape(tmp_path, change):
+    config = ModelConfig(weights="none", decoder_channels=64)
+    network, _ = build_network(config, 12)
+    info = BundleInfo(
+        table=COMPETITION_TABLE,
+        preprocessing=Preprocessing(64, (0.0,) * 3, (1.0,) * 3),
+        architecture={**describe_network(config, 12), **change},
+    )
+    write_bundle(tmp_path / "b", info, save(network.state_dict()))
+    with pytest.raises(ModelError, match="cannot be built"):
+        load_network(tmp_path / "b", read_bundle(tmp_path / "b"))
+
+
+def test_load_network__other_number_of_classes_than_the_table(tmp_path):
+    config = ModelConfig(weights="none", decoder_channels=64)
+    network, _ = build_network(config, 12)
+    info = BundleInfo(
+        table=SMALL_TABLE,
+        preprocessing=Preprocessing(64, (0.0,) * 3, (1.0,) * 3),
+        architecture=describe_network(config, 12),
+    )
+    write_bundle(tmp_path / "b", info, save(network.state_dict()))
+    with pytest.raises(ModelError, match="12 outputs for 5 classes"):
+        load_network(tmp_path / "b", read_bundle(tmp_path / "b"))
+
+
+def test_load_network__unknown_architecture(tmp_path):
+    info = BundleInfo(
+        table=SMALL_TABLE,
+        preprocessing=Preprocessing(64, (0.0,) * 3, (1.0,) * 3),
+        architecture={"name": "unet", "num_classes": 5},
+    )
+    write_bundle(tmp_path / "b", info, save({"x": torch.zeros(1)}))
+    with pytest.raises(ModelError, match="cannot be built"):
+        load_network(tmp_path / "b", read_bundle(tmp_path / "b"))

@@ -95,7 +95,7 @@ def test_index_of__case_and_outer_spaces_do_not_matter(name):
 
 
 def test_index_of__unknown_name_lists_the_nearest():
-    with pytest.raises(InputError, match=r"There is no class 'X you mean 'Plastic'"):
+    with pytest.raises(InputError, match=r"There is no class 'Plastik'. Did you mean 'Plastic'"):
         COMPETITION_TABLE.index_of("Plastik")
 
 

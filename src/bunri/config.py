@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bunri.contracts import ConfigError, suggest
+from bunri.files import is_file
 
 MAX_CONFIG_BYTES = 1_000_000
 STRIDE_PX = 32
@@ -155,18 +156,26 @@ class Config(_Section):
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice and reads ``1e-4`` as a number."""
+    """Safe YAML that refuses aliases and a key given twice and reads ``1e-4`` as a number."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Refuse aliases: a few lines of them can mean gigabytes, or a section in itself."""
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, "aliases are not allowed", mark)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Build a mapping; PyYAML alone would let the last of two equal keys win silently."""
         seen: set[str] = set()
         for key_node, _ in node.value:
-            if key_node.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key_node.value!r} is given twice", key_node.start_mark
-                )
-            if isinstance(key_node.value, str):
-                seen.add(key_node.value)
+            key = key_node.value
+            if not isinstance(key, str) or key in seen:
+                is_word = isinstance(key, str)
+                what = f"the key {key!r} is given twice" if is_word else "a key must be a word"
+                raise yaml.constructor.ConstructorError(None, None, what, key_node.start_mark)
+            seen.add(key)
+            key_node.tag = "tag:yaml.org,2002:str"  # else 2021-05-01 would be a date, on True
         return super().construct_mapping(node, deep)
 
 
@@ -195,7 +204,7 @@ def read_recipe(name_or_file: str) -> str:
     if name_or_file in list_recipes():
         return (resources.files("bunri") / "recipes" / f"{name_or_file}.yaml").read_text("utf-8")
     path = Path(name_or_file)
-    if not path.is_file():
+    if not is_file(path):
         raise ConfigError(
             f"{name_or_file!r} is neither a recipe nor a file."
             f"{suggest(name_or_file, list_recipes())}"
@@ -220,6 +229,7 @@ def load_config(yaml_text: str, overrides: Sequence[str] = (), *, source: str = 
         ConfigError: With every fault at once: unknown keys, wrong types, bad ranges.
     """
     values = _parse_yaml(yaml_text, source)
+    values = {} if values is None else values
     if not isinstance(values, dict):
         raise ConfigError(f"{source} must be a mapping of sections, not {_describe(values)}.")
     problems = [p for override in overrides if (p := _apply_override(values, override))]
@@ -241,10 +251,12 @@ def dump_config(config: Config) -> str:
 
 def _parse_yaml(text: str, source: str) -> Any:  # noqa: ANN401 (any YAML value)
     try:
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{source} is not valid YAML: {error}") from error
-    return {} if value is None else value
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        # What PyYAML lets through for a value that is not of its kind, such as 2021-13-45.
+        raise ConfigError(f"{source} holds a value that is not valid YAML: {error}") from error
 
 
 def _apply_override(values: dict[str, Any], override: str) -> str | None:

@@ -165,6 +165,19 @@ def join_under(root: Path, relative: str) -> Path:
     return path
 
 
+def is_file(path: Path) -> bool:
+    """Return whether there is such a file; False, too, for a path that no file can have.
+
+    ``Path.is_file`` raises for a name that is too long or a folder that may not be entered.
+    """
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether there is such a folder; see :func:`is_file`."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 def hash_file(path: Path) -> str:
     """Return the SHA-256 of a file as 64 hex digits."""
     with path.open("rb") as file:

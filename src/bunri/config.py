@@ -161,8 +161,8 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """Refuse aliases: a few lines of them can mean gigabytes, or a section in itself."""
         if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark
-            raise yaml.composer.ComposerError(None, None, "aliases are not allowed", mark)
+            event: yaml.AliasEvent = self.get_event()  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(f"aliases are not allowed; found *{event.anchor}")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

@@ -88,6 +88,8 @@ def replace_folder(path: Path) -> Iterator[Path]:
     retired = path.with_name(f".{path.name}.old")
     try:
         _settle_folder(path, temporary, retired)  # what a killed process left behind
+        if path.is_file():
+            raise NotADirectoryError(errno.ENOTDIR, "a file has this name", str(path))
         temporary.mkdir(parents=True)
         yield temporary
         if path.exists():
@@ -105,6 +107,8 @@ def _settle_folder(path: Path, temporary: Path, retired: Path) -> None:
     if retired.exists() and not path.exists():
         retired.replace(path)
     shutil.rmtree(temporary, ignore_errors=True)
+    if retired.is_symlink():
+        retired.unlink()  # what it pointed to is not ours
     shutil.rmtree(retired, ignore_errors=True)
 
 
@@ -128,7 +132,7 @@ def _explain_os_error(path: Path, error: OSError) -> str:
         errno.EDQUOT: "the disk quota is used up; free some space and run the command again",
         errno.EACCES: "no permission; choose another folder",
         errno.EROFS: "the file system is read-only; choose another folder",
-        errno.ENOTDIR: "a part of the path is a file; choose another folder",
+        errno.ENOTDIR: "a file is where a folder is needed; choose another folder",
     }
     reason = reasons.get(error.errno or 0, error.strerror or str(error))
     return f"Cannot write {path}: {reason}. Nothing was changed."
@@ -158,8 +162,9 @@ def join_under(root: Path, relative: str) -> Path:
     path = root.joinpath(*parts)
     try:
         inside = path.resolve().is_relative_to(root.resolve())
-    except OSError as error:  # a name too long, or a loop of links
-        raise PathError(f"{relative!r} cannot be followed: {error.strerror}.") from error
+    except (OSError, ValueError, RuntimeError) as error:
+        # A name too long, one that no file system can store, or a loop of links.
+        raise PathError(f"{relative!r} cannot be followed: {error}.") from error
     if not inside:
         raise PathError(f"{relative!r} leads out of {root} through a symbolic link.")
     return path

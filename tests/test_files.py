@@ -10,6 +10,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -161,7 +162,7 @@ def test_write_bytes__disk_full_in_a_step(tmp_path, monkeypatch, method):
 def test_write_bytes__content_is_on_disk_before_the_rename(tmp_path, monkeypatch):
     steps = []
 
-    def note(name, function):
+    def note(name: str, function: Any) -> Any:
         def call(*args):
             steps.append(name)
             return function(*args)
@@ -288,6 +289,7 @@ def test_replace_folder__last_flush_fails(tmp_path, folder, monkeypatch):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from typing import Any
 from bunri import files
 
 step, steps = int(sys.argv[2]), 0
@@ -490,6 +492,7 @@ def test_hash_file__is_sha256(tmp_path):
 HOLDER = """
 import sys, time
 from pathlib import Path
+from typing import Any
 from bunri.files import lock_folder
 with lock_folder(Path(sys.argv[1])):
     print("held", flush=True)

@@ -1,6 +1,7 @@
 """Small COCO files and photos whose masks are known by hand."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,13 @@ def box(x: float, y: float, width: float, height: float) -> list[float]:
 
 
 def make_annotation(
-    id_: int, image_id: int, category_id: int, *parts: list[float], **changes: Any
+    id_: int, image_id: int, category_id: int, *parts: Sequence[float], **changes: Any
 ) -> dict[str, Any]:
     row: dict[str, Any] = {
         "id": id_,
         "image_id": image_id,
         "category_id": category_id,
-        "segmentation": list(parts),
+        "segmentation": [list(part) for part in parts],
         "area": 1.0,
         "bbox": [0, 0, 1, 1],
         "iscrowd": 0,

@@ -44,6 +44,8 @@ MAX_PHOTO_PIXELS = 120_000_000
 MAX_JSON_BYTES = 2 * 2**30
 MAX_COORDINATE_PX = 100_000.0
 """Polygon points beyond this are a mistake; drawing them would need unbounded memory."""
+MAX_OUTLINE_PX = 2_000_000.0
+"""Length of a polygon; drawing it takes about 120 bytes a pixel."""
 MAX_PROBLEMS_SHOWN = 20
 
 

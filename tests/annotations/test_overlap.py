@@ -203,9 +203,7 @@ def test_draw_mask__only_the_photos_own_annotations(tmp_path):
         make_annotation(1, 2, PAPER, box(0, 0, 3, 3)),
         make_annotation(2, 1, GLASS, box(5, 5, 3, 3)),
     ]
-    dataset = read_coco(
-        write_coco(tmp_path, make_document(images=images, annotations=annotations))
-    )
+    dataset = read_coco(write_coco(tmp_path, make_document(images=images, annotations=annotations)))
     first, second = (draw_mask(dataset, photo, "largest-first") for photo in dataset.photos)
     np.testing.assert_array_equal(first, paint((5, 5, 3, 3, 6)))
     np.testing.assert_array_equal(second, paint((0, 0, 3, 3, 3)))

@@ -134,6 +134,17 @@ def test_read_size_hw__orientation_of_another_type_is_none(tmp_path, monkeypatch
     assert read_size_hw(path) == (20, 30)
 
 
+@pytest.mark.parametrize(("tag", "kind"), [(0x0100, 1), (0x0100, 2), (0x010F, 11), (0x0111, 7)])
+def test_decode_photo__exif_with_a_value_of_the_wrong_type(tag, kind):
+    # Pillow reads such a value and then cannot write it; the orientation beside it is good.
+    entries = sorted([(0x0112, 3, 1, struct.pack("<HH", 6, 0)), (tag, kind, 1, b"ab\0\0")])
+    rows = b"".join(struct.pack("<HHI4s", *entry) for entry in entries)
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 2) + rows + b"\0" * 4
+    stored = np.ascontiguousarray(STORED[6](make_picture()))
+    content = encode(stored, "WEBP", exif=exif, lossless=True, exact=True)
+    np.testing.assert_array_equal(decode_photo(content), make_picture())
+
+
 def test_decode_photo__transparent_pixels_lie_on_white():
     image = np.zeros((4, 6, 4), np.uint8)
     image[..., 0] = 200

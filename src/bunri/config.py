@@ -20,11 +20,12 @@ from bunri.files import is_file
 MAX_CONFIG_BYTES = 1_000_000
 STRIDE_PX = 32
 """Every encoder here halves five times, so network frames are multiples of this."""
+MAX_FRAME_PX = 4096
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
-FrameSize = Annotated[int, Field(ge=STRIDE_PX, le=4096, multiple_of=STRIDE_PX)]
+FrameSize = Annotated[int, Field(ge=STRIDE_PX, le=MAX_FRAME_PX, multiple_of=STRIDE_PX)]
 
 OverlapRule = Literal["largest-first", "highest-class", "longest-polygon-first"]
 ModelName = Literal["fcn8s", "fpn"]

@@ -274,19 +274,24 @@ JSON = st.recursive(
 )
 
 
+@pytest.fixture(scope="module")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bundle") / "model"
+    write_bundle(path, INFO, b"")
+    return path
+
+
 @given(key=st.sampled_from([*KEYS, "format", "bunri"]), value=JSON)
-def test_read_bundle__any_value_is_read_or_refused(tmp_path_factory, key, value):
-    path = tmp_path_factory.getbasetemp() / "any"
-    if not path.exists():
-        write_bundle(path, INFO, b"")
-    before = (path / "bunri.json").read_bytes()
+def test_read_bundle__any_value_is_read_or_refused(shared_folder, key, value):
+    path = shared_folder / "bunri.json"
+    before = path.read_bytes()
     try:
-        edit(path, **{key: value})
-        read_bundle(path)
+        edit(shared_folder, **{key: value})
+        read_bundle(shared_folder)
     except ModelError as error:
         assert str(error)  # noqa: PT017 (either outcome is right)
     finally:
-        (path / "bunri.json").write_bytes(before)
+        path.write_bytes(before)
 
 
 # --- what MODEL means ---------------------------------------------------------------------------

@@ -238,15 +238,19 @@ def test_load_mask__damaged_file_is_drawn_anew_and_mended(dataset, cache, monkey
     np.testing.assert_array_equal(cache.load_mask(dataset, dataset.photos[0], RULE), drawn)
 
 
+@pytest.fixture(scope="module")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
 @given(
     position=st.integers(0, 127),
     content=st.binary(min_size=1, max_size=12),
     end=st.integers(0, len(GOOD)) | st.none(),
 )
-def test_load_mask__any_damaged_header_is_drawn_anew(tmp_path_factory, position, content, end):
-    folder = tmp_path_factory.getbasetemp() / "damaged"
-    dataset = read(folder)
-    cache = MaskCache(folder / "masks")
+def test_load_mask__any_damaged_header_is_drawn_anew(shared_folder, position, content, end):
+    dataset = read(shared_folder)
+    cache = MaskCache(shared_folder / "masks")
     drawn = draw_mask(dataset, dataset.photos[0], RULE)
     good = make_npy(drawn)
     key = hash_labels(dataset, dataset.photos[0], RULE)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -594,6 +595,11 @@ JSON = st.recursive(
 )
 
 
+@pytest.fixture(scope="module")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("coco")
+
+
 @given(
     key=st.sampled_from(["images", "categories", "annotations", "licenses", "info"]),
     field=st.sampled_from(
@@ -603,14 +609,14 @@ JSON = st.recursive(
     whole=st.booleans(),
 )
 def test_read_coco__any_value_in_any_place_is_read_or_refused(
-    tmp_path_factory, key, field, value, whole
+    shared_folder, key, field, value, whole
 ):
     document = make_document()
     if whole:
         document[key] = value
     elif isinstance(document[key], list):
         document[key][0][field] = value
-    path = write_coco(tmp_path_factory.getbasetemp() / "any", document)
+    path = write_coco(shared_folder, document)
     try:
         dataset = read_coco(path)
     except AnnotationError as error:

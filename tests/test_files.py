@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -516,11 +517,18 @@ def test_lock_folder__another_process_is_refused_until_the_first_is_killed(tmp_p
         pass
 
 
-def test_lock_folder__is_free_after_an_error(tmp_path):
+def test_lock_folder__is_free_after_an_error(tmp_path, monkeypatch):
+    kept = []  # else Python would free the lock on its own as soon as nobody holds the object
+
+    def keep(path):
+        kept.append(FileLock(path))
+        return kept[-1]
+
+    monkeypatch.setattr(files, "FileLock", keep)
     with pytest.raises(ValueError, match="no"), lock_folder(tmp_path):
         raise ValueError("no")
     with lock_folder(tmp_path):
-        pass
+        assert [lock.is_locked for lock in kept] == [False, True]
 
 
 def test_lock_folder__two_in_one_process(tmp_path):

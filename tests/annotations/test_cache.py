@@ -110,10 +110,9 @@ def test_hash_labels__where_a_part_ends_changes_the_key(tmp_path):
 
 def test_hash_labels__run_lengths_change_the_key(tmp_path):
     others = [RUNS, RUNS | {"counts": [100, 49, 1051]}, RUNS | {"counts": [100, 50, 1050, 0]}]
-    keys = {
-        find_key(tmp_path, annotations=[make_annotation(3, 7, 2, segmentation=s)]) for s in others
-    }
-    assert len(keys) == 3
+    rows = [make_annotation(3, 7, 2, segmentation=runs) for runs in others]
+    rows.append(make_annotation(3, 7, 5, segmentation=RUNS))  # of another class
+    assert len({find_key(tmp_path, annotations=[row]) for row in rows}) == 4
 
 
 def test_hash_labels__size_changes_the_key(tmp_path):

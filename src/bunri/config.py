@@ -15,7 +15,6 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bunri.contracts import ConfigError, suggest
-from bunri.files import is_file
 
 MAX_CONFIG_BYTES = 1_000_000
 STRIDE_PX = 32
@@ -205,7 +204,11 @@ def read_recipe(name_or_file: str) -> str:
     if name_or_file in list_recipes():
         return (resources.files("bunri") / "recipes" / f"{name_or_file}.yaml").read_text("utf-8")
     path = Path(name_or_file)
-    if not is_file(path):
+    try:
+        is_file = path.is_file()
+    except OSError:  # a name too long, or a folder that may not be entered
+        is_file = False
+    if not is_file:
         raise ConfigError(
             f"{name_or_file!r} is neither a recipe nor a file."
             f"{suggest(name_or_file, list_recipes())}"

@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-fast check format docs clean
+.PHONY: setup demo test test-fast lint check format docs clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -30,16 +30,16 @@ test: $(READY)  ## Run every test
 test-fast: $(READY)  ## Run the tests that end within three minutes
 	$(BIN)/pytest
 
-check: $(READY)  ## Formatting, lint, strict types, docs and the fast tests
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+lint: $(READY)  ## Formatting, lint and strict types
+	$(BIN)/ruff format --check src tests benchmarks docs
+	$(BIN)/ruff check src tests benchmarks docs
 	$(BIN)/mypy
-	$(MAKE) --no-print-directory docs
-	$(BIN)/pytest
+
+check: lint docs test-fast  ## Lint, types, documentation and the fast tests
 
 format: $(READY)  ## Rewrite the sources in the project's format
-	$(BIN)/ruff format src tests benchmarks
-	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks docs
+	$(BIN)/ruff check --fix src tests benchmarks docs
 
 docs: $(READY)  ## Build the documentation into docs/_build
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build

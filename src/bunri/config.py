@@ -70,6 +70,8 @@ class DataConfig(_Section):
     """Which object owns a pixel that several claim."""
     memory_mb: int = Field(default=4096, ge=0, le=2**20)
     """Decoded photos kept in memory up to this; the rest is decoded again each time."""
+    repeat_rare: Fraction = 0.3
+    """Photos with a class that is in fewer than this share of photos come more often; 0: off."""
 
 
 class AugmentConfig(_Section):
@@ -124,6 +126,8 @@ class OptimConfig(_Section):
     schedule: Literal["constant", "cosine"] = "cosine"
     warmup: Fraction = 0.05
     """Share of all steps in which the rate climbs from 0 to ``lr``."""
+    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
+    """The model kept is an average over steps: this much of the old average stays; 0: off."""
 
 
 class TrainConfig(_Section):

@@ -226,6 +226,12 @@ def suggest(value: str, allowed: Iterable[str], *, count: int = 3) -> str:
     return text + (f" Allowed: {', '.join(words)}." if 0 < len(words) <= 16 else "")
 
 
+def summarize(error: BaseException) -> str:
+    """Return the first line of a foreign error's text, without a full stop, to quote it."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".")
+
+
 def check_image(image: npt.NDArray[Any]) -> ImageArray:
     """Return ``image`` if it is uint8 (H, W, 3) with at least one pixel.
 

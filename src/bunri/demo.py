@@ -116,7 +116,7 @@ def _render(folder: Path, listener: DemoListener, num_scenes: int) -> SampleData
 
 def _check(data: SampleDataset, listener: DemoListener) -> dict[str, LabelledSet]:
     """Read every file as a user's would be, decode every photo, draw every mask."""
-    files = {"train": data.train, "val": data.val, "test": data.test}
+    files = {"train": data.train_json, "val": data.val_json, "test": data.test_json}
     sets = {name: require_photos(read_coco(path)) for name, path in files.items()}
     total = sum(len(d.photos) for d in sets.values())
     present: set[int] = set()
@@ -135,7 +135,9 @@ def _check(data: SampleDataset, listener: DemoListener) -> dict[str, LabelledSet
 def _train(folder: Path, data: SampleDataset, listener: DemoListener) -> RunFolder:
     started = time.monotonic()
     config = load_config(read_recipe(RECIPE), OVERRIDES, source=RECIPE)
-    train, val = (DataSource.pair([path], [], "--images") for path in (data.train, data.val))
+    train, val = (
+        DataSource.pair([path], [], "--images") for path in (data.train_json, data.val_json)
+    )
     run = RunFolder(folder / "run")
     with listener.open_training() as training:
         result = start_training(RunPlan(config, train, val), run, training)
@@ -163,7 +165,7 @@ def _submit(
             f"{path} is not valid; please report this.", problems=[str(f) for f in check.faults]
         )
     listener.end_stage(f"submitted  {path}: {check.num_rows} rows, valid")
-    labels = require_labels(read_coco(data.test_labelled))
+    labels = require_labels(read_coco(data.test_labelled_json))
     matrices = score_submission(path, labels, "largest-first", lambda: None)
     scores = compute_scores(matrices).to_json(predictor.table.names)
     listener.end_stage(f"scored     {_tell_mious(scores)} on {scores['num_photos']} test scenes")

@@ -3,3 +3,9 @@
 Read in this order: ``weights`` and ``networks`` (what is trained), ``losses``, ``data`` and
 ``augment`` (on what), ``checkpoints`` (what survives a crash), ``validate`` and ``loop``.
 """
+
+import os
+
+# Read once, when torch loads its OpenMP. Threads that wait at a barrier sleep instead of
+# spinning, which would take the core from the process that loads the photos.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

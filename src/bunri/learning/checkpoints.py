@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from bunri.contracts import RunError
+from bunri.contracts import RunError, summarize
 from bunri.files import replace_atomically
 
 
@@ -22,6 +22,7 @@ class Checkpoint:
     Attributes:
         num_epochs: Complete epochs.
         network: The network's state dict.
+        average: The state dict of the averaged network; empty without averaging.
         optimizer: The optimiser's state dict.
         history: The metrics of every epoch, as in ``metrics.jsonl``.
         best_epoch: The epoch in the bundle; 0 before the first.
@@ -29,6 +30,7 @@ class Checkpoint:
 
     num_epochs: int = 0
     network: dict[str, Any] = field(default_factory=dict)
+    average: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int = 0
@@ -61,6 +63,6 @@ class Checkpoint:
             zipfile.BadZipFile,
         ) as error:
             raise RunError(
-                f"The checkpoint {path} cannot be read: {str(error).splitlines()[0]}.",
+                f"The checkpoint {path} cannot be read: {summarize(error)}.",
                 hint="Start the run again in another folder.",
             ) from error

@@ -1,11 +1,14 @@
 """Photos and masks as training samples; each sample depends on its position alone.
 
-Owns which sample comes when. The training stream is endless: permutation after permutation of
-all photos, each drawn from (seed, number of the permutation), and sample ``i`` is augmented
-from (seed, i). So an interrupted run goes on exactly as an unbroken one, whatever the number
-of loader processes, and nothing of the loader's state needs to be saved.
+Owns which sample comes when. The training stream is endless: turn after turn, each a
+permutation of all photos (those with rare classes several times) drawn from (seed, number of
+the turn); sample ``i`` is augmented from (seed, i). So an interrupted run goes on exactly as an
+unbroken one, whatever the number of loader processes, and nothing of the loader's state needs
+to be saved.
 """
 
+import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -79,6 +82,16 @@ class PhotoStore:
     def __len__(self) -> int:
         return len(self.items)
 
+    def list_classes(self) -> list[set[int]]:
+        """Return the class indices that are annotated in each photo."""
+        return [
+            {
+                item.dataset.index_of_category[annotation.category_id]
+                for annotation in item.dataset.annotations.get(item.photo.id, ())
+            }
+            for item in self.items
+        ]
+
     def load(self, index: int) -> tuple[ImageArray, MaskArray]:
         """Return a photo, uint8 (H, W, 3) RGB, and its mask, uint8 (H, W)."""
         return self._kept.get(index) or self._load(index)
@@ -104,6 +117,7 @@ class TrainingStream(Dataset[Sample]):
         self._seed = config.seed
         self._augment = build_augmentation(config.augment, config.input.size_px)
         self._preprocessing = Preprocessing.from_config(config.input)
+        self._turn = repeat_rare_photos(store.list_classes(), config.data.repeat_rare)
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -119,9 +133,32 @@ class TrainingStream(Dataset[Sample]):
         return pixels, torch.from_numpy(mask.astype(np.int64))
 
     def _pick_photo(self, number: int) -> int:
-        turn, place = divmod(number, len(self._store))
+        turn, place = divmod(number, len(self._turn))
         seed = mix_seed(self._seed, "order", turn)
-        return int(np.random.default_rng(seed).permutation(len(self._store))[place])
+        return int(np.random.default_rng(seed).permutation(self._turn)[place])
+
+
+def repeat_rare_photos(classes: Sequence[set[int]], threshold: float) -> list[int]:
+    """Return photo indices, those with rare classes several times.
+
+    Repeat factor sampling (Gupta et al. 2019, arXiv:1908.03195): a class in a share f of the
+    photos asks for sqrt(threshold / f) repeats, at least 1; a photo takes the highest of its
+    classes, rounded.
+
+    Args:
+        classes: The classes in each photo.
+        threshold: 0 to 1; 0 gives every index once.
+    """
+    counts = Counter(index for present in classes for index in present)
+    factors = {
+        index: max(1.0, math.sqrt(threshold * len(classes) / count))
+        for index, count in counts.items()
+    }
+    return [
+        photo
+        for photo, present in enumerate(classes)
+        for _ in range(round(max((factors[index] for index in present), default=1.0)))
+    ]
 
 
 def mix_seed(seed: int, purpose: str, number: int) -> int:

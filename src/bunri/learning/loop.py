@@ -16,7 +16,7 @@ import torch
 from lightning_fabric import Fabric
 from PIL import Image
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from bunri.annotations.cache import MaskCache
 from bunri.annotations.records import LabelledSet
@@ -31,7 +31,12 @@ from bunri.learning.data import PhotoStore, TrainingStream, iterate_batches, mix
 from bunri.learning.losses import compute_loss
 from bunri.learning.memory import keep_freed_memory
 from bunri.learning.networks import build_network, describe_network
-from bunri.learning.optimization import build_optimizer, choose_precision, scale_rate
+from bunri.learning.optimization import (
+    build_average,
+    build_optimizer,
+    choose_precision,
+    scale_rate,
+)
 from bunri.learning.plan import RunFolder, RunPlan
 from bunri.learning.validate import Validation, validate
 from bunri.learning.weights import PretrainedWeights
@@ -137,8 +142,8 @@ class Trainer:
         self._network, self._optimizer = self._fabric.setup(
             network, build_optimizer(network, config.optim)
         )
-        stores = self._open_stores()
-        self._train_store, self._val_store = stores
+        self._average = build_average(self._network, config.optim)
+        self._train_store, self._val_store = self._open_stores()
         length = config.train.samples_per_epoch or len(self._train_store)
         self._stream = TrainingStream(self._train_store, config, length)
         self._steps_per_epoch = math.ceil(length / config.train.batch_size)
@@ -166,6 +171,8 @@ class Trainer:
         if checkpoint.num_epochs:
             self._network.load_state_dict(checkpoint.network)
             self._optimizer.load_state_dict(checkpoint.optimizer)
+            if self._average is not None:
+                self._average.load_state_dict(checkpoint.average)
         num_epochs = self._config.train.epochs
         self._listener.start_training(checkpoint.num_epochs + 1, num_epochs, self._steps_per_epoch)
         _cut_lines(self._folder.timings, checkpoint.num_epochs)
@@ -201,6 +208,8 @@ class Trainer:
         self._write_samples(epoch, validation)
         checkpoint.network = dict(self._network.state_dict())
         checkpoint.optimizer = self._optimizer.state_dict()
+        if self._average is not None:
+            checkpoint.average = dict(self._average.state_dict())
         # From the moment the checkpoint is in place, the epoch is done. What was written
         # before it is written again, the same, if the process dies before this line.
         checkpoint.save(self._folder.checkpoint)
@@ -247,12 +256,19 @@ class Trainer:
         loss = compute_loss(self._network(pixels), targets, self._config.loss)
         self._fabric.backward(loss)
         self._optimizer.step()
+        if self._average is not None:
+            self._average.update_parameters(self._network)
         return float(loss.detach())
 
+    @property
+    def _kept_network(self) -> nn.Module:
+        """The network that is validated and kept: the averaged one, if there is one."""
+        network: nn.Module = self._network if self._average is None else self._average.module
+        return network
+
     def _validate(self) -> Validation:
-        self._network.eval()
         return validate(
-            self._network,
+            self._kept_network.eval(),
             self._val_store,
             self._preprocessing,
             self._config.loss,
@@ -263,7 +279,7 @@ class Trainer:
         )
 
     def _write_bundle(self, epoch: int, scores: ScoreSheet) -> None:
-        tensors = {k: v.contiguous().cpu() for k, v in self._network.state_dict().items()}
+        tensors = {k: v.contiguous().cpu() for k, v in self._kept_network.state_dict().items()}
         info = BundleInfo(
             table=self._table,
             preprocessing=self._preprocessing,

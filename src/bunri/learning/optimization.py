@@ -7,7 +7,8 @@ import math
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from bunri.config import OptimConfig, Precision
 from bunri.contracts import ConfigError
@@ -33,6 +34,23 @@ def build_optimizer(network: nn.Module, config: OptimConfig) -> torch.optim.Opti
             return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
         case "sgd":
             return torch.optim.SGD(groups, momentum=0.9, weight_decay=config.weight_decay)
+
+
+def build_average(network: nn.Module, config: OptimConfig) -> AveragedModel | None:
+    """Return the exponential moving average of a network's weights and buffers, if wanted.
+
+    Averaged weights generalise better than those of any single step (Polyak & Juditsky 1992),
+    most of all when few photos make the steps noisy. The average starts short and grows to
+    its full length, so that a brief run is not held back by its first steps.
+    """
+    if not config.ema_decay:
+        return None
+
+    def blend(averaged: Tensor, current: Tensor, num_averaged: Tensor | int) -> Tensor:
+        num = int(num_averaged)
+        return averaged + (current - averaged) * (1 - min(config.ema_decay, (1 + num) / (10 + num)))
+
+    return AveragedModel(network, avg_fn=blend, use_buffers=True)
 
 
 def scale_rate(step: int, num_steps: int, config: OptimConfig) -> float:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from bunri.config import ModelConfig
-from bunri.contracts import WeightsError
+from bunri.contracts import WeightsError, summarize
 from bunri.files import hash_file
 
 _WAYS_OUT = (
@@ -112,7 +112,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a foreign file fails in any way it likes
         raise WeightsError(
-            f"{path} cannot be read as weights: {str(error).splitlines()[0]}.",
+            f"{path} cannot be read as weights: {summarize(error)}.",
             hint="Expected a .safetensors file, or a torch file that holds only tensors.",
         ) from error
     if not isinstance(content, dict) or not all(isinstance(t, Tensor) for t in content.values()):
@@ -143,7 +143,8 @@ def _load_torchvision_vgg16() -> PretrainedWeights:
         tensors = weights.get_state_dict(progress=False, check_hash=True)
     except Exception as error:  # network, hash and disk errors alike
         raise WeightsError(
-            f"The ImageNet weights of vgg16 could not be downloaded from {weights.url}: {error}.",
+            f"The ImageNet weights of vgg16 could not be downloaded from {weights.url}: "
+            f"{summarize(error)}.",
             hint=_WAYS_OUT,
         ) from error
     return PretrainedWeights(dict(tensors), f"ImageNet, torchvision {weights}", "BSD-3-Clause")
@@ -157,7 +158,7 @@ def _load_timm(encoder: str) -> PretrainedWeights:
     except Exception as error:  # network, hub and name errors alike
         raise WeightsError(
             f"The ImageNet weights of {encoder} could not be loaded from timm's hub: "
-            f"{str(error).splitlines()[0]}.",
+            f"{summarize(error)}.",
             hint=_WAYS_OUT,
         ) from error
     license_ = str(model.pretrained_cfg.get("license") or "see timm's model card")

@@ -1,0 +1,11 @@
+"""Rendered sample photos of waste whose pixel truth is known.
+
+Owns the public names of the part. Needs only numpy, Pillow and pycocotools; nothing here
+knows of networks or training. Read in this order: noise, canvas, solids, lettering, the
+objects, catalogue, grounds, render, dataset.
+"""
+
+from bunri.scenes.dataset import SampleDataset, write_sample_dataset
+from bunri.scenes.render import Scene, SceneObject, render_scene
+
+__all__ = ["SampleDataset", "Scene", "SceneObject", "render_scene", "write_sample_dataset"]

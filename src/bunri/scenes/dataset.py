@@ -1,0 +1,247 @@
+"""A rendered data set in the competition's own layout, its test truth included.
+
+Owns which photo shows what, the split and the COCO files. Knows nothing of how a scene is
+rendered.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from bunri.classes import COMPETITION_TABLE
+from bunri.contracts import ConfigError
+from bunri.files import replace_atomically, write_json, write_text
+from bunri.scenes.catalogue import PHOTO_SHARES
+from bunri.scenes.render import Scene, render_scene
+
+MIN_SCENES = 10
+MAX_SCENES = 9999
+"""Photo names have four digits."""
+PHOTO_FOLDERS = ("batch_01_vt", "batch_02_vt", "batch_03")
+SPLIT_NAMES = ("train", "val", "test")
+_VAL_SHARE, _TEST_SHARE = 0.16, 0.2
+_JPEG_QUALITY = 90
+_SUBMISSION_HEADER = "image_id,PredictionString\n"
+
+
+@dataclass(frozen=True, slots=True)
+class ScenePlan:
+    """What one photo of the data set will be.
+
+    Attributes:
+        split: train, val or test.
+        file_name: Relative to the data set's root, with slashes.
+        seed: For render_scene.
+        classes: For render_scene.
+    """
+
+    split: str
+    file_name: str
+    seed: int
+    classes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleDataset:
+    """Where the files of a written data set are.
+
+    Attributes:
+        root: The folder that holds everything; photo names are relative to it.
+        train_json: COCO file of the train split.
+        val_json: COCO file of the val split.
+        train_all_json: COCO file of train and val together.
+        test_json: COCO file of the test split without annotations.
+        test_labelled_json: The same photos with their truth.
+        sample_submission_csv: Only the header of a submission.
+    """
+
+    root: Path
+    train_json: Path
+    val_json: Path
+    train_all_json: Path
+    test_json: Path
+    test_labelled_json: Path
+    sample_submission_csv: Path
+
+
+def write_sample_dataset(
+    root: Path,
+    num_scenes: int = 120,
+    seed: int = 21,
+    size_px: int = 512,
+    progress: Callable[[int, int], None] | None = None,
+) -> SampleDataset:
+    """Render photos and write them in the competition's layout.
+
+    Args:
+        root: The folder to write to; made if it is missing, files of the same name replaced.
+        num_scenes: Number of photos, 10 to 9999.
+        seed: Decides everything; at least 0.
+        size_px: Side of the photos, 64 to 2048.
+        progress: Called with (photos done, photos in all) after every photo.
+
+    Raises:
+        ConfigError: An argument is out of range.
+        OutputError: Something cannot be written.
+    """
+    plans = plan_scenes(num_scenes, seed)
+    annotations: dict[str, list[dict[str, Any]]] = {}
+    for done, plan in enumerate(plans, start=1):
+        scene = render_scene(plan.seed, size_px, plan.classes)
+        with replace_atomically(root / plan.file_name) as temporary:
+            Image.fromarray(scene.image).save(temporary, quality=_JPEG_QUALITY)
+        annotations[plan.file_name] = describe_objects(scene)
+        if progress is not None:
+            progress(done, num_scenes)
+    return _write_tables(root, plans, annotations, size_px)
+
+
+def plan_scenes(num_scenes: int, seed: int) -> list[ScenePlan]:
+    """Decide every photo of a data set: its split, its name, its seed and its classes.
+
+    In each split a class is seen in as large a share of the photos as in the real data, and
+    in one photo at least.
+
+    Raises:
+        ConfigError: ``num_scenes`` or ``seed`` is out of range.
+    """
+    if not MIN_SCENES <= num_scenes <= MAX_SCENES:
+        raise ConfigError(
+            f"num_scenes is {num_scenes}; it must be {MIN_SCENES} to {MAX_SCENES}, so that "
+            "every split has photos."
+        )
+    if seed < 0:
+        raise ConfigError(f"seed is {seed}; it must be 0 or more.")
+    rng = np.random.default_rng([seed, num_scenes])
+    num_val, num_test = round(_VAL_SHARE * num_scenes), round(_TEST_SHARE * num_scenes)
+    counts = (num_scenes - num_val - num_test, num_val, num_test)
+    rows = [
+        (split, chosen)
+        for split, count in zip(SPLIT_NAMES, counts, strict=True)
+        for chosen in _share_out_classes(rng, count)
+    ]
+    scene_seeds = rng.choice(2**31, num_scenes, replace=False).tolist()
+    plans = []
+    for position, row in enumerate(rng.permutation(num_scenes).tolist()):
+        split, chosen = rows[row]
+        plans.append(
+            ScenePlan(split, _name_photo(position, num_scenes), scene_seeds[position], chosen)
+        )
+    return plans
+
+
+def _share_out_classes(rng: np.random.Generator, num_photos: int) -> list[tuple[int, ...]]:
+    photos: list[set[int]] = [set() for _ in range(num_photos)]
+    for index, share in PHOTO_SHARES.items():
+        count = max(round(share * num_photos), 1)
+        for photo in rng.choice(num_photos, count, replace=False).tolist():
+            photos[photo].add(index)
+    for photo in photos:
+        if not photo:
+            fullest = max(photos, key=len)
+            moved = int(rng.choice(sorted(fullest)))
+            fullest.discard(moved)
+            photo.add(moved)
+    return [tuple(sorted(photo)) for photo in photos]
+
+
+def _name_photo(position: int, num_scenes: int) -> str:
+    per_folder = -(-num_scenes // len(PHOTO_FOLDERS))
+    folder, number = divmod(position, per_folder)
+    return f"{PHOTO_FOLDERS[folder]}/{number + 1:04d}.jpg"
+
+
+def describe_objects(scene: Scene) -> list[dict[str, Any]]:
+    """Return the COCO annotations of a scene, without ids.
+
+    Only the part in sight is described, so that no two overlap and the order in which a
+    reader paints them does not matter. Things that are covered whole are left out.
+    """
+    rows = []
+    covered = np.zeros(scene.image.shape[:2], np.bool_)
+    for thing in reversed(scene.objects):
+        seen = thing.mask & ~covered
+        covered |= thing.mask
+        if not seen.any():
+            continue
+        encoded = coco_mask.encode(np.asfortranarray(seen, np.uint8))
+        rows.append(
+            {
+                "category_id": thing.class_index - 1,
+                "segmentation": {
+                    "size": [int(side) for side in encoded["size"]],
+                    "counts": encoded["counts"].decode("ascii"),
+                },
+                "area": float(coco_mask.area(encoded)),
+                "bbox": [float(part) for part in coco_mask.toBbox(encoded)],
+                "iscrowd": 0,
+            }
+        )
+    return rows[::-1]
+
+
+def _write_tables(
+    root: Path,
+    plans: Sequence[ScenePlan],
+    annotations: Mapping[str, list[dict[str, Any]]],
+    size_px: int,
+) -> SampleDataset:
+    paths = SampleDataset(
+        root,
+        root / "train.json",
+        root / "val.json",
+        root / "train_all.json",
+        root / "test.json",
+        root / "test_labelled.json",
+        root / "sample_submission.csv",
+    )
+    for path, splits in (
+        (paths.train_json, {"train"}),
+        (paths.val_json, {"val"}),
+        (paths.train_all_json, {"train", "val"}),
+        (paths.test_labelled_json, {"test"}),
+    ):
+        names = [plan.file_name for plan in plans if plan.split in splits]
+        write_json(path, _build_coco(names, annotations, size_px))
+    test = [plan.file_name for plan in plans if plan.split == "test"]
+    unlabelled = _build_coco(test, annotations, size_px)
+    del unlabelled["annotations"]
+    write_json(paths.test_json, unlabelled)
+    write_text(paths.sample_submission_csv, _SUBMISSION_HEADER)
+    return paths
+
+
+def _build_coco(
+    names: Iterable[str], annotations: Mapping[str, list[dict[str, Any]]], size_px: int
+) -> dict[str, Any]:
+    images: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
+    for image_id, name in enumerate(names):
+        images.append(
+            {
+                "license": 0,
+                "file_name": name,
+                "height": size_px,
+                "width": size_px,
+                "date_captured": None,
+                "id": image_id,
+            }
+        )
+        for row in annotations[name]:
+            rows.append({"id": len(rows), "image_id": image_id, **row})
+    return {
+        "info": {"description": "Rendered photos of waste; every pixel's class is known."},
+        "licenses": [{"id": 0, "name": "CC0", "url": None}],
+        "images": images,
+        "categories": [
+            {"id": index - 1, "name": info.name, "supercategory": info.name}
+            for index, info in enumerate(COMPETITION_TABLE.classes)
+            if index
+        ],
+        "annotations": rows,
+    }

@@ -1,0 +1,108 @@
+"""Print: words in a stroke alphabet and lines of text too small to read.
+
+Owns how print is traced. Knows nothing of what it is printed on: it is given a function
+that places points on a skin. A font file would draw differently from machine to machine.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from bunri.scenes.canvas import Points
+
+Place = Callable[[Points], Points]
+
+_LETTERS: dict[str, tuple[str, ...]] = {
+    # Strokes through a grid of columns a to c and rows 0 (top) to 4.
+    "A": ("a4b0c4", "a3c3"),
+    "B": ("a0a4b4c3b2a2", "a0b0c1b2"),
+    "C": ("c1b0a1a3b4c3",),
+    "D": ("a0a4b4c3c1b0a0",),
+    "E": ("c0a0a4c4", "a2b2"),
+    "F": ("c0a0a4", "a2b2"),
+    "G": ("c1b0a1a3b4c3c2b2",),
+    "H": ("a0a4", "c0c4", "a2c2"),
+    "I": ("b0b4",),
+    "J": ("c0c3b4a3",),
+    "K": ("a0a4", "c0a2c4"),
+    "L": ("a0a4c4",),
+    "M": ("a4a0b2c0c4",),
+    "N": ("a4a0c4c0",),
+    "O": ("b0a1a3b4c3c1b0",),
+    "P": ("a4a0b0c1b2a2",),
+    "Q": ("b0a1a3b4c3c1b0", "b3c4"),
+    "R": ("a4a0b0c1b2a2c4",),
+    "S": ("c1b0a1c3b4a3",),
+    "T": ("a0c0", "b0b4"),
+    "U": ("a0a3b4c3c0",),
+    "V": ("a0b4c0",),
+    "W": ("a0a4b2c4c0",),
+    "X": ("a0c4", "c0a4"),
+    "Y": ("a0b2c0", "b2b4"),
+    "9": ("c1b0a1b2c1c3b4a3",),
+    "5": ("c0a0a2b2c3b4a4",),
+    "1": ("a1b0b4", "a4c4"),
+    "+": ("a2c2", "b1b3"),
+    "-": ("a2c2",),
+    ".": ("b4b4",),
+    " ": (),
+}
+_SPACING = 0.45
+"""Gap between letters by the width of one."""
+
+
+def trace_word(
+    word: str, *, left: float, top: float, width: float, height: float, place: Place
+) -> list[Points]:
+    """Return the strokes of a word that fills a box.
+
+    Args:
+        word: Capitals, digits, plus, minus and spaces of the alphabet.
+        left: Left edge of the box in the coordinates that ``place`` takes.
+        top: Its upper edge.
+        width: Its width; the letters stretch to fill it.
+        height: Its height.
+        place: Takes (N, 2) points of the printed skin to an object's coordinates.
+    """
+    cell = width / (len(word) * (1 + _SPACING) - _SPACING)
+    lines = []
+    for index, letter in enumerate(word):
+        for stroke in _LETTERS[letter]:
+            columns = np.array(["abc".index(c) / 2 for c in stroke[::2]])
+            rows = np.array([int(r) / 4 for r in stroke[1::2]])
+            x = left + (index * (1 + _SPACING) + columns) * cell
+            lines.append(place(np.stack([x, top + rows * height], axis=1)))
+    return lines
+
+
+def trace_text_lines(
+    rng: np.random.Generator,
+    *,
+    left: float,
+    top: float,
+    width: float,
+    height: float,
+    count: int,
+    place: Place,
+) -> list[Points]:
+    """Return words of ``count`` lines of text as short strokes along their middle.
+
+    Args:
+        rng: Lengths of the words and of each paragraph's last line.
+        left: Left edge of the column in the coordinates that ``place`` takes.
+        top: Its upper edge.
+        width: Its width.
+        height: Its height.
+        count: Number of lines.
+        place: As in :func:`trace_word`.
+    """
+    lines = []
+    for row in range(count):
+        y = top + height * (row + 0.5) / count
+        end = left + width * (rng.uniform(0.3, 0.8) if rng.random() < 0.18 else 1.0)
+        x = left
+        while x < end - 0.02 * width:
+            stop = min(x + width * rng.uniform(0.05, 0.2), end)
+            lines.append(place(np.array([(x, y), (stop, y)])))
+            x = stop + 0.025 * width
+    return lines

@@ -1,0 +1,84 @@
+"""The shape of the project: one-way imports, torch only where it belongs, a true README."""
+
+import ast
+import re
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "bunri"
+# The reading order; a part may import only itself and what stands before it.
+PARTS = (
+    "contracts", "classes", "config", "files", "annotations", "images", "metrics", "drawing",
+    "submission", "scenes", "bundle", "learning", "predict", "evaluation", "report", "demo", "cli",
+)  # fmt: skip
+NEEDS_TORCH = {"bunri.learning", "bunri.demo", "bunri.predict.torch_backend"}
+TORCH_LIBRARIES = ("torch", "torchvision", "timm", "segmentation_models_pytorch", "safetensors",
+                   "lightning_fabric")  # fmt: skip
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+MODULES = {name_of(path): path for path in sorted(SOURCE.rglob("*.py"))}
+
+
+def list_imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {name for name in found if name in MODULES}
+
+
+def part_of(module: str) -> str:
+    return module.split(".")[1]
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m != "bunri"])
+def test_imports__go_one_way(module):
+    allowed = PARTS[: PARTS.index(part_of(module)) + 1]
+    for imported in list_imports(MODULES[module]) - {"bunri"}:
+        assert part_of(imported) in allowed, f"{module} imports {imported}, which stands below it"
+
+
+def test_imports__have_no_cycle():
+    graph = {name: list_imports(path) - {name} for name, path in MODULES.items()}
+    assert len(tuple(TopologicalSorter(graph).static_order())) == len(MODULES)
+
+
+def test_torch_free_modules__load_without_torch():
+    free = [m for m in MODULES if not any((m + ".").startswith(f"{n}.") for n in NEEDS_TORCH)]
+    program = f"""
+import importlib, sys
+for library in {TORCH_LIBRARIES!r}:
+    sys.modules[library] = None  # an import of it raises ImportError
+for module in {free!r}:
+    importlib.import_module(module)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(free) > 30
+
+
+def test_readme__tree_is_true():
+    block = re.search(r"```\nsrc/bunri/\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+    assert block
+    named = [line.split()[0].rstrip("/") for line in block[1].splitlines()]
+    hidden = {"__init__.py", "py.typed", "__pycache__"}
+    assert sorted(named) == sorted(p.name for p in SOURCE.iterdir() if p.name not in hidden)
+    order = [name.removesuffix(".py") for name in named if name != "recipes"]
+    assert tuple(order) == PARTS
+
+
+def test_files__open_with_what_they_own():
+    for name, path in MODULES.items():
+        assert ast.get_docstring(ast.parse(path.read_text("utf-8"))), name

@@ -51,6 +51,7 @@ BOUNDS = [
     ("model.dropout", ["0.0", "1.0"], ["-0.001", "1.001"]),
     ("input.size_px", ["32", "4096"], ["0", "31", "100", "4128", "-32"]),
     ("data.memory_mb", ["0", "1048576"], ["-1", "1048577"]),
+    ("data.repeat_rare", ["0.0", "1.0"], ["-0.1", "1.1"]),
     ("augment.crop_size_px", ["32", "4096", "null"], ["0", "48", "4128"]),
     ("augment.crop_area", ["[0.1, 1.0]", "[1, 1]", "[1e-9, 1]"],
      ["[0.0, 1.0]", "[-0.1, 1.0]", "[0.5, 0.4]", "[0.5, 1.1]", "[1]", "[0.1, 0.2, 0.3]", "0.5"]),
@@ -67,6 +68,7 @@ BOUNDS = [
     ("optim.encoder_lr_scale", ["0.0", "10.0"], ["-0.1"]),
     ("optim.weight_decay", ["0.0", "1.0"], ["-1e-9"]),
     ("optim.warmup", ["0.0", "1.0"], ["-0.1", "1.1"]),
+    ("optim.ema_decay", ["0.0", "0.9999"], ["-0.1", "1.0"]),
     ("train.epochs", ["1", "100000"], ["0", "100001"]),
     ("train.samples_per_epoch", ["1", "null"], ["0", "-1"]),
     ("train.batch_size", ["1", "4096"], ["0", "4097"]),
@@ -91,7 +93,8 @@ INTS = [
 FLOATS = [
     "model.dropout", "augment.hflip", "augment.vflip", "augment.brightness", "augment.contrast",
     "augment.saturation", "augment.hue", "loss.ce", "loss.dice", "optim.lr",
-    "optim.encoder_lr_scale", "optim.weight_decay", "optim.warmup",
+    "optim.encoder_lr_scale", "optim.weight_decay", "optim.warmup", "optim.ema_decay",
+    "data.repeat_rare",
 ]  # fmt: skip
 
 
@@ -485,6 +488,7 @@ def test_read_recipe__fpn_lite0_is_the_defaults():
         ("input.size_px", 512),
         ("input.normalization", "none"),
         ("data.overlap_rule", "highest-class"),
+        ("data.repeat_rare", 0.0),
         ("augment.crop_size_px", None),
         ("augment.hflip", 0.0),
         ("augment.vflip", 0.0),
@@ -500,6 +504,7 @@ def test_read_recipe__fpn_lite0_is_the_defaults():
         ("optim.weight_decay", 1e-6),
         ("optim.schedule", "constant"),
         ("optim.warmup", 0.0),
+        ("optim.ema_decay", 0.0),
         ("train.epochs", 20),
         ("train.samples_per_epoch", None),
         ("train.batch_size", 16),

@@ -14,6 +14,7 @@ from bunri.contracts import (
     check_image,
     check_mask,
     suggest,
+    summarize,
 )
 
 
@@ -152,6 +153,19 @@ def test_suggest__long_lists_are_not_repeated():
 
 def test_suggest__nothing_allowed():
     assert suggest("x", []) == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ValueError("It broke."), "It broke"),
+        (ValueError("first\nsecond"), "first"),
+        (KeyError("a"), "'a'"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_summarize__first_line_without_a_full_stop(error, expected):
+    assert summarize(error) == expected
 
 
 def test_check_image__good_array_is_given_back_itself():

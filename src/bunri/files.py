@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
-from bunri.contracts import OutputError, PathError, RunError
+from bunri.contracts import OutputError, PathError, RunError, summarize
 
 _DRIVE = re.compile(r"^[A-Za-z]:")
 
@@ -164,7 +164,7 @@ def join_under(root: Path, relative: str) -> Path:
         inside = path.resolve().is_relative_to(root.resolve())
     except (OSError, ValueError, RuntimeError) as error:
         # A name too long, one that no file system can store, or a loop of links.
-        raise PathError(f"{relative!r} cannot be followed: {error}.") from error
+        raise PathError(f"{relative!r} cannot be followed: {summarize(error)}.") from error
     if not inside:
         raise PathError(f"{relative!r} leads out of {root} through a symbolic link.")
     return path

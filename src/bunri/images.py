@@ -28,6 +28,7 @@ from bunri.contracts import (
     ImageArray,
     ImageError,
     MaskArray,
+    summarize,
 )
 
 PHOTO_FORMATS = ("JPEG", "PNG", "WEBP")
@@ -66,7 +67,7 @@ def read_photo(path: Path) -> ImageArray:
     except OSError as error:
         raise ImageError(f"{path} cannot be read: {error.strerror}.") from error
     except ValueError as error:  # a name that no file can have
-        raise ImageError(f"{path} cannot be read: {error}.") from error
+        raise ImageError(f"{path} cannot be read: {summarize(error)}.") from error
     return decode_photo(content, name=str(path))
 
 

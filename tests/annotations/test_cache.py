@@ -192,7 +192,7 @@ def make_npy(array: np.ndarray[Any, Any]) -> bytes:
 def make_zip() -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as file:
-        file.writestr("a.npy", make_npy(np.zeros((30, 40), np.uint8)))
+        file.writestr(zipfile.ZipInfo("a.npy"), make_npy(np.zeros((30, 40), np.uint8)))
     return stream.getvalue()
 
 

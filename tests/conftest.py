@@ -1,8 +1,16 @@
-"""What every test gets: a cache of its own, and ``--runslow``."""
+"""What every test gets: a cache of its own, ``--runslow``, and the real photos if there are any."""
 
 import os
+from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How fast the machine is today says nothing about the code.
+settings.register_profile("bunri", deadline=None, print_blob=True)
+settings.load_profile("bunri")
+
+REPOSITORY = Path(__file__).parents[1]
 
 
 def pytest_addoption(parser):
@@ -22,3 +30,15 @@ def pytest_collection_modifyitems(config, items):
 def _own_cache(monkeypatch, tmp_path):
     """Keep masks of one test from the next, and all of them out of the user's cache."""
     monkeypatch.setenv("BUNRI_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    """Return the folder of the real photos; tests that use it are marked ``photos``."""
+    folder = Path(os.environ.get("BUNRI_PHOTOS") or REPOSITORY.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(
+            f"there are no real photos: {folder} is not a folder; "
+            "name one with the environment variable BUNRI_PHOTOS"
+        )
+    return folder

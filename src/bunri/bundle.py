@@ -11,8 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from bunri import __version__
+from bunri.config import MAX_FRAME_PX
 from bunri.contracts import ClassTable, InputError, ModelError, suggest
-from bunri.files import hash_file, replace_folder, write_bytes, write_json, write_text
+from bunri.files import (
+    hash_file,
+    is_file,
+    is_folder,
+    replace_folder,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from bunri.images import Preprocessing
 
 FORMAT_VERSION = 1
@@ -85,9 +94,10 @@ def read_bundle(folder: Path) -> BundleInfo:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read: {error}.", hint=_BUNDLE_RULE) from error
-    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
+    version = content.get("format") if isinstance(content, dict) else None
+    if type(version) is not int or version < 1:
         raise ModelError(f"{path} does not describe a bundle.", hint=_BUNDLE_RULE)
-    if content["format"] > FORMAT_VERSION:
+    if version > FORMAT_VERSION:
         raise ModelError(
             f"{folder} was written by bunri {content.get('bunri')!r}, which is newer than this "
             f"one ({__version__}).",
@@ -97,18 +107,22 @@ def read_bundle(folder: Path) -> BundleInfo:
         info = BundleInfo(
             table=ClassTable.from_json(content["classes"]),
             preprocessing=_read_preprocessing(content["preprocessing"]),
-            architecture=content["architecture"],
-            training=content["training"],
-            scores=content["scores"],
-            licenses=content["licenses"],
+            architecture=_read_mapping(content, "architecture"),
+            training=_read_mapping(content, "training"),
+            scores=_read_mapping(content, "scores"),
+            licenses=_read_mapping(content, "licenses"),
             weights_sha256=content["weights_sha256"],
         )
     except (KeyError, TypeError, ValueError, InputError) as error:
         raise ModelError(f"{path} is incomplete or damaged: {error}.", hint=_BUNDLE_RULE) from error
     weights = folder / WEIGHTS_NAME
-    if not weights.is_file():
+    if not is_file(weights):
         raise ModelError(f"{weights} is missing.", hint=_BUNDLE_RULE)
-    if hash_file(weights) != info.weights_sha256:
+    try:
+        found = hash_file(weights)
+    except OSError as error:
+        raise ModelError(f"{weights} cannot be read: {error.strerror}.") from error
+    if found != info.weights_sha256:
         raise ModelError(
             f"{weights} is not the file that {INFO_NAME} describes (its SHA-256 differs).",
             hint="Copy the bundle again, or export it anew.",
@@ -129,38 +143,54 @@ def find_bundle(model: str) -> Path:
         ModelError: Neither; the nearest names beside it are listed.
     """
     path = Path(model)
-    if path.is_file():
+    if is_file(path):
         raise ModelError(f"{model} is a file, not a bundle.", hint=_BUNDLE_RULE)
-    if (path / INFO_NAME).is_file():
+    if is_file(path / INFO_NAME):
         return path
-    if (path / RUN_BUNDLE_NAME / INFO_NAME).is_file():
+    if is_file(path / RUN_BUNDLE_NAME / INFO_NAME):
         return path / RUN_BUNDLE_NAME
-    if (path / "config.yaml").is_file():
+    if is_file(path / "config.yaml"):
         raise ModelError(
             f"The run {model} has no model yet: no epoch was completed.",
             hint=f"Go on training with: bunri train --resume --out {model}",
         )
-    if path.is_dir():
+    if is_folder(path):
         raise ModelError(f"{model} is neither a run nor a bundle.", hint=_BUNDLE_RULE)
-    near = suggest(path.name, _list_models(path.parent)) if path.parent.is_dir() else ""
+    near = suggest(path.name, _list_models(path.parent)) if is_folder(path.parent) else ""
     raise ModelError(f"There is no model {model!r}.{near}", hint=_BUNDLE_RULE)
 
 
 def _list_models(folder: Path) -> list[str]:
-    """Return the names of runs and bundles in ``folder``."""
+    """Return the names of runs and bundles in ``folder``; none if it may not be listed."""
+    try:
+        children = list(folder.iterdir())
+    except OSError:
+        return []
     return sorted(
         child.name
-        for child in folder.iterdir()
-        if (child / INFO_NAME).is_file() or (child / RUN_BUNDLE_NAME / INFO_NAME).is_file()
+        for child in children
+        if is_file(child / INFO_NAME) or is_file(child / RUN_BUNDLE_NAME / INFO_NAME)
     )
+
+
+def _read_mapping(content: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = content[key]
+    if not isinstance(value, dict):
+        raise TypeError(f"{key!r} must be an object, not {str(value)[:40]!r}")
+    return value
 
 
 def _read_preprocessing(row: Mapping[str, Any]) -> Preprocessing:
-    return Preprocessing(
-        size_px=int(row["size_px"]),
-        mean_rgb=tuple(float(v) for v in row["mean_rgb"]),
-        std_rgb=tuple(float(v) for v in row["std_rgb"]),
-    )
+    size_px, mean_rgb, std_rgb = row["size_px"], row["mean_rgb"], row["std_rgb"]
+    if type(size_px) is not int or not 1 <= size_px <= MAX_FRAME_PX:
+        raise ValueError(f"'size_px' must be an integer from 1 to {MAX_FRAME_PX}")
+    for name, values in (("mean_rgb", mean_rgb), ("std_rgb", std_rgb)):
+        is_triple = isinstance(values, list) and len(values) == 3
+        if not is_triple or not all(type(v) in (int, float) and 0 <= v <= 1 for v in values):
+            raise ValueError(f"{name!r} must be three numbers from 0 to 1")
+    if 0 in std_rgb:
+        raise ValueError("'std_rgb' must not hold 0")
+    return Preprocessing(size_px, tuple(map(float, mean_rgb)), tuple(map(float, std_rgb)))
 
 
 def _write_card(content: Mapping[str, Any]) -> str:

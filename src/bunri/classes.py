@@ -100,7 +100,8 @@ def choose_class_table(names: Sequence[str]) -> ClassTable:
         InputError: No name besides the background, too many, or one given twice.
     """
     foreground = [name for name in names if normalize_name(name) not in BACKGROUND_NAMES]
-    if frozenset(map(normalize_name, foreground)) in (_FOREGROUND_2021, _FOREGROUND_LATER):
+    known = frozenset(map(normalize_name, foreground))
+    if known in (_FOREGROUND_2021, _FOREGROUND_LATER) and len(known) == len(foreground):
         return COMPETITION_TABLE
     colors = draw_distinct_colors(len(foreground))
     infos = [ClassInfo(n, n, color) for n, color in zip(foreground, colors, strict=True)]

@@ -19,12 +19,13 @@ from bunri.contracts import ConfigError, suggest
 MAX_CONFIG_BYTES = 1_000_000
 STRIDE_PX = 32
 """Every encoder here halves five times, so network frames are multiples of this."""
+MAX_FRAME_PX = 4096
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 # At 32 the deepest features are a single pixel, and a batch of one cannot be normalised.
-FrameSize = Annotated[int, Field(ge=2 * STRIDE_PX, le=4096, multiple_of=STRIDE_PX)]
+FrameSize = Annotated[int, Field(ge=2 * STRIDE_PX, le=MAX_FRAME_PX, multiple_of=STRIDE_PX)]
 
 OverlapRule = Literal["largest-first", "highest-class", "longest-polygon-first"]
 ModelName = Literal["fcn8s", "fpn"]
@@ -160,18 +161,26 @@ class Config(_Section):
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice and reads ``1e-4`` as a number."""
+    """Safe YAML that refuses aliases and a key given twice and reads ``1e-4`` as a number."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Refuse aliases: a few lines of them can mean gigabytes, or a section in itself."""
+        if self.check_event(yaml.AliasEvent):
+            event: yaml.AliasEvent = self.get_event()  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(f"aliases are not allowed; found *{event.anchor}")
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Build a mapping; PyYAML alone would let the last of two equal keys win silently."""
         seen: set[str] = set()
         for key_node, _ in node.value:
-            if key_node.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key_node.value!r} is given twice", key_node.start_mark
-                )
-            if isinstance(key_node.value, str):
-                seen.add(key_node.value)
+            key = key_node.value
+            if not isinstance(key, str) or key in seen:
+                is_word = isinstance(key, str)
+                what = f"the key {key!r} is given twice" if is_word else "a key must be a word"
+                raise yaml.constructor.ConstructorError(None, None, what, key_node.start_mark)
+            seen.add(key)
+            key_node.tag = "tag:yaml.org,2002:str"  # else 2021-05-01 would be a date, on True
         return super().construct_mapping(node, deep)
 
 
@@ -200,7 +209,11 @@ def read_recipe(name_or_file: str) -> str:
     if name_or_file in list_recipes():
         return (resources.files("bunri") / "recipes" / f"{name_or_file}.yaml").read_text("utf-8")
     path = Path(name_or_file)
-    if not path.is_file():
+    try:
+        is_file = path.is_file()
+    except OSError:  # a name too long, or a folder that may not be entered
+        is_file = False
+    if not is_file:
         raise ConfigError(
             f"{name_or_file!r} is neither a recipe nor a file."
             f"{suggest(name_or_file, list_recipes())}"

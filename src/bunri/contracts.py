@@ -20,6 +20,7 @@ The errors a user may meet; all end a command with exit code 2::
 """
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -43,6 +44,8 @@ MAX_PHOTO_PIXELS = 120_000_000
 MAX_JSON_BYTES = 2 * 2**30
 MAX_COORDINATE_PX = 100_000.0
 """Polygon points beyond this are a mistake; drawing them would need unbounded memory."""
+MAX_OUTLINE_PX = 2_000_000.0
+"""Length of a polygon; drawing it takes about 120 bytes a pixel."""
 MAX_PROBLEMS_SHOWN = 20
 
 
@@ -146,7 +149,8 @@ class ClassTable:
                 f"A class table needs 2 to {MAX_CLASSES} classes, background included; "
                 f"this one has {len(self.classes)}."
             )
-        doubles = sorted({n for n in self.names if self.names.count(n) > 1})
+        counts = Counter(normalize_name(name) for name in self.names)
+        doubles = sorted(name for name in self.names if counts[normalize_name(name)] > 1)
         if doubles:
             raise InputError(f"Class names must be unique; found more than once: {doubles}.")
 
@@ -187,12 +191,18 @@ class ClassTable:
         """Rebuild a table written by :meth:`to_json`.
 
         Raises:
-            InputError: A row lacks a name or carries unknown keys.
+            InputError: A row lacks a name, carries unknown keys or a value of the wrong type.
         """
         try:
             infos = [ClassInfo(**{**row, "color_rgb": tuple(row["color_rgb"])}) for row in rows]
         except (TypeError, KeyError) as error:
             raise InputError(f"The class table cannot be read: {error}.") from error
+        for info in infos:
+            texts = (info.name, info.name_ko, info.bin, info.bin_ko, info.reason, info.reason_ko)
+            channels = info.color_rgb
+            is_color = len(channels) == 3 and all(type(v) is int and 0 <= v < 256 for v in channels)
+            if not is_color or not all(isinstance(text, str) for text in texts):
+                raise InputError(f"The class table cannot be read: {info} is not a class.")
         return cls(tuple(infos))
 
 

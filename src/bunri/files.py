@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
-from bunri.contracts import OutputError, PathError, RunError
+from bunri.contracts import OutputError, PathError, RunError, summarize
 
 _DRIVE = re.compile(r"^[A-Za-z]:")
 
@@ -90,6 +90,8 @@ def replace_folder(path: Path) -> Iterator[Path]:
     retired = path.with_name(f".{path.name}.old")
     try:
         _settle_folder(path, temporary, retired)  # what a killed process left behind
+        if path.is_file():
+            raise NotADirectoryError(errno.ENOTDIR, "a file has this name", str(path))
         temporary.mkdir(parents=True)
         yield temporary
         if path.exists():
@@ -107,6 +109,8 @@ def _settle_folder(path: Path, temporary: Path, retired: Path) -> None:
     if retired.exists() and not path.exists():
         retired.replace(path)
     shutil.rmtree(temporary, ignore_errors=True)
+    if retired.is_symlink():
+        retired.unlink()  # what it pointed to is not ours
     shutil.rmtree(retired, ignore_errors=True)
 
 
@@ -163,10 +167,23 @@ def join_under(root: Path, relative: str) -> Path:
         inside = path.resolve().is_relative_to(root.resolve())
     except (OSError, ValueError, RuntimeError) as error:
         # A name too long, one that no file system can store, or a loop of links.
-        raise PathError(f"{relative!r} cannot be followed: {error}.") from error
+        raise PathError(f"{relative!r} cannot be followed: {summarize(error)}.") from error
     if not inside:
         raise PathError(f"{relative!r} leads out of {root} through a symbolic link.")
     return path
+
+
+def is_file(path: Path) -> bool:
+    """Return whether there is such a file; False, too, for a path that no file can have.
+
+    ``Path.is_file`` raises for a name that is too long or a folder that may not be entered.
+    """
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether there is such a folder; see :func:`is_file`."""
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def hash_file(path: Path) -> str:

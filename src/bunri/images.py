@@ -9,6 +9,7 @@ a multiple of 32. Masks and probabilities that leave bunri are always in the pho
 """
 
 import io
+import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from bunri.annotations.records import LabelledSet, Photo
 from bunri.config import STRIDE_PX, InputConfig, Normalization
@@ -27,6 +28,7 @@ from bunri.contracts import (
     ImageArray,
     ImageError,
     MaskArray,
+    summarize,
 )
 
 PHOTO_FORMATS = ("JPEG", "PNG", "WEBP")
@@ -35,6 +37,16 @@ _MEAN_STD: dict[Normalization, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
+# EXIF orientation -> what makes the picture upright; 1 is upright already.
+_TURNS: dict[object, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
 }
 
 
@@ -54,6 +66,8 @@ def read_photo(path: Path) -> ImageArray:
         content = path.read_bytes()
     except OSError as error:
         raise ImageError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:  # a name that no file can have
+        raise ImageError(f"{path} cannot be read: {summarize(error)}.") from error
     return decode_photo(content, name=str(path))
 
 
@@ -97,7 +111,8 @@ def decode_photo(content: bytes, *, name: str = "photo") -> ImageArray:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content), formats=PHOTO_FORMATS) as picture:
                 _check_pixels(picture, name)
-                upright = ImageOps.exif_transpose(picture)
+                turn = _TURNS.get(_read_orientation(picture))
+                upright = picture if turn is None else picture.transpose(turn)
                 return np.asarray(_convert_to_rgb(upright))
     except UnidentifiedImageError as error:
         raise ImageError(
@@ -108,6 +123,14 @@ def decode_photo(content: bytes, *, name: str = "photo") -> ImageArray:
         raise ImageError(f"{name} has more than {MAX_PHOTO_PIXELS} pixels.") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"{name} is damaged or truncated: {error}.") from error
+
+
+def _read_orientation(picture: Image.Image) -> object:
+    """Return the EXIF orientation; damaged EXIF may hold anything, and is no reason to refuse."""
+    try:
+        return picture.getexif().get(0x0112, 1)
+    except (struct.error, LookupError, TypeError, AttributeError):
+        return 1
 
 
 def _check_pixels(picture: Image.Image, name: str) -> None:
@@ -132,19 +155,24 @@ def read_size_hw(path: Path) -> tuple[int, int]:
     """Return a photo's upright height and width in pixels from its header alone.
 
     Raises:
-        ImageError: Missing, empty, or not JPEG, PNG or WebP.
+        ImageError: Missing, empty, too large, or not JPEG, PNG or WebP.
     """
     try:
-        with Image.open(path, formats=PHOTO_FORMATS) as picture:
-            orientation = picture.getexif().get(0x0112, 1)
-            width, height = picture.size
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=PHOTO_FORMATS) as picture:
+                _check_pixels(picture, str(path))
+                orientation = _read_orientation(picture)
+                width, height = picture.size
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{path} has more than {MAX_PHOTO_PIXELS} pixels.") from error
     except UnidentifiedImageError as error:
         what = "is empty" if path.stat().st_size == 0 else "is not JPEG, PNG or WebP"
         raise ImageError(f"{path} {what}.") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"{path} cannot be read: {error}.") from error
     # Orientations 5 to 8 turn the picture by a quarter.
-    return (width, height) if orientation >= 5 else (height, width)
+    return (width, height) if orientation in (5, 6, 7, 8) else (height, width)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Owns the cache's layout and keys. Knows nothing of who trains on the masks.
 """
 
 import hashlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,13 +63,9 @@ class MaskCache:
         """
         key = hash_labels(dataset, photo, rule)
         path = self.folder / key[:2] / f"{key}.npy"
-        try:
-            mask: MaskArray = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError):
-            pass
-        else:
-            if mask.dtype == np.uint8 and mask.shape == photo.size_hw:
-                return mask
+        kept = _read_mask(path, photo.size_hw)
+        if kept is not None:
+            return kept
         mask = draw_mask(dataset, photo, rule)
         try:
             with replace_atomically(path) as temporary:
@@ -76,3 +73,23 @@ class MaskCache:
         except OutputError:
             return mask
         return mask
+
+
+def _read_mask(path: Path, size_hw: tuple[int, int]) -> MaskArray | None:
+    """Return the mask in a file of :meth:`MaskCache.load_mask`, None for any other file.
+
+    ``np.load`` would parse the header, and fail in a dozen ways where it is damaged; only one
+    header is right here.
+    """
+    header = io.BytesIO()
+    description = {"descr": "|u1", "fortran_order": False, "shape": size_hw}
+    np.lib.format.write_array_header_1_0(header, description)
+    try:
+        content = np.fromfile(path, np.uint8)
+    except OSError:
+        return None
+    start = header.tell()
+    is_whole = content.size == start + size_hw[0] * size_hw[1]
+    if not is_whole or content[:start].tobytes() != header.getvalue():
+        return None
+    return content[start:].reshape(size_hw)

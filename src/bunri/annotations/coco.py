@@ -4,6 +4,7 @@ Owns what a valid file is. Knows nothing of pixels; photos are only named, not o
 """
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,6 +27,7 @@ from bunri.contracts import (
     BACKGROUND_INDEX,
     MAX_COORDINATE_PX,
     MAX_JSON_BYTES,
+    MAX_OUTLINE_PX,
     MAX_PHOTO_PIXELS,
     AnnotationError,
     ClassTable,
@@ -34,7 +36,9 @@ from bunri.contracts import (
     normalize_name,
     suggest,
 )
-from bunri.files import join_under
+from bunri.files import is_file, is_folder, join_under
+
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 def read_coco(
@@ -54,7 +58,7 @@ def read_coco(
     """
     document = _read_json(path)
     root = path.parent if image_root is None else image_root
-    if not root.is_dir():
+    if not is_folder(root):
         raise PathError(f"The image folder {root} does not exist.", hint="Choose it with --images.")
     reader = _Reader()
     photos = reader.read_photos(document, root)
@@ -132,8 +136,8 @@ def _map_categories(categories: dict[int, str], table: ClassTable) -> dict[int, 
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
+    if not is_file(path):
+        what = "is a folder" if is_folder(path) else "does not exist"
         raise PathError(f"The annotation file {path} {what}.", hint="Give the path of a COCO JSON.")
     if path.stat().st_size > MAX_JSON_BYTES:
         raise AnnotationError(f"{path} is larger than {MAX_JSON_BYTES} bytes.")
@@ -172,12 +176,18 @@ def _is_int(value: object) -> TypeGuard[int]:
     return type(value) is int  # bool is an int to isinstance
 
 
+def _is_name(value: object) -> TypeGuard[str]:
+    """Return whether ``value`` is text that can be stored; JSON may hold half a character."""
+    return isinstance(value, str) and bool(value.strip()) and not _HALF_CHARACTER.search(value)
+
+
 class _Reader:
     """Collects faults while the three lists of a COCO file are read in order."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
         self.warnings: list[str] = []
+        self._declared: dict[str, Counter[int]] = defaultdict(Counter)  # list -> ids in it
 
     def _iterate(self, document: dict[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
         """Return (where, row) for each row of a list that is an object with an integer id."""
@@ -191,7 +201,8 @@ class _Reader:
                 good.append((f"{key}[{position}] (id {row['id']})", row))
             else:
                 self.problems.append(f"{key}[{position}]: must be an object with an integer 'id'")
-        counts = Counter(row["id"] for _, row in good)
+        counts = self._declared[key]
+        counts.update(row["id"] for _, row in good)
         doubles = [id_ for id_, count in counts.items() if count > 1]
         self.problems += [f"{key}: id {id_} is used {counts[id_]} times" for id_ in doubles]
         return good
@@ -231,7 +242,7 @@ class _Reader:
         names: dict[int, str] = {}
         for where, row in self._iterate(document, "categories"):
             name = row.get("name")
-            if not isinstance(name, str) or not name.strip():
+            if not _is_name(name):
                 self.problems.append(f"{where}: 'name' must be text, not {name!r}")
             else:
                 names[row["id"]] = name.strip()
@@ -244,12 +255,13 @@ class _Reader:
         for where, row in self._iterate(document, "annotations"):
             photo_id, category_id = row.get("image_id"), row.get("category_id")
             photo = photos.get(photo_id) if _is_int(photo_id) else None
-            if photo is None:
+            # An image or category that was refused above is there, and named already.
+            if not _is_int(photo_id) or photo_id not in self._declared["images"]:
                 self.problems.append(f"{where}: there is no image with id {photo_id!r}")
-            if not _is_int(category_id) or category_id not in categories:
+            if not _is_int(category_id) or category_id not in self._declared["categories"]:
                 self.problems.append(f"{where}: there is no category with id {category_id!r}")
                 continue
-            if photo is None:
+            if photo is None or category_id not in categories:
                 continue
             try:
                 shape = self._read_segmentation(where, row.get("segmentation"), photo)
@@ -286,7 +298,14 @@ def _read_polygon(part: object) -> np.ndarray[Any, np.dtype[np.float64]]:
             f"polygon coordinates must be finite and within {MAX_COORDINATE_PX:.0f} pixels, "
             f"not {str(far[0])[:24]}"
         )
-    return np.array(part, np.float64)
+    points = np.array(part, np.float64)
+    edges = np.roll(points, -2) - points  # the last one closes the polygon
+    length = float(np.abs(edges).reshape(-1, 2).max(1).sum()) if part else 0.0
+    if length > MAX_OUTLINE_PX:
+        raise AnnotationError(
+            f"the polygon is {length:.0f} pixels long; the limit is {MAX_OUTLINE_PX:.0f}"
+        )
+    return points
 
 
 def _read_run_lengths(value: dict[str, Any], photo: Photo) -> RunLengths:

@@ -75,7 +75,8 @@ def decode_counts(text: str) -> npt.NDArray[np.int64]:
     Raises:
         AnnotationError: A character outside of the code, or a number without an end.
     """
-    codes = np.frombuffer(text.encode("latin-1", "replace"), np.uint8).astype(np.int64) - 48
+    # In UTF-8 whatever is not ASCII is bytes beyond the code; "?" in its place would be in it.
+    codes = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8).astype(np.int64) - 48
     if codes.size == 0:
         raise AnnotationError("the run-length text is empty")
     if ((codes < 0) | (codes > 63)).any() or codes[-1] & 32:
@@ -103,9 +104,11 @@ def check_counts(counts: npt.NDArray[np.int64], size_hw: tuple[int, int]) -> Non
     """
     if (counts < 0).any():
         raise AnnotationError("run lengths must not be negative")
+    num_pixels = size_hw[0] * size_hw[1]
     # Summed as Python integers where int64 could overflow: a wrapped sum might look right.
-    total = int(counts.sum()) if counts.max(initial=0) < 2**40 else sum(counts.tolist())
-    if total != size_hw[0] * size_hw[1]:
+    is_sane = counts.max(initial=0) <= num_pixels
+    total = int(counts.sum()) if is_sane else sum(counts.tolist())
+    if total != num_pixels:
         raise AnnotationError(
-            f"run lengths cover {total} pixels, the size {size_hw} has {size_hw[0] * size_hw[1]}"
+            f"run lengths cover {total} pixels, the size {size_hw} has {num_pixels}"
         )

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bunri.contracts import ClassTable, ImageError, PathError
-from bunri.files import join_under
+from bunri.files import is_file, join_under
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +97,7 @@ class LabelledSet:
         problems = []
         for photo in self.photos:
             try:
-                if not self.path_of(photo).is_file():
+                if not is_file(self.path_of(photo)):
                     problems.append(f"photo {photo.id}: {photo.file_name!r} does not exist")
             except (PathError, ImageError) as error:
                 problems.append(f"photo {photo.id}: {error.message}")

@@ -52,13 +52,13 @@ class ModelConfig(_Section):
     """What a local weights file must hash to; without it the file is taken as it is."""
     decoder_channels: int = Field(default=128, ge=64, le=1024, multiple_of=64)
     """Width of the FPN pyramid, whose half is normalised in 32 groups; no choice of ``fcn8s``."""
-    dropout: Fraction = 0.1
+    dropout: Fraction = 0.2
 
 
 class InputConfig(_Section):
     """The one preprocessing: from a photo to the frame that the network sees."""
 
-    size_px: FrameSize = 512
+    size_px: FrameSize = 384
     """The photo's longer side becomes this; the rest is padded."""
     normalization: Normalization = "half"
     """``none``: 0..1; ``imagenet``: ImageNet's mean and deviation; ``half``: -1..1."""
@@ -71,7 +71,7 @@ class DataConfig(_Section):
     """Which object owns a pixel that several claim."""
     memory_mb: int = Field(default=4096, ge=0, le=2**20)
     """Decoded photos kept in memory up to this; the rest is decoded again each time."""
-    repeat_rare: Fraction = 0.3
+    repeat_rare: Fraction = 0.5
     """Photos with a class that is in fewer than this share of photos come more often; 0: off."""
 
 
@@ -85,10 +85,10 @@ class AugmentConfig(_Section):
     crop_aspect: tuple[Positive, Positive] = (0.75, 1.3333)
     """Width / height of a crop before it is made square, smallest and largest."""
     hflip: Fraction = 0.5
-    vflip: Fraction = 0.0
-    brightness: Fraction = 0.3
-    contrast: Fraction = 0.3
-    saturation: Fraction = 0.3
+    vflip: Fraction = 0.5
+    brightness: Fraction = 0.4
+    contrast: Fraction = 0.4
+    saturation: Fraction = 0.4
     hue: Annotated[float, Field(ge=0.0, le=0.5)] = 0.03
 
     @model_validator(mode="after")
@@ -120,7 +120,7 @@ class OptimConfig(_Section):
     """How weights move."""
 
     name: Literal["adam", "adamw", "sgd"] = "adamw"
-    lr: Positive = 1e-3
+    lr: Positive = 7e-4
     encoder_lr_scale: NonNegative = 0.3
     """The encoder's rate is ``lr`` times this."""
     weight_decay: NonNegative = 1e-2
@@ -134,7 +134,7 @@ class OptimConfig(_Section):
 class TrainConfig(_Section):
     """How long, how much at once, and what counts as best."""
 
-    epochs: int = Field(default=20, ge=1, le=100_000)
+    epochs: int = Field(default=16, ge=1, le=100_000)
     samples_per_epoch: int | None = Field(default=600, ge=1)
     """Training samples between two validations; null: each photo once."""
     batch_size: int = Field(default=16, ge=1, le=4096)

@@ -56,7 +56,7 @@ class BundleInfo:
 
 
 def write_bundle(folder: Path, info: BundleInfo, weights: bytes) -> None:
-    """Write a bundle so that ``folder`` is at any time a whole one, old or new.
+    """Write a bundle; ``folder`` is a whole one before and after, old or new.
 
     Args:
         folder: Where; an earlier bundle is replaced.

@@ -32,7 +32,9 @@ def color_mask(mask: MaskArray, table: ClassTable) -> ImageArray:
 
 
 def draw_overlay(image: ImageArray, mask: MaskArray, table: ClassTable) -> ImageArray:
-    """Return the photo with its objects tinted and outlined; the background stays as it is.
+    """Return the photo with its objects tinted and outlined in white.
+
+    The background stays as it is but for the outline, which is drawn above and left of edges.
 
     Args:
         image: uint8 (H, W, 3) RGB.

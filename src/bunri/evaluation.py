@@ -11,7 +11,7 @@ from bunri.annotations.cache import MaskCache
 from bunri.annotations.records import LabelledSet
 from bunri.config import OverlapRule
 from bunri.contracts import MaskArray, SubmissionError
-from bunri.images import read_photo_as_labelled
+from bunri.images import check_photo_headers, read_photo_as_labelled
 from bunri.metrics import Matrices, count_confusion, stack_matrices
 from bunri.predict.predictor import Predictor
 from bunri.submission import read_submission, shrink_mask
@@ -36,6 +36,7 @@ def evaluate_model(
     Raises:
         ImageError: A photo cannot be used.
     """
+    check_photo_headers(dataset)
     cache = MaskCache.open_default()
     matrices = []
     for photo in dataset.photos:
@@ -49,7 +50,12 @@ def evaluate_model(
 def predict_submission(
     predictor: Predictor, dataset: LabelledSet, advance: Advance
 ) -> Iterator[tuple[str, MaskArray]]:
-    """Yield (file name, uint8 mask (256, 256)) for each photo, in the order of the set."""
+    """Yield (file name, uint8 mask (256, 256)) for each photo, in the order of the set.
+
+    Raises:
+        ImageError: A photo cannot be used.
+    """
+    check_photo_headers(dataset)
     for photo in dataset.photos:
         mask = predictor.predict_mask(read_photo_as_labelled(dataset, photo))
         yield photo.file_name, shrink_mask(mask)

@@ -83,6 +83,9 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 (any JSON value)
 def replace_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder beside ``path``; on success it takes the place of ``path``.
 
+    A folder cannot be replaced in one step: a process killed between the two renames leaves
+    nothing at ``path``, and the next call puts the old folder back.
+
     Raises:
         OutputError: It cannot be written; the old folder is intact.
     """

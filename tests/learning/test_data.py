@@ -13,7 +13,13 @@ from bunri.annotations.coco import read_coco
 from bunri.config import AugmentConfig, load_config
 from bunri.contracts import ImageError
 from bunri.learning.augment import build_augmentation
-from bunri.learning.data import PhotoStore, TrainingStream, iterate_batches, mix_seed
+from bunri.learning.data import (
+    PhotoStore,
+    TrainingStream,
+    iterate_batches,
+    mix_seed,
+    repeat_rare_photos,
+)
 from tests.builders import (
     GROUND_RGB,
     SHAPE_RGB,
@@ -366,3 +372,38 @@ def test_store__photo_without_annotations_is_background(tmp_path):
     draw_photo([], (64, 64)).save(tmp_path / "a.png")
     path = write_document(tmp_path / "d.json", build_document({"a.png": []}, (64, 64)))
     assert not open_store(path, tmp_path).load(0)[1].any()
+
+
+# -- rare classes --------------------------------------------------------------------------
+
+
+def test_repeat_rare_photos__by_hand():
+    """Of 8 photos all have class 3, two have 5, one has 9: sqrt(0.5 / f) is 0.7, 1.4, 2."""
+    classes = [{3}, {3, 5}, {3, 5}, {3, 9}, {3}, {3}, {3}, {3}]
+    assert repeat_rare_photos(classes, 0.5) == [0, 1, 2, 3, 3, 4, 5, 6, 7]
+
+
+def test_repeat_rare_photos__off():
+    assert repeat_rare_photos([{1}, set(), {2}], 0.0) == [0, 1, 2]
+
+
+@given(
+    classes=st.lists(st.sets(st.integers(0, 11)), max_size=12),
+    threshold=st.floats(0, 1),
+)
+def test_repeat_rare_photos__every_photo_comes(classes, threshold):
+    turn = repeat_rare_photos(classes, threshold)
+    assert set(turn) == set(range(len(classes)))
+    assert turn == sorted(turn)
+
+
+def test_training_stream__repeats_rare_photos(tmp_path):
+    """Six photos, one class in one of them only: it comes twice a turn at a threshold of 1."""
+    data = write_data(tmp_path / "data")
+    store = open_store(data.train, tmp_path)
+    turn = repeat_rare_photos(store.list_classes(), 1.0)
+    config = configure("data.repeat_rare=1.0")
+    stream = TrainingStream(store, config, len(turn))
+    drawn = sorted(stream._pick_photo(number) for number in range(len(turn)))
+    assert drawn == turn
+    assert len(turn) > len(store)

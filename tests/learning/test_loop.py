@@ -26,7 +26,12 @@ from bunri.learning.checkpoints import Checkpoint
 from bunri.learning.data import mix_seed
 from bunri.learning.loop import is_better, resume_training, start_training
 from bunri.learning.networks import build_network
-from bunri.learning.optimization import build_optimizer, choose_precision, scale_rate
+from bunri.learning.optimization import (
+    build_average,
+    build_optimizer,
+    choose_precision,
+    scale_rate,
+)
 from bunri.learning.plan import DataSource, RunFolder, RunPlan
 from bunri.learning.validate import Validation
 from tests.builders import TINY_SETTINGS, QuietListener, change_document, write_data
@@ -785,3 +790,43 @@ def test_run_plan__is_found_from_another_folder(data, tmp_path, monkeypatch):
     RunPlan(plan_run(data).config, *sources).write(RunFolder(tmp_path))
     monkeypatch.chdir("/")
     assert RunPlan.read(RunFolder(tmp_path)) == plan_run(data)
+
+
+def test_build_average__by_hand():
+    """From 0 to 1 in one jump: the first step is copied, the next keep (1 + n) / (10 + n)."""
+    network = torch.nn.Linear(1, 1, bias=False)
+    average = build_average(network, OptimConfig(ema_decay=0.9))
+    assert average is not None
+    expected = 0.0
+    for number, value in enumerate([0.0, 1.0, 1.0, 1.0]):
+        with torch.no_grad():
+            network.weight.fill_(value)
+        average.update_parameters(network)
+        expected += (value - expected) * (1 - (1 + number) / (10 + number))
+        assert float(average.module.weight) == pytest.approx(expected)
+
+
+def test_build_average__long_runs_reach_the_decay():
+    network = torch.nn.Linear(1, 1, bias=False)
+    average = build_average(network, OptimConfig(ema_decay=0.5))
+    assert average is not None
+    average.n_averaged.fill_(1000)
+    before = float(average.module.weight.detach())
+    with torch.no_grad():
+        network.weight.fill_(before + 2.0)
+    average.update_parameters(network)
+    assert float(average.module.weight.detach()) == pytest.approx(before + 1.0)
+
+
+def test_build_average__off():
+    assert build_average(torch.nn.Linear(1, 1), OptimConfig(ema_decay=0.0)) is None
+
+
+def test_start_training__keeps_the_average(data, tmp_path):
+    """The bundle holds the averaged weights, not those of the last step."""
+    folder, _ = train(data, tmp_path / "run", "train.epochs=1", "optim.ema_decay=0.9")
+    saved = Checkpoint.load(folder.checkpoint)
+    kept = load_file(folder.bundle / "model.safetensors")
+    name = next(n for n in kept if n.endswith("weight"))
+    assert torch.equal(kept[name], saved.average[f"module.{name}"])
+    assert not torch.equal(kept[name], saved.network[name])

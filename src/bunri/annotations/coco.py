@@ -246,6 +246,10 @@ class _Reader:
                 self.problems.append(f"{where}: 'name' must be text, not {name!r}")
             else:
                 names[row["id"]] = name.strip()
+        counts = Counter(normalize_name(name) for name in names.values())
+        doubles = [name for name in names.values() if counts[normalize_name(name)] > 1]
+        if doubles:
+            self.problems.append(f"categories: names must be unique, case aside: {doubles}")
         return dict(sorted(names.items()))
 
     def read_annotations(

@@ -31,7 +31,7 @@ def run_predict(
     from bunri.predict.outputs import find_photos
     from bunri.predict.predictor import load_predictor
 
-    tasks = find_photos(photos)
+    tasks = find_photos(photos, folder)
     predictor = load_predictor(model)
     rows: list[dict[str, Any]] = []
     with show_progress("Predicting photos", len(tasks)) as advance:

@@ -1,5 +1,6 @@
 """``bunri submit``: a submission.csv for the photos of test.json."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -32,4 +33,4 @@ def run_submit(
         rows = predict_submission(predictor, dataset, advance)
         num_rows = write_submission(path, rows, len(predictor.table))
     print_line(f"{path}: {num_rows} rows")
-    print_line(f"Next: bunri check-submission {path} {data}")
+    print_line(f"Next: {shlex.join(['bunri', 'check-submission', str(path), str(data)])}")

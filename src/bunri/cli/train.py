@@ -1,5 +1,6 @@
 """``bunri train``: from annotations to a run folder with the best model in it."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -83,7 +84,8 @@ def run_train(
                 result = start_training(plan, folder, display)
     except KeyboardInterrupt:
         if folder.config.is_file():
-            print_note(f"Stopped. Go on with: bunri train --resume --out {run_folder}")
+            command = shlex.join(["bunri", "train", "--resume", "--out", str(run_folder)])
+            print_note(f"Stopped. Go on with: {command}")
         raise
     best = result.best
     print_line(
@@ -93,4 +95,5 @@ def run_train(
         f"loss {best['val_loss']:.4f}"
     )
     print_line(f"Model: {folder.bundle}   Figures: {folder.metrics}   Pictures: {folder.samples}")
-    print_line(f"Next: bunri evaluate {run_folder} {val[0] if val else 'VAL.json'}")
+    target = str(val[0]) if val else "VAL.json"
+    print_line(f"Next: {shlex.join(['bunri', 'evaluate', str(run_folder), target])}")

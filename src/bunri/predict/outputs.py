@@ -15,6 +15,7 @@ from bunri.contracts import ClassTable, ImageArray, InputError, MaskArray, PathE
 from bunri.drawing import draw_labelled_overlay
 from bunri.files import replace_atomically
 
+MASKS_NAME, OVERLAYS_NAME = "masks", "overlays"
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 
@@ -26,11 +27,11 @@ class PhotoTask:
     name: str
 
 
-def find_photos(paths: Sequence[Path]) -> list[PhotoTask]:
+def find_photos(paths: Sequence[Path], output_folder: Path) -> list[PhotoTask]:
     """Return the photos that files and folders stand for, in a fixed order.
 
     A file's results carry its stem; photos of a folder, searched through all its levels,
-    keep their path below it.
+    keep their path below it. Results of an earlier call below ``output_folder`` are no photos.
 
     Raises:
         PathError: A path does not exist, or a folder holds no photo.
@@ -38,9 +39,15 @@ def find_photos(paths: Sequence[Path]) -> list[PhotoTask]:
     """
     tasks: list[PhotoTask] = []
     problems: list[str] = []
+    results = [output_folder.resolve() / name for name in (MASKS_NAME, OVERLAYS_NAME)]
     for path in paths:
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES)
+            found = sorted(
+                p
+                for p in path.rglob("*")
+                if p.suffix.lower() in PHOTO_SUFFIXES
+                and not any(p.resolve().is_relative_to(folder) for folder in results)
+            )
             tasks += [PhotoTask(p, p.relative_to(path).with_suffix("").as_posix()) for p in found]
             if not found:
                 problems.append(f"{path} holds no photo ({', '.join(sorted(PHOTO_SUFFIXES))})")
@@ -87,8 +94,8 @@ def write_prediction(
     Raises:
         OutputError: A file cannot be written.
     """
-    mask_path = folder / "masks" / f"{task.name}.png"
-    overlay_path = folder / "overlays" / f"{task.name}.jpg"
+    mask_path = folder / MASKS_NAME / f"{task.name}.png"
+    overlay_path = folder / OVERLAYS_NAME / f"{task.name}.jpg"
     indexed = Image.fromarray(mask)
     indexed.putpalette(table.palette_rgb.tobytes())
     with replace_atomically(mask_path) as temporary:

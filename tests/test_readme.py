@@ -1,0 +1,59 @@
+"""The commands of both READMEs and of the guide do what is said of them."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bunri.scenes import write_sample_dataset
+from tests.builders import TINY_SETTINGS
+from tests.cli.runner import run
+
+ROOT = Path(__file__).parents[1]
+# A resume repeats nothing of its first call, so the demo and shell lines are left out by name.
+RUN_ELSEWHERE = ("demo",)
+
+
+def list_commands(page):
+    """Return the bunri commands in the code blocks of a page, in order."""
+    blocks = re.findall(r"^```\n(.*?)^```", (ROOT / page).read_text("utf-8"), re.S | re.M)
+    lines = [line for block in blocks for line in block.splitlines()]
+    commands = [shlex.split(line, comments=True) for line in lines if line.startswith("bunri ")]
+    return [command[1:] for command in commands if command[1] not in RUN_ELSEWHERE]
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    """Rendered scenes in the layout that the pages assume."""
+    folder = tmp_path_factory.mktemp("readme")
+    data = write_sample_dataset(folder / "data", num_scenes=20, size_px=64)
+    shutil.copy(next(data.root.glob("batch_01_vt/*.jpg")), folder / "photo.jpg")
+    shutil.copytree(data.root / "batch_02_vt", folder / "more_photos")
+    return folder
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.ko.md", "docs/guide.md"])
+def test_commands__of_a_page(page, sample, tmp_path, monkeypatch):
+    shutil.copytree(sample, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    commands = list_commands(page)
+    assert len(commands) >= 6
+    for command in commands:
+        if command[0] == "train" and "--resume" not in command:
+            command += [part for setting in TINY_SETTINGS for part in ("--set", setting)]
+        ended = run(*command)
+        assert ended.code == 0, f"{shlex.join(command)}\n{ended.err}"
+    assert (tmp_path / "submission.csv").is_file()
+
+
+def test_readmes__show_the_same_commands():
+    assert list_commands("README.md") == list_commands("README.ko.md")
+
+
+def test_makefile__targets_of_the_readme_exist():
+    targets = re.findall(r"^make ([a-z-]+)", (ROOT / "README.md").read_text("utf-8"), re.M)
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    assert targets == ["demo", "test"]
+    assert all(re.search(rf"^{target}:", makefile, re.M) for target in targets)

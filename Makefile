@@ -22,6 +22,7 @@ $(READY): pyproject.toml
 	@touch $@
 
 demo: $(READY)  ## Render sample photos, train, score and write a submission.csv (about 5 minutes)
+	@rm -rf demo  # what an earlier demo left; bunri itself never overwrites a folder
 	@$(BIN)/bunri demo --out demo
 
 test: $(READY)  ## Run every test

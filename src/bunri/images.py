@@ -11,9 +11,11 @@ a multiple of 32. Masks and probabilities that leave bunri are always in the pho
 import io
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -125,21 +127,30 @@ def decode_photo(content: bytes, *, name: str = "photo") -> ImageArray:
     Raises:
         ImageError: Empty, too large, damaged, or of another format.
     """
-    if not content:
+    with _open_photo(io.BytesIO(content), name) as picture:
+        turn = _TURNS.get(_read_orientation(picture))
+        upright = picture if turn is None else picture.transpose(turn)
+        return np.asarray(_convert_to_rgb(upright))
+
+
+@contextmanager
+def _open_photo(file: IO[bytes], name: str) -> Iterator[Image.Image]:
+    """Open a photo by its header, within the limits; say of any damage what it is."""
+    start = file.read(8)
+    file.seek(0)
+    if not start:
         raise ImageError(f"{name} is empty (0 bytes).")
     try:
         with warnings.catch_warnings():
             # Pillow warns of large pictures on its own; our limit is checked just below.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content), formats=PHOTO_FORMATS) as picture:
+            with Image.open(file, formats=PHOTO_FORMATS) as picture:
                 _check_pixels(picture, name)
-                turn = _TURNS.get(_read_orientation(picture))
-                upright = picture if turn is None else picture.transpose(turn)
-                return np.asarray(_convert_to_rgb(upright))
+                yield picture
     except UnidentifiedImageError as error:
         raise ImageError(
             f"{name} is not a photo that bunri reads ({', '.join(PHOTO_FORMATS)}); "
-            f"it starts with {content[:8]!r}."
+            f"it starts with {start!r}."
         ) from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name} has more than {MAX_PHOTO_PIXELS} pixels.") from error
@@ -180,21 +191,14 @@ def read_size_hw(path: Path) -> tuple[int, int]:
         ImageError: Missing, empty, too large, or not JPEG, PNG or WebP.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=PHOTO_FORMATS) as picture:
-                _check_pixels(picture, str(path))
-                orientation = _read_orientation(picture)
-                width, height = picture.size
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{path} has more than {MAX_PHOTO_PIXELS} pixels.") from error
-    except UnidentifiedImageError as error:
-        what = "is empty" if path.stat().st_size == 0 else "is not JPEG, PNG or WebP"
-        raise ImageError(f"{path} {what}.") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError(f"{path} cannot be read: {error}.") from error
-    # Orientations 5 to 8 turn the picture by a quarter.
-    return (width, height) if orientation in (5, 6, 7, 8) else (height, width)
+        file = path.open("rb")
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:  # a name that no file can have
+        raise ImageError(f"{path} cannot be read: {summarize(error)}.") from error
+    with file, _open_photo(file, str(path)) as picture:
+        is_turned = _read_orientation(picture) in (5, 6, 7, 8)  # by a quarter
+        return picture.size if is_turned else (picture.height, picture.width)
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,10 +162,12 @@ def test_read_coco__two_categories_of_one_name(tmp_path):
         assert "unique" in problem
 
 
-def test_read_coco__two_categories_of_one_name_with_a_given_table(tmp_path):
-    path = write_coco(tmp_path, make_document(categories=list_categories([*NAMES_2021, "Paper"])))
-    dataset = read_coco(path, table=COMPETITION_TABLE)
-    assert dataset.index_of_category[2] == dataset.index_of_category[11] == 3
+@pytest.mark.parametrize("table", [None, COMPETITION_TABLE])
+def test_read_coco__two_categories_of_one_name_whatever_the_table(tmp_path, table):
+    path = write_coco(tmp_path, make_document(categories=list_categories([*NAMES_2021, "paper"])))
+    with pytest.raises(AnnotationError, match="1 fault") as e:
+        read_coco(path, table=table)
+    assert e.value.problems == ("categories: names must be unique, case aside: ['Paper', 'paper']",)
 
 
 def test_read_coco__given_image_root(tmp_path):

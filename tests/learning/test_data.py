@@ -42,8 +42,11 @@ def change_nothing_but(**changes):
     return AugmentConfig.model_validate({**PLAIN, **changes})
 
 
+FRAME = ("input.size_px=64", "augment.crop_size_px=64")
+
+
 def configure(*overrides):
-    return load_config("", ["input.size_px=64", "augment.crop_size_px=64", *overrides])
+    return load_config("", [*FRAME, "data.repeat_rare=0.0", *overrides])
 
 
 def open_store(path, tmp_path, memory_bytes=2**30, **options):

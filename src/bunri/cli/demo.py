@@ -1,5 +1,7 @@
 """``bunri demo``: the whole job on rendered photos, nothing asked."""
 
+import shutil
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -46,3 +48,7 @@ def run_demo(
     out.print(f"\nOpen {result.page} in a browser. Next, for example:")
     for command in list_next_commands(result.run):
         out.print(f"  {command}")
+    if shutil.which("bunri") is None:  # run by its path, as make does
+        out.print(
+            f"To type them as they are: export PATH={Path(sys.argv[0]).parent.absolute()}:$PATH"
+        )

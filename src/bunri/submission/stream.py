@@ -135,7 +135,7 @@ def read_submission(path: Path, num_classes: int = 12) -> Iterator[tuple[str, Ma
     for row in scan_rows(path, num_classes):
         if row.faults:
             raise SubmissionError(
-                f"{path}: {row.faults[0]}.", hint="check_submission lists all faults at once."
+                f"{path}: {row.faults[0]}.", hint="bunri check-submission lists all faults at once."
             )
         if row.image_id is not None and row.mask is not None:
             yield row.image_id, row.mask

@@ -171,8 +171,9 @@ def test_load_config__an_integer_is_a_good_float():
 @pytest.mark.parametrize("text", ["a" * 63, "a" * 65, "A" * 64, "g" * 64, "''"])
 def test_load_config__weights_sha256_must_be_64_small_hex_digits(text):
     good = "0123456789abcdef" * 4
-    assert load_config(f"model: {{weights_sha256: '{good}'}}").model.weights_sha256 == good
-    (problem,) = fail_to_load(f"model: {{weights_sha256: {text}}}").problems
+    accepted = load_config(f"model: {{weights: a.pth, weights_sha256: '{good}'}}")
+    assert accepted.model.weights_sha256 == good
+    (problem,) = fail_to_load(f"model: {{weights: a.pth, weights_sha256: {text}}}").problems
     assert problem.startswith("model.weights_sha256: ")
 
 
@@ -564,3 +565,10 @@ def test_read_recipe__too_large(tmp_path):
 
 def test_section__defaults_are_within_their_own_bounds():
     assert Config.model_validate(Config().model_dump()) == Config()
+
+
+@pytest.mark.parametrize("weights", ["imagenet", "none"])
+def test_load_config__hash_of_weights_that_are_no_file(weights):
+    text = f"model: {{weights: {weights}, weights_sha256: {'a' * 64}}}"
+    (problem,) = fail_to_load(text).problems
+    assert f"weights_sha256 is of a local file, but weights is {weights!r}" in problem

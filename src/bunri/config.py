@@ -54,6 +54,15 @@ class ModelConfig(_Section):
     """Width of the FPN pyramid, whose half is normalised in 32 groups; no choice of ``fcn8s``."""
     dropout: Fraction = 0.2
 
+    @model_validator(mode="after")
+    def _check_sha256(self) -> Self:
+        if self.weights_sha256 is not None and self.weights in ("imagenet", "none"):
+            raise ValueError(
+                f"weights_sha256 is of a local file, but weights is {self.weights!r}; "
+                "set weights to the file's path"
+            )
+        return self
+
 
 class InputConfig(_Section):
     """The one preprocessing: from a photo to the frame that the network sees."""

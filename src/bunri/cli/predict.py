@@ -1,12 +1,16 @@
 """``bunri predict``: masks and overlays for photos."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bunri.cli.console import print_json, print_line, print_note, show_progress
 from bunri.cli.options import AsJson, Model
+
+if TYPE_CHECKING:
+    from bunri.predict.outputs import PhotoTask
+    from bunri.predict.predictor import Predictor
 
 
 def run_predict(
@@ -52,7 +56,7 @@ def run_predict(
         raise typer.Exit(2)
 
 
-def _predict_one(predictor: Any, task: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401
+def _predict_one(predictor: "Predictor", task: "PhotoTask", folder: Path) -> dict[str, Any]:
     from bunri.contracts import ImageError
     from bunri.images import read_photo
     from bunri.predict.outputs import write_prediction

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from bunri.contracts import ConfigError, suggest
 
 MAX_CONFIG_BYTES = 1_000_000
+DEFAULT_RECIPE = "fpn-lite0"
 STRIDE_PX = 32
 """Every encoder here halves five times, so network frames are multiples of this."""
 MAX_FRAME_PX = 4096
@@ -28,6 +29,7 @@ NonNegative = Annotated[float, Field(ge=0.0)]
 FrameSize = Annotated[int, Field(ge=2 * STRIDE_PX, le=MAX_FRAME_PX, multiple_of=STRIDE_PX)]
 
 OverlapRule = Literal["largest-first", "highest-class", "longest-polygon-first"]
+OVERLAP_RULES: tuple[OverlapRule, ...] = get_args(OverlapRule)
 ModelName = Literal["fcn8s", "fpn"]
 Normalization = Literal["none", "imagenet", "half"]
 Precision = Literal["auto", "f32", "bf16", "fp16"]

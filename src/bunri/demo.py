@@ -16,7 +16,7 @@ import numpy as np
 from bunri.annotations.coco import read_coco, require_labels, require_photos
 from bunri.annotations.overlap import draw_mask
 from bunri.annotations.records import LabelledSet
-from bunri.config import load_config, read_recipe
+from bunri.config import DEFAULT_RECIPE, load_config, read_recipe
 from bunri.contracts import RunError
 from bunri.drawing import Comparison, draw_comparisons
 from bunri.evaluation import evaluate_model, predict_submission, score_submission
@@ -29,7 +29,6 @@ from bunri.report.page import embed_picture, write_page
 from bunri.scenes import SampleDataset, write_sample_dataset
 from bunri.submission import check_submission, write_submission
 
-RECIPE = "fpn-lite0"
 NUM_SCENES = 120
 NUM_PICTURES = 6
 # The default recipe, cut down to about two minutes on two cores.
@@ -134,7 +133,7 @@ def _check(data: SampleDataset, listener: DemoListener) -> dict[str, LabelledSet
 
 def _train(folder: Path, data: SampleDataset, listener: DemoListener) -> RunFolder:
     started = time.monotonic()
-    config = load_config(read_recipe(RECIPE), OVERRIDES, source=RECIPE)
+    config = load_config(read_recipe(DEFAULT_RECIPE), OVERRIDES, source=DEFAULT_RECIPE)
     train, val = (
         DataSource.pair([path], [], "--images") for path in (data.train_json, data.val_json)
     )
@@ -142,7 +141,8 @@ def _train(folder: Path, data: SampleDataset, listener: DemoListener) -> RunFold
     with listener.open_training() as training:
         result = start_training(RunPlan(config, train, val), run, training)
     listener.end_stage(
-        f"trained    {RECIPE}, {result.num_epochs} epochs in {time.monotonic() - started:.0f} s; "
+        f"trained    {DEFAULT_RECIPE}, {result.num_epochs} epochs "
+        f"in {time.monotonic() - started:.0f} s; "
         f"best is epoch {result.best['epoch']}"
     )
     return run

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from bunri.annotations import cache as cache_module
 from bunri.annotations.cache import MaskCache, hash_labels
 from bunri.annotations.coco import read_coco
-from bunri.annotations.overlap import OVERLAP_RULES, draw_mask
+from bunri.annotations.overlap import draw_mask
 from bunri.annotations.records import LabelledSet
 from bunri.classes import choose_class_table
+from bunri.config import OVERLAP_RULES
 from tests.coco_data import (
     box,
     list_categories,

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from bunri.annotations.coco import read_coco
-from bunri.annotations.overlap import OVERLAP_RULES, draw_mask
+from bunri.annotations.overlap import draw_mask
 from bunri.annotations.records import LabelledSet
-from bunri.config import OverlapRule
+from bunri.config import OVERLAP_RULES, OverlapRule
 from bunri.contracts import AnnotationError
 from tests.coco_data import (
     box,

@@ -5,6 +5,7 @@ Owns the cache's layout and keys. Knows nothing of who trains on the masks.
 
 import hashlib
 import io
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,11 +68,8 @@ class MaskCache:
         if kept is not None:
             return kept
         mask = draw_mask(dataset, photo, rule)
-        try:
-            with replace_atomically(path) as temporary:
-                np.save(temporary, mask, allow_pickle=False)
-        except OutputError:
-            return mask
+        with suppress(OutputError), replace_atomically(path) as temporary:
+            np.save(temporary, mask, allow_pickle=False)
         return mask
 
 

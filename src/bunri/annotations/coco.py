@@ -7,7 +7,6 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -68,7 +67,7 @@ def read_coco(
     if not reader.problems:
         try:
             table = table or choose_class_table(list(categories.values()) or ["Object"])
-            dataset = LabelledSet(
+            return LabelledSet(
                 source=path,
                 image_root=root,
                 photos=tuple(photos.values()),
@@ -78,8 +77,8 @@ def read_coco(
                 is_labelled=is_labelled,
                 licenses=_read_license_names(document),
                 warnings=tuple(reader.warnings),
+                index_of_category=_map_categories(categories, table),
             )
-            return replace(dataset, index_of_category=_map_categories(categories, table))
         except InputError as error:
             reader.problems += [error.message, *error.problems]
     raise AnnotationError(
@@ -93,8 +92,7 @@ def require_labels(dataset: LabelledSet) -> LabelledSet:
     Raises:
         AnnotationError: It has no photos, or no ``annotations`` key.
     """
-    if not dataset.photos:
-        raise AnnotationError(f"{dataset.source} has no photos: its list 'images' is empty.")
+    _refuse_empty(dataset)
     if not dataset.is_labelled:
         raise AnnotationError(
             f"{dataset.source} has no 'annotations': it is a set without labels.",
@@ -109,8 +107,7 @@ def require_photos(dataset: LabelledSet) -> LabelledSet:
     Raises:
         AnnotationError: There are none, or some are missing; those are listed.
     """
-    if not dataset.photos:
-        raise AnnotationError(f"{dataset.source} has no photos: its list 'images' is empty.")
+    _refuse_empty(dataset)
     missing = dataset.find_missing_photos()
     if missing:
         raise AnnotationError(
@@ -120,6 +117,11 @@ def require_photos(dataset: LabelledSet) -> LabelledSet:
             "--images (--val-images for validation).",
         )
     return dataset
+
+
+def _refuse_empty(dataset: LabelledSet) -> None:
+    if not dataset.photos:
+        raise AnnotationError(f"{dataset.source} has no photos: its list 'images' is empty.")
 
 
 def _map_categories(categories: dict[int, str], table: ClassTable) -> dict[int, int]:

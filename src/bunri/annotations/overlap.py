@@ -5,7 +5,6 @@ Owns the three rules that the competition's code bases used, by name. Knows no f
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +13,6 @@ from bunri.annotations.rasterize import draw_region
 from bunri.annotations.records import Annotation, LabelledSet, Photo, Polygons
 from bunri.config import OverlapRule
 from bunri.contracts import BACKGROUND_INDEX, AnnotationError, MaskArray
-
-OVERLAP_RULES: tuple[OverlapRule, ...] = get_args(OverlapRule)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +46,7 @@ def draw_mask(dataset: LabelledSet, photo: Photo, rule: OverlapRule) -> MaskArra
     Args:
         dataset: Where ``photo`` comes from.
         photo: One of ``dataset.photos``.
-        rule: One of ``OVERLAP_RULES``.
+        rule: One of ``config.OVERLAP_RULES``.
 
     Returns:
         uint8 (H, W), index into ``dataset.table``; 0 where there is no object.

@@ -2,11 +2,11 @@
 
 import importlib.util
 from pathlib import Path
-from typing import Annotated, cast, get_args
+from typing import Annotated
 
 import typer
 
-from bunri.config import OverlapRule
+from bunri.config import OVERLAP_RULES, OverlapRule
 from bunri.contracts import InputError, MissingExtraError, suggest
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A run folder or a bundle folder.")]
@@ -37,10 +37,10 @@ def parse_rule(name: str) -> OverlapRule:
     Raises:
         InputError: There is no such rule.
     """
-    rules = get_args(OverlapRule)
-    if name not in rules:
-        raise InputError(f"--overlap-rule: there is no rule {name!r}.{suggest(name, rules)}")
-    return cast("OverlapRule", name)
+    if name not in OVERLAP_RULES:
+        known = suggest(name, OVERLAP_RULES)
+        raise InputError(f"--overlap-rule: there is no rule {name!r}.{known}")
+    return name
 
 
 def require_torch(what: str) -> None:

@@ -9,8 +9,6 @@ import typer
 from bunri.cli.console import format_score, print_line, print_note
 from bunri.cli.options import require_torch
 
-DEFAULT_RECIPE = "fpn-lite0"
-
 
 def run_train(
     recipe: Annotated[
@@ -53,7 +51,7 @@ def run_train(
     their meaning: [bold]--show-config[/bold], and the recipes' comments. After Ctrl-C or a
     crash: [bold]bunri train --resume --out runs/first[/bold].
     """
-    from bunri.config import dump_config, load_config, read_recipe
+    from bunri.config import DEFAULT_RECIPE, dump_config, load_config, read_recipe
 
     if resume and (recipe or data or val or images or val_images or overrides or show_config):
         raise typer.BadParameter(

@@ -69,7 +69,7 @@ def validate(
     for indices in _batch(range(len(store)), batch_size):
         pairs = [store.load(index) for index in indices]
         frames = [preprocessing.prepare(image) for image, _ in pairs]
-        logits = [_forward(network, frame, device) for frame in frames]
+        logits = [compute_logits(network, frame.pixels, device) for frame in frames]
         targets = [
             _frame_targets(mask, frame) for (_, mask), frame in zip(pairs, frames, strict=True)
         ]
@@ -89,9 +89,10 @@ def to_probs(logits: Tensor) -> FloatArray:
     return probs
 
 
-def _forward(network: nn.Module, frame: Frame, device: torch.device) -> Tensor:
-    pixels = torch.from_numpy(frame.pixels).unsqueeze(0).to(device)
-    logits: Tensor = network(pixels.contiguous(memory_format=torch.channels_last))
+def compute_logits(network: nn.Module, pixels: FloatArray, device: torch.device) -> Tensor:
+    """Return logits (1, C, h, w) of a network frame, float32 (3, h, w)."""
+    batch = torch.from_numpy(pixels).unsqueeze(0).to(device)
+    logits: Tensor = network(batch.contiguous(memory_format=torch.channels_last))
     return logits
 
 

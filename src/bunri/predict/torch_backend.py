@@ -10,7 +10,7 @@ import torch
 from bunri.bundle import BundleInfo
 from bunri.contracts import FloatArray
 from bunri.learning.networks import load_network
-from bunri.learning.validate import to_probs
+from bunri.learning.validate import compute_logits, to_probs
 
 
 class TorchBackend:
@@ -32,5 +32,4 @@ class TorchBackend:
     @torch.inference_mode()
     def predict_probs(self, pixels: FloatArray) -> FloatArray:
         """Return probabilities, float32 (C, h, w), of a network frame, float32 (3, h, w)."""
-        batch = torch.from_numpy(pixels).unsqueeze(0).to(self._device)
-        return to_probs(self._network(batch.contiguous(memory_format=torch.channels_last)))
+        return to_probs(compute_logits(self._network, pixels, self._device))

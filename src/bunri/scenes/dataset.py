@@ -18,6 +18,7 @@ from bunri.contracts import ConfigError
 from bunri.files import replace_atomically, write_json, write_text
 from bunri.scenes.catalogue import PHOTO_SHARES
 from bunri.scenes.render import Scene, render_scene
+from bunri.submission import HEADER
 
 MIN_SCENES = 10
 MAX_SCENES = 9999
@@ -26,7 +27,6 @@ PHOTO_FOLDERS = ("batch_01_vt", "batch_02_vt", "batch_03")
 SPLIT_NAMES = ("train", "val", "test")
 _VAL_SHARE, _TEST_SHARE = 0.16, 0.2
 _JPEG_QUALITY = 90
-_SUBMISSION_HEADER = "image_id,PredictionString\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +212,7 @@ def _write_tables(
     unlabelled = _build_coco(test, annotations, size_px)
     del unlabelled["annotations"]
     write_json(paths.test_json, unlabelled)
-    write_text(paths.sample_submission_csv, _SUBMISSION_HEADER)
+    write_text(paths.sample_submission_csv, f"{HEADER}\n")
     return paths
 
 

@@ -101,7 +101,7 @@ def test_replace_atomically__temporary_lies_beside_and_keeps_the_suffix(tmp_path
     with replace_atomically(tmp_path / "m.npy") as temporary:
         assert temporary.parent == tmp_path
         assert temporary.suffix == ".npy"
-        assert temporary.name.startswith(".m.npy")
+        assert temporary.name.startswith(".partial-m-")
         assert not (tmp_path / "m.npy").exists()
         temporary.write_bytes(b"x")
     assert list_tree(tmp_path) == {"m.npy": b"x"}
@@ -515,6 +515,30 @@ def test_lock_folder__another_process_is_refused_until_the_first_is_killed(tmp_p
             holder.kill()
     with lock_folder(folder):
         pass
+
+
+_DIE_WRITING = """
+import os, signal, sys
+from pathlib import Path
+from bunri.files import lock_folder, replace_atomically
+folder = Path(sys.argv[1])
+with lock_folder(folder), replace_atomically(folder / "deep" / "last.ckpt") as temporary:
+    temporary.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_lock_folder__removes_what_a_killed_process_left_half_written(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "last.ckpt").write_bytes(b"whole")
+    (tmp_path / "deep" / "partial-note.txt").write_bytes(b"the user's own")
+    killed = subprocess.run([sys.executable, "-c", _DIE_WRITING, str(tmp_path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list((tmp_path / "deep").iterdir())) == 3
+    with lock_folder(tmp_path):
+        pass
+    assert {p.name for p in (tmp_path / "deep").iterdir()} == {"last.ckpt", "partial-note.txt"}
+    assert (tmp_path / "deep" / "last.ckpt").read_bytes() == b"whole"
 
 
 def test_lock_folder__is_free_after_an_error(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,6 +21,7 @@ from platformdirs import user_cache_path
 from bunri.contracts import OutputError, PathError, RunError, summarize
 
 _DRIVE = re.compile(r"^[A-Za-z]:")
+_PARTIAL = ".partial-"  # begins the name of every file that is still being written
 
 
 @contextmanager
@@ -41,7 +42,7 @@ def replace_atomically(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix stays last: Pillow and numpy choose the format by it.
         handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.name[:40]}.", suffix=path.suffix
+            dir=path.parent, prefix=f"{_PARTIAL}{path.stem[:40]}-", suffix=path.suffix
         )
         os.close(handle)
         temporary = Path(name)
@@ -199,6 +200,9 @@ def hash_file(path: Path) -> str:
 def lock_folder(folder: Path) -> Iterator[None]:
     """Hold ``folder`` for one process; the lock dies with the process.
 
+    Files that a killed process left half written in it are removed: whoever holds the lock is
+    the only one who writes there.
+
     Raises:
         RunError: Another process holds it.
         OutputError: The folder cannot be made or written.
@@ -215,6 +219,9 @@ def lock_folder(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise OutputError(_explain_os_error(folder, error)) from error
     try:
+        for leftover in folder.rglob(f"{_PARTIAL}*"):
+            with suppress(OSError):
+                leftover.unlink()
         yield
     finally:
         lock.release()

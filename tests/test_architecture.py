@@ -13,8 +13,9 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "bunri"
 # The reading order; a part may import only itself and what stands before it.
 PARTS = (
-    "contracts", "classes", "config", "files", "annotations", "images", "metrics", "drawing",
-    "submission", "scenes", "bundle", "learning", "predict", "evaluation", "report", "demo", "cli",
+    "contracts", "classes", "config", "files", "annotations", "images", "formats", "metrics",
+    "drawing", "submission", "scenes", "audit", "bundle", "learning", "predict",
+    "evaluation", "report", "demo", "cli",
 )  # fmt: skip
 NEEDS_TORCH = {"bunri.learning", "bunri.demo", "bunri.predict.torch_backend"}
 TORCH_LIBRARIES = ("torch", "torchvision", "timm", "segmentation_models_pytorch", "safetensors",

@@ -41,7 +41,8 @@ MAX_CLASSES = 255
 MAX_PHOTO_BYTES = 64 * 2**20
 MAX_PHOTO_PIXELS = 120_000_000
 """Checked on the header, before a single pixel is decoded."""
-MAX_JSON_BYTES = 2 * 2**30
+MAX_JSON_BYTES = 512 * 2**20
+"""A JSON takes six to eight times its size in memory; COCO's own largest file has 449 MiB."""
 MAX_COORDINATE_PX = 100_000.0
 """Polygon points beyond this are a mistake; drawing them would need unbounded memory."""
 MAX_OUTLINE_PX = 2_000_000.0

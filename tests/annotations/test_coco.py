@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bunri.annotations import coco
+from bunri.annotations import document
 from bunri.annotations.coco import read_coco, require_labels, require_photos
 from bunri.annotations.overlap import draw_mask
 from bunri.annotations.records import LabelledSet, Polygons, RunLengths
@@ -300,10 +300,10 @@ def test_read_coco__unreadable(tmp_path, monkeypatch):
 
 def test_read_coco__larger_than_the_limit(tmp_path, monkeypatch):
     path = write_coco(tmp_path)
-    monkeypatch.setattr(coco, "MAX_JSON_BYTES", path.stat().st_size)
+    monkeypatch.setattr(document, "MAX_JSON_BYTES", path.stat().st_size)
     assert len(read_coco(path).photos) == 1
-    monkeypatch.setattr(coco, "MAX_JSON_BYTES", path.stat().st_size - 1)
-    with pytest.raises(AnnotationError, match="is larger than"):
+    monkeypatch.setattr(document, "MAX_JSON_BYTES", path.stat().st_size - 1)
+    with pytest.raises(AnnotationError, match="the limit is"):
         read_coco(path)
 
 

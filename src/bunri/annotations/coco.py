@@ -3,7 +3,6 @@
 Owns what a valid file is. Knows nothing of pixels; photos are only named, not opened.
 """
 
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from bunri.annotations.document import read_document
 from bunri.annotations.rasterize import MIN_POLYGON_POINTS, check_counts, decode_counts
 from bunri.annotations.records import (
     Annotation,
@@ -25,7 +25,6 @@ from bunri.classes import BACKGROUND_NAMES, choose_class_table
 from bunri.contracts import (
     BACKGROUND_INDEX,
     MAX_COORDINATE_PX,
-    MAX_JSON_BYTES,
     MAX_OUTLINE_PX,
     MAX_PHOTO_PIXELS,
     AnnotationError,
@@ -35,7 +34,7 @@ from bunri.contracts import (
     normalize_name,
     suggest,
 )
-from bunri.files import is_file, is_folder, join_under
+from bunri.files import is_folder, join_under
 
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
@@ -55,7 +54,7 @@ def read_coco(
         PathError: The file or the image root does not exist.
         AnnotationError: Not JSON, not COCO, or inconsistent; all faults are listed.
     """
-    document = _read_json(path)
+    document = read_document(path)
     root = path.parent if image_root is None else image_root
     if not is_folder(root):
         raise PathError(f"The image folder {root} does not exist.", hint="Choose it with --images.")
@@ -135,34 +134,6 @@ def _map_categories(categories: dict[int, str], table: ClassTable) -> dict[int, 
             problems=[f"category {name!r}:{suggest(name, table.names)}" for name in missing],
         )
     return {id_: index_of[normalize_name(name)] for id_, name in categories.items()}
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not is_file(path):
-        what = "is a folder" if is_folder(path) else "does not exist"
-        raise PathError(f"The annotation file {path} {what}.", hint="Give the path of a COCO JSON.")
-    if path.stat().st_size > MAX_JSON_BYTES:
-        raise AnnotationError(f"{path} is larger than {MAX_JSON_BYTES} bytes.")
-    try:
-        document = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise AnnotationError(f"{path} is not UTF-8 text (byte {error.start}).") from error
-    except json.JSONDecodeError as error:
-        raise AnnotationError(
-            f"{path} is not JSON: {error.msg} in line {error.lineno}, column {error.colno}."
-        ) from error
-    except ValueError as error:  # an integer of thousands of digits
-        raise AnnotationError(f"{path} holds a number that cannot be read: {error}.") from error
-    except RecursionError as error:
-        raise AnnotationError(f"{path} is nested too deeply to be COCO.") from error
-    except OSError as error:
-        raise PathError(f"{path} cannot be read: {error.strerror}.") from error
-    if not isinstance(document, dict) or not isinstance(document.get("images"), list):
-        raise AnnotationError(
-            f"{path} is not a COCO file: it must be an object with a list 'images'.",
-            hint="Expected keys: images, categories and, for labelled sets, annotations.",
-        )
-    return document
 
 
 def _read_license_names(document: dict[str, Any]) -> tuple[str, ...]:

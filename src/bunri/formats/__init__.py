@@ -1,0 +1,1 @@
+"""Labels in the formats of other tools: in to masks and objects, out from them."""

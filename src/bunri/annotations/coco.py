@@ -5,27 +5,16 @@ Owns what a valid file is. Knows nothing of pixels; photos are only named, not o
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
-import numpy as np
-
 from bunri.annotations.document import read_document
-from bunri.annotations.rasterize import MIN_POLYGON_POINTS, check_counts, decode_counts
-from bunri.annotations.records import (
-    Annotation,
-    LabelledSet,
-    Photo,
-    Polygons,
-    RunLengths,
-    Segmentation,
-)
+from bunri.annotations.rasterize import MIN_POLYGON_POINTS
+from bunri.annotations.records import Annotation, LabelledSet, Photo, Polygons
+from bunri.annotations.segmentations import parse_segmentation
 from bunri.classes import BACKGROUND_NAMES, choose_class_table
 from bunri.contracts import (
     BACKGROUND_INDEX,
-    MAX_COORDINATE_PX,
-    MAX_OUTLINE_PX,
     MAX_PHOTO_PIXELS,
     AnnotationError,
     ClassTable,
@@ -241,61 +230,18 @@ class _Reader:
             if photo is None or category_id not in categories:
                 continue
             try:
-                shape = self._read_segmentation(where, row.get("segmentation"), photo)
+                shape = parse_segmentation(row.get("segmentation"), photo.size_hw)
             except AnnotationError as error:
                 self.problems.append(f"{where}: {error.message}")
                 continue
-            by_photo[photo.id].append(Annotation(row["id"], photo.id, category_id, shape))
-        return {photo_id: tuple(rows) for photo_id, rows in by_photo.items()}
-
-    def _read_segmentation(self, where: str, value: object, photo: Photo) -> Segmentation:
-        if isinstance(value, dict):
-            return _read_run_lengths(value, photo)
-        if isinstance(value, list):
-            parts = tuple(_read_polygon(part) for part in value)
-            if any(len(part) < 2 * MIN_POLYGON_POINTS for part in parts) or not parts:
+            if isinstance(shape, Polygons) and not _draws(shape):
                 self.warnings.append(
                     f"{where}: a polygon with fewer than {MIN_POLYGON_POINTS} points draws nothing"
                 )
-            return Polygons(parts)
-        raise AnnotationError(
-            f"'segmentation' must be a list of polygons or run lengths, not {str(value)[:40]!r}"
-        )
+            by_photo[photo.id].append(Annotation(row["id"], photo.id, category_id, shape))
+        return {photo_id: tuple(rows) for photo_id, rows in by_photo.items()}
 
 
-def _read_polygon(part: object) -> np.ndarray[Any, np.dtype[np.float64]]:
-    if not isinstance(part, list) or len(part) % 2:
-        raise AnnotationError("a polygon must be a flat list x0, y0, x1, y1, ... of even length")
-    if not all(type(v) in (int, float) for v in part):
-        raise AnnotationError("polygon coordinates must be numbers")
-    # Not within the limit: beyond it, or NaN.
-    far = [v for v in part if not -MAX_COORDINATE_PX <= v <= MAX_COORDINATE_PX]
-    if far:
-        raise AnnotationError(
-            f"polygon coordinates must be finite and within {MAX_COORDINATE_PX:.0f} pixels, "
-            f"not {str(far[0])[:24]}"
-        )
-    points = np.array(part, np.float64)
-    edges = np.roll(points, -2) - points  # the last one closes the polygon
-    length = float(np.abs(edges).reshape(-1, 2).max(1).sum()) if part else 0.0
-    if length > MAX_OUTLINE_PX:
-        raise AnnotationError(
-            f"the polygon is {length:.0f} pixels long; the limit is {MAX_OUTLINE_PX:.0f}"
-        )
-    return points
-
-
-def _read_run_lengths(value: dict[str, Any], photo: Photo) -> RunLengths:
-    size, counts = value.get("size"), value.get("counts")
-    if size != list(photo.size_hw):
-        raise AnnotationError(
-            f"run lengths have the size {size!r} (height, width), the photo {list(photo.size_hw)}"
-        )
-    if isinstance(counts, str):
-        numbers = decode_counts(counts)
-    elif isinstance(counts, Sequence) and all(_is_int(c) and 0 <= c < 2**40 for c in counts):
-        numbers = np.array(counts, np.int64)
-    else:
-        raise AnnotationError("'counts' must be text or a list of non-negative integers")
-    check_counts(numbers, photo.size_hw)
-    return RunLengths(photo.size_hw, numbers)
+def _draws(polygons: Polygons) -> bool:
+    parts = polygons.parts
+    return bool(parts) and all(len(part) >= 2 * MIN_POLYGON_POINTS for part in parts)

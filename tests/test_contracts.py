@@ -13,6 +13,7 @@ from bunri.contracts import (
     InputError,
     check_image,
     check_mask,
+    drop_controls,
     suggest,
     summarize,
 )
@@ -212,3 +213,20 @@ def test_check_mask__value_outside_of_the_table(value):
 def test_check_mask__wrong_type_or_shape(mask):
     with pytest.raises(InputError, match="must be uint8"):
         check_mask(mask, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Paper pack 종이팩 ♻", "Paper pack 종이팩 ♻"),
+        ("\x1b[31mred\x07", "�[31mred�"),
+        ("\u202egpj.exe\u2066", "�gpj.exe�"),
+        ("a\u2028b\u200fc\ud800d\ne", "a�b�c�d�e"),
+    ],
+)
+def test_drop_controls__replaces_what_steers(text, shown):
+    assert drop_controls(text) == shown
+
+
+def test_drop_controls__keeps_what_is_named():
+    assert drop_controls("a\nb\tc", keep="\n") == "a\nb�c"

@@ -13,6 +13,7 @@ from bunri.drawing import (
     draw_labelled_overlay,
     draw_legend,
     draw_overlay,
+    draw_overlay_layer,
 )
 
 PAPER, PLASTIC, BATTERY = 3, 7, 10
@@ -99,6 +100,24 @@ def test_draw_overlay__one_pixel():
         np.full((1, 1, 3), 100, np.uint8), np.full((1, 1), PAPER, np.uint8), COMPETITION_TABLE
     )
     np.testing.assert_allclose(overlay, [[[45, 115, 150]]], atol=1)
+
+
+def test_draw_overlay_layer__laid_over_the_photo_it_is_the_overlay():
+    photo, mask = make_photo(), make_mask()
+    mask[40:50, 5:9] = 255
+    layer = draw_overlay_layer(mask, COMPETITION_TABLE)
+    assert layer.shape == (60, 80, 4)
+    assert layer.dtype == np.uint8
+    colors, alpha = layer[..., :3], layer[..., 3]
+    assert set(np.unique(alpha)) == {0, 255}
+    overlay = draw_overlay(photo, mask, COMPETITION_TABLE)
+    np.testing.assert_array_equal(overlay[alpha == 0], photo[alpha == 0])
+    is_edge = (colors == 255).all(-1)
+    np.testing.assert_array_equal(overlay[is_edge], np.full((is_edge.sum(), 3), 255))
+    inside = (alpha == 255) & ~is_edge
+    assert inside.sum() == 19 * 39  # 20 x 40, less its last row and column
+    mixed = photo[inside] * (1 - OVERLAY_OPACITY) + colors[inside] * OVERLAY_OPACITY
+    np.testing.assert_allclose(overlay[inside], mixed, atol=1)
 
 
 @pytest.mark.parametrize("width", [120, 240, 640, 2000])

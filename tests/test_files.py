@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from bunri import files
 from bunri.contracts import OutputError, PathError, RunError
 from bunri.files import (
+    check_writable,
     find_cache_folder,
     hash_file,
     is_file,
@@ -160,6 +161,16 @@ def test_write_bytes__disk_full_in_a_step(tmp_path, monkeypatch, method):
     assert list_tree(tmp_path) == {"a.txt": b"old"}
 
 
+def test_replace_atomically__not_durable_is_atomic_but_does_not_flush(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", fail_with(FULL))
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"old")
+    with replace_atomically(path, durable=False) as temporary:
+        temporary.write_bytes(b"new")
+        assert path.read_bytes() == b"old"
+    assert list_tree(tmp_path) == {"a.txt": b"new"}
+
+
 def test_write_bytes__content_is_on_disk_before_the_rename(tmp_path, monkeypatch):
     steps = []
 
@@ -199,6 +210,42 @@ def test_write_bytes__a_file_in_place_of_a_folder(tmp_path):
     with pytest.raises(OutputError, match=r"a file is where a folder is needed|File exists"):
         write_bytes(tmp_path / "a" / "b.txt", b"new")
     assert list_tree(tmp_path) == {"a": b"old"}
+
+
+def test_check_writable__touches_nothing(tmp_path):
+    check_writable(tmp_path / "a" / "b" / "c.txt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_writable__a_file_may_be_replaced(tmp_path):
+    write_text(tmp_path / "a.txt", "old")
+    check_writable(tmp_path / "a.txt")
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_check_writable__a_folder_has_the_name(tmp_path):
+    with pytest.raises(OutputError, match=r"a folder has this name; choose another name"):
+        check_writable(tmp_path)
+
+
+def test_check_writable__a_file_in_place_of_a_folder(tmp_path):
+    write_text(tmp_path / "a", "")
+    with pytest.raises(OutputError, match="a file is where a folder is needed"):
+        check_writable(tmp_path / "a" / "b" / "c.txt")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_check_writable__no_permission(tmp_path):
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o500)
+    with pytest.raises(OutputError, match="no permission"):
+        check_writable(folder / "c.txt")
+
+
+def test_check_writable__a_folder_that_says_no(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    with pytest.raises(OutputError, match="no permission; choose another folder"):
+        check_writable(tmp_path / "c.txt")
 
 
 @pytest.mark.parametrize("name", ["x" * 255, "가" * 85, "x." + "y" * 253])
@@ -510,7 +557,7 @@ def test_lock_folder__another_process_is_refused_until_the_first_is_killed(tmp_p
             assert holder.stdout.readline() == "held\n"
             with pytest.raises(RunError, match="in use by another") as caught, lock_folder(folder):
                 pass
-            assert "--out" in caught.value.hint
+            assert "choose another folder" in caught.value.hint
         finally:
             holder.kill()
     with lock_folder(folder):

@@ -248,7 +248,7 @@ def load_config(yaml_text: str, overrides: Sequence[str] = (), *, source: str = 
     Raises:
         ConfigError: With every fault at once: unknown keys, wrong types, bad ranges.
     """
-    values = _parse_yaml(yaml_text, source)
+    values = parse_yaml(yaml_text, source)
     values = {} if values is None else values
     if not isinstance(values, dict):
         raise ConfigError(f"{source} must be a mapping of sections, not {_describe(values)}.")
@@ -269,7 +269,16 @@ def dump_config(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _parse_yaml(text: str, source: str) -> Any:  # noqa: ANN401 (any YAML value)
+def parse_yaml(text: str, source: str) -> Any:  # noqa: ANN401 (any YAML value)
+    """Return the value of a YAML text; keys are words, aliases are refused.
+
+    Args:
+        text: YAML.
+        source: How error messages call it.
+
+    Raises:
+        ConfigError: It is not valid.
+    """
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, RecursionError) as error:
@@ -291,7 +300,7 @@ def _apply_override(values: dict[str, Any], override: str) -> str | None:
         if not isinstance(section, dict):
             return f"--set {override!r}: {part!r} is a single value, not a section"
     try:
-        section[parts[-1]] = _parse_yaml(text, f"--set {override}") if text else ""
+        section[parts[-1]] = parse_yaml(text, f"--set {override}") if text else ""
     except ConfigError as error:
         return str(error)
     return None

@@ -46,7 +46,7 @@ MAX_JSON_BYTES = 512 * 2**20
 MAX_COORDINATE_PX = 100_000.0
 """Polygon points beyond this are a mistake; drawing them would need unbounded memory."""
 MAX_OUTLINE_PX = 2_000_000.0
-"""Length of a polygon; drawing it takes about 120 bytes a pixel."""
+"""Length of an object's outline; drawing it takes about 50 bytes for each column it crosses."""
 MAX_PROBLEMS_SHOWN = 20
 
 
@@ -225,6 +225,15 @@ def suggest(value: str, allowed: Iterable[str], *, count: int = 3) -> str:
     near = difflib.get_close_matches(value.lower(), lowered, n=count, cutoff=0.6)
     text = f" Did you mean {' or '.join(repr(lowered[word]) for word in near)}?" if near else ""
     return text + (f" Allowed: {', '.join(words)}." if 0 < len(words) <= 16 else "")
+
+
+def drop_controls(text: str, *, keep: str = "") -> str:
+    """Return text from data with what could steer a terminal or turn a line around replaced.
+
+    That is whatever is not printable: control characters, escapes, marks of writing direction,
+    halves of characters. ``keep`` names those that may stay.
+    """
+    return "".join(c if c.isprintable() or c in keep else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def summarize(error: BaseException) -> str:

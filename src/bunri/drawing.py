@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from bunri.contracts import BACKGROUND_INDEX, IGNORE_INDEX, ClassTable, ImageArray, MaskArray
@@ -52,7 +53,25 @@ def draw_overlay(image: ImageArray, mask: MaskArray, table: ClassTable) -> Image
     return result
 
 
-def _find_edges(mask: MaskArray) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+def draw_overlay_layer(mask: MaskArray, table: ClassTable) -> npt.NDArray[np.uint8]:
+    """Return what :func:`draw_overlay` lays over a photo, as a picture of its own.
+
+    Args:
+        mask: uint8 (H, W).
+        table: For the colours.
+
+    Returns:
+        uint8 (H, W, 4) RGBA: objects in their full colours, outlined in white; all else clear.
+    """
+    is_object = (mask != BACKGROUND_INDEX) & (mask != IGNORE_INDEX)
+    edges = _find_edges(mask)
+    colors = np.where(edges[..., None], np.array(_PAPER, np.uint8), color_mask(mask, table))
+    colors[~(is_object | edges)] = 0  # clear pixels of one colour pack better
+    alpha = np.where(is_object | edges, 255, 0).astype(np.uint8)
+    return np.dstack([colors, alpha])
+
+
+def _find_edges(mask: MaskArray) -> npt.NDArray[np.bool_]:
     """Return bool (H, W), True where the pixel below or to the right is of another class."""
     edges = np.zeros(mask.shape, np.bool_)
     edges[:-1] |= mask[:-1] != mask[1:]

@@ -25,7 +25,7 @@ _PARTIAL = ".partial-"  # begins the name of every file that is still being writ
 
 
 @contextmanager
-def replace_atomically(path: Path) -> Iterator[Path]:
+def replace_atomically(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Give a temporary path beside ``path``; on success it takes the place of ``path``.
 
     The content is flushed to the disk before the rename, so that after a crash there is
@@ -33,6 +33,8 @@ def replace_atomically(path: Path) -> Iterator[Path]:
 
     Args:
         path: Where the file shall be; missing folders are made.
+        durable: Flush. Without it writing is faster, and a power cut may leave a damaged file:
+            only for what can be made again, and where the reader notices.
 
     Raises:
         OutputError: The disk is full, the folder cannot be written, or the like.
@@ -47,15 +49,36 @@ def replace_atomically(path: Path) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        _flush_to_disk(temporary)
+        if durable:
+            _flush_to_disk(temporary)
         temporary.chmod(0o666 & ~_read_umask())
         temporary.replace(path)
-        _flush_to_disk(path.parent)
+        if durable:
+            _flush_to_disk(path.parent)
     except OSError as error:
         raise OutputError(_explain_os_error(path, error)) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a place for a file before any work is done for it; touches nothing.
+
+    Raises:
+        OutputError: A folder has this name, or the folder it would be in may not be written.
+    """
+    folder = next(p for p in path.absolute().parents if os.path.lexists(p))
+    reason = None
+    if is_folder(path):
+        reason = errno.EISDIR
+    elif not is_folder(folder):
+        reason = errno.ENOTDIR
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        reason = errno.EACCES
+    if reason is not None:
+        error = OSError(reason, os.strerror(reason))
+        raise OutputError(_explain_os_error(path, error))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -139,6 +162,7 @@ def _explain_os_error(path: Path, error: OSError) -> str:
         errno.EDQUOT: "the disk quota is used up; free some space and run the command again",
         errno.EACCES: "no permission; choose another folder",
         errno.EROFS: "the file system is read-only; choose another folder",
+        errno.EISDIR: "a folder has this name; choose another name",
         errno.ENOTDIR: "a file is where a folder is needed; choose another folder",
     }
     reason = reasons.get(error.errno or 0, error.strerror or str(error))
@@ -214,7 +238,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
     except Timeout as error:
         raise RunError(
             f"{folder} is in use by another bunri process.",
-            hint="Wait for it to end, or choose another folder with --out.",
+            hint="Wait for it to end, or choose another folder.",
         ) from error
     except OSError as error:
         raise OutputError(_explain_os_error(folder, error)) from error

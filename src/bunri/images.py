@@ -34,6 +34,7 @@ from bunri.contracts import (
 )
 
 PHOTO_FORMATS = ("JPEG", "PNG", "WEBP")
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 _MEAN_STD: dict[Normalization, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
@@ -61,16 +62,35 @@ def read_photo(path: Path) -> ImageArray:
     Raises:
         ImageError: Missing, empty, too large, truncated, or not JPEG, PNG or WebP.
     """
+    return decode_photo(_read_content(path), name=str(path))
+
+
+def read_index_mask(path: Path) -> MaskArray:
+    """Return the values of an 8-bit PNG, grey or with a palette, as they are: uint8 (H, W).
+
+    Raises:
+        ImageError: Missing, empty, too large, truncated, or not such a PNG.
+    """
+    content = _read_content(path)
+    with _open_photo(io.BytesIO(content), str(path)) as picture:
+        if picture.format != "PNG" or picture.mode not in ("P", "L"):
+            raise ImageError(
+                f"{path} is a {picture.format} of mode {picture.mode}; a mask of class indices "
+                "must be a PNG with 8 bits a pixel, grey or with a palette."
+            )
+        return np.array(picture, np.uint8)
+
+
+def _read_content(path: Path) -> bytes:
     try:
         size = path.stat().st_size
         if size > MAX_PHOTO_BYTES:
             raise ImageError(f"{path} has {size} bytes; the limit is {MAX_PHOTO_BYTES}.")
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ImageError(f"{path} cannot be read: {error.strerror}.") from error
     except ValueError as error:  # a name that no file can have
         raise ImageError(f"{path} cannot be read: {summarize(error)}.") from error
-    return decode_photo(content, name=str(path))
 
 
 def read_photo_as_labelled(dataset: LabelledSet, photo: Photo) -> ImageArray:
@@ -128,7 +148,7 @@ def decode_photo(content: bytes, *, name: str = "photo") -> ImageArray:
         ImageError: Empty, too large, damaged, or of another format.
     """
     with _open_photo(io.BytesIO(content), name) as picture:
-        turn = _TURNS.get(_read_orientation(picture))
+        turn = _TURNS.get(read_orientation(picture))
         upright = picture if turn is None else picture.transpose(turn)
         return np.asarray(_convert_to_rgb(upright))
 
@@ -158,12 +178,20 @@ def _open_photo(file: IO[bytes], name: str) -> Iterator[Image.Image]:
         raise ImageError(f"{name} is damaged or truncated: {error}.") from error
 
 
-def _read_orientation(picture: Image.Image) -> object:
-    """Return the EXIF orientation; damaged EXIF may hold anything, and is no reason to refuse."""
+def read_orientation(picture: Image.Image) -> object:
+    """Return the EXIF orientation, 1 where there is none.
+
+    Damaged EXIF may hold anything, and is no reason to refuse a photo.
+    """
     try:
         return picture.getexif().get(0x0112, 1)
     except (struct.error, LookupError, TypeError, AttributeError):
         return 1
+
+
+def is_quarter_turn(orientation: object) -> bool:
+    """Return whether an EXIF orientation swaps height and width."""
+    return orientation in (5, 6, 7, 8)
 
 
 def _check_pixels(picture: Image.Image, name: str) -> None:
@@ -197,7 +225,7 @@ def read_size_hw(path: Path) -> tuple[int, int]:
     except ValueError as error:  # a name that no file can have
         raise ImageError(f"{path} cannot be read: {summarize(error)}.") from error
     with file, _open_photo(file, str(path)) as picture:
-        is_turned = _read_orientation(picture) in (5, 6, 7, 8)  # by a quarter
+        is_turned = is_quarter_turn(read_orientation(picture))
         return picture.size if is_turned else (picture.height, picture.width)
 
 

@@ -17,7 +17,7 @@ from bunri.annotations import cache as cache_module
 from bunri.annotations.cache import MaskCache, hash_labels
 from bunri.annotations.coco import read_coco
 from bunri.annotations.overlap import draw_mask
-from bunri.annotations.records import LabelledSet
+from bunri.annotations.records import LabelledSet, Polygons, RunLengths
 from bunri.classes import choose_class_table
 from bunri.config import OVERLAP_RULES
 from tests.coco_data import (
@@ -153,6 +153,37 @@ def test_hash_labels__version_of_the_drawing_code_changes_the_key(dataset, monke
     assert hash_labels(dataset, dataset.photos[0], RULE) != key
 
 
+def test_hash_labels__outlines_are_hashed_once(dataset, monkeypatch):
+    keys = [hash_labels(dataset, dataset.photos[0], rule) for rule in OVERLAP_RULES]
+    monkeypatch.delattr(cache_module, "_hash_outlines")
+    assert [hash_labels(dataset, dataset.photos[0], rule) for rule in OVERLAP_RULES] == keys
+
+
+def test_hash_labels__outlines_that_were_hashed_can_no_longer_be_changed(tmp_path):
+    rows = [ANNOTATION, make_annotation(4, 7, 2, segmentation=RUNS)]
+    dataset = read(tmp_path, annotations=rows)
+    hash_labels(dataset, dataset.photos[0], RULE)
+    outline, runs = (row.segmentation for row in dataset.annotations[7])
+    assert isinstance(outline, Polygons)
+    assert isinstance(runs, RunLengths)
+    for array in (*outline.parts, runs.counts):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] += 1
+
+
+def test_hash_labels__annotations_that_took_the_place_of_others_change_the_key(dataset):
+    key = hash_labels(dataset, dataset.photos[0], RULE)
+    annotations: dict[int, Any] = dict(dataset.annotations)
+    other = replace(dataset, annotations=annotations)
+    assert hash_labels(other, other.photos[0], RULE) == key
+    (row,) = annotations[7]
+    annotations[7] = (replace(row, segmentation=Polygons((np.array(box(1, 1, 2, 2)),))),)
+    changed = hash_labels(other, other.photos[0], RULE)
+    assert changed != key
+    annotations[7] = (row,)
+    assert hash_labels(other, other.photos[0], RULE) == key
+
+
 def test_hash_labels__photo_without_annotations(tmp_path):
     dataset = read(tmp_path, images=[make_image(7, "a.jpg"), make_image(8, "b.jpg")])
     keys = {hash_labels(dataset, photo, RULE) for photo in dataset.photos}
@@ -184,6 +215,47 @@ def test_load_mask__may_be_changed_without_changing_the_cache(dataset, cache):
         mask[:] = 9
 
 
+def test_load_mask__memory_map_is_a_read_only_view_of_the_file(dataset, cache, monkeypatch):
+    expected = draw_mask(dataset, dataset.photos[0], RULE)
+    for _ in range(2):  # drawn, then kept
+        mask = cache.load_mask(dataset, dataset.photos[0], RULE, memory_map=True)
+        np.testing.assert_array_equal(mask, expected)
+        assert mask.shape == (30, 40)
+        with pytest.raises(ValueError, match="read-only"):
+            mask[0, 0] = 1
+        forbid_drawing(monkeypatch)
+    (path,) = list_files(cache)
+    with path.open("r+b") as file:
+        file.seek(GOOD_HEADER_BYTES)
+        file.write(b"\x07")
+    assert mask[0, 0] == 7  # it is the file
+
+
+def test_load_mask__memory_map_outlives_the_file(dataset, cache):
+    mask = cache.load_mask(dataset, dataset.photos[0], RULE, memory_map=True)
+    (path,) = list_files(cache)
+    path.unlink()
+    assert mask.sum() == 180
+
+
+def test_load_mask__memory_map_without_a_cache(dataset, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    cache = MaskCache(tmp_path / "file" / "masks")
+    mask = cache.load_mask(dataset, dataset.photos[0], RULE, memory_map=True)
+    assert mask.sum() == 180
+    assert not mask.flags.writeable
+
+
+@pytest.mark.parametrize("size_hw", [(30, 40), (1, 1), (3, 5), (7, 1)])
+def test_load_mask__a_file_is_a_npy_file_that_numpy_reads(tmp_path, cache, size_hw):
+    dataset = read(tmp_path, images=[make_image(7, "a.jpg", *size_hw)])
+    mask = cache.load_mask(dataset, dataset.photos[0], RULE)
+    (path,) = list_files(cache)
+    np.testing.assert_array_equal(np.load(path, allow_pickle=False), mask)
+    np.testing.assert_array_equal(np.load(path, mmap_mode="r"), mask)
+    np.testing.assert_array_equal(cache.load_mask(dataset, dataset.photos[0], RULE), mask)
+
+
 def make_npy(array: np.ndarray[Any, Any]) -> bytes:
     stream = io.BytesIO()
     np.save(stream, array)
@@ -198,12 +270,16 @@ def make_zip() -> bytes:
 
 
 GOOD = make_npy(np.zeros((30, 40), np.uint8))
+GOOD_HEADER_BYTES = len(GOOD) - 30 * 40
 
 
 @pytest.mark.parametrize(
     "content",
     [
         b"",
+        GOOD,  # without a checksum
+        GOOD + bytes(8),
+        bytes(len(GOOD) + 8),
         b"\x93NUMPY",
         GOOD[:20],
         GOOD[:-1],
@@ -229,13 +305,17 @@ GOOD = make_npy(np.zeros((30, 40), np.uint8))
         GOOD.replace(b"\x93NUMPY\x01\x00v\x00", b"\x93NUMPY\x01\x00\xff\xff"),
     ],
 )
-def test_load_mask__damaged_file_is_drawn_anew_and_mended(dataset, cache, monkeypatch, content):
+def test_load_mask__damaged_file_is_drawn_anew_and_mended(dataset, cache, content):
     drawn = cache.load_mask(dataset, dataset.photos[0], RULE)
     (path,) = list_files(cache)
-    path.write_bytes(content)
-    np.testing.assert_array_equal(cache.load_mask(dataset, dataset.photos[0], RULE), drawn)
-    forbid_drawing(monkeypatch)
-    np.testing.assert_array_equal(cache.load_mask(dataset, dataset.photos[0], RULE), drawn)
+    for memory_map in (False, True):
+        with pytest.MonkeyPatch.context() as patch:
+            path.write_bytes(content)
+            mask = cache.load_mask(dataset, dataset.photos[0], RULE, memory_map=memory_map)
+            np.testing.assert_array_equal(mask, drawn)
+            forbid_drawing(patch)
+            mask = cache.load_mask(dataset, dataset.photos[0], RULE, memory_map=memory_map)
+            np.testing.assert_array_equal(mask, drawn)
 
 
 @pytest.fixture(scope="module")
@@ -244,20 +324,33 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(
-    position=st.integers(0, 127),
-    content=st.binary(min_size=1, max_size=12),
-    end=st.integers(0, len(GOOD)) | st.none(),
+    position=st.integers(0, len(GOOD) + 7) | st.integers(0, GOOD_HEADER_BYTES),
+    content=st.binary(min_size=1, max_size=8),
+    end=st.integers(0, len(GOOD) + 8) | st.none(),
+    memory_map=st.booleans(),
 )
-def test_load_mask__any_damaged_header_is_drawn_anew(shared_folder, position, content, end):
+def test_load_mask__any_damage_is_noticed_and_drawn_anew(
+    shared_folder, position, content, end, memory_map
+):
     dataset = read(shared_folder)
     cache = MaskCache(shared_folder / "masks")
-    drawn = draw_mask(dataset, dataset.photos[0], RULE)
-    good = make_npy(drawn)
-    key = hash_labels(dataset, dataset.photos[0], RULE)
-    path = cache.folder / key[:2] / f"{key}.npy"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    damaged = good[:position] + content + good[position + len(content) :]
-    path.write_bytes(damaged[:end])
+    drawn = cache.load_mask(dataset, dataset.photos[0], RULE)
+    (path,) = list_files(cache)
+    good = path.read_bytes()
+    damaged = (good[:position] + content + good[position + len(content) :])[:end]
+    path.write_bytes(damaged)
+    mask = cache.load_mask(dataset, dataset.photos[0], RULE, memory_map=memory_map)
+    np.testing.assert_array_equal(mask, drawn)
+    assert path.read_bytes() == good
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_load_mask__one_flipped_bit_of_a_pixel_is_noticed(dataset, cache, bit):
+    drawn = cache.load_mask(dataset, dataset.photos[0], RULE)
+    (path,) = list_files(cache)
+    content = bytearray(path.read_bytes())
+    content[GOOD_HEADER_BYTES + 9 * 40 + 7] ^= 1 << bit
+    path.write_bytes(content)
     np.testing.assert_array_equal(cache.load_mask(dataset, dataset.photos[0], RULE), drawn)
 
 
@@ -279,7 +372,7 @@ def test_load_mask__full_disk(dataset, cache, monkeypatch):
     def fail(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("os.fsync", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     assert cache.load_mask(dataset, dataset.photos[0], RULE).sum() == 180
     assert list_files(cache) == []
 
@@ -297,12 +390,14 @@ from bunri.annotations.coco import read_coco
 
 dataset = read_coco(Path(sys.argv[1]))
 cache = MaskCache(Path(sys.argv[2]))
+memory_map = sys.argv[3] == "map"
 for photo in dataset.photos:
-    assert cache.load_mask(dataset, photo, "largest-first").sum() == 3 * (photo.id + 1)
+    mask = cache.load_mask(dataset, photo, "largest-first", memory_map=memory_map)
+    assert mask.sum() == 3 * (photo.id + 1)
 """
 
 
-def test_load_mask__two_processes_at_once(tmp_path):
+def test_load_mask__several_processes_at_once(tmp_path):
     count = 30
     path = write_coco(
         tmp_path / "data",
@@ -313,10 +408,13 @@ def test_load_mask__two_processes_at_once(tmp_path):
     )
     cache = MaskCache(tmp_path / "masks")
     command = [sys.executable, "-c", DRAW_MANY, str(path), str(cache.folder)]
-    processes = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
+    processes = [
+        subprocess.Popen([*command, how], stderr=subprocess.PIPE)
+        for how in ("copy", "map", "copy", "map")
+    ]
     errors = [process.communicate()[1] for process in processes]
-    assert errors == [b"", b""]
-    assert [process.returncode for process in processes] == [0, 0]
+    assert errors == [b""] * 4
+    assert [process.returncode for process in processes] == [0] * 4
     assert len(list_files(cache)) == count
     assert all(path.suffix == ".npy" and path.name[0] != "." for path in list_files(cache))
 

@@ -1,14 +1,27 @@
 """Who owns a pixel that several objects claim; every answer drawn by hand."""
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from bunri.annotations import rasterize
 from bunri.annotations.coco import read_coco
-from bunri.annotations.overlap import draw_mask
-from bunri.annotations.records import LabelledSet
+from bunri.annotations.overlap import draw_mask, measure_contest
+from bunri.annotations.rasterize import draw_region
+from bunri.annotations.records import (
+    Annotation,
+    LabelledSet,
+    Photo,
+    Polygons,
+    RunLengths,
+    Segmentation,
+)
+from bunri.classes import COMPETITION_TABLE
 from bunri.config import OVERLAP_RULES, OverlapRule
 from bunri.contracts import AnnotationError
 from tests.coco_data import (
@@ -214,3 +227,118 @@ def test_draw_mask__an_annotation_that_cannot_be_drawn_is_named(tmp_path):
     photo = type(dataset.photos[0])(1, "a.jpg", HEIGHT + 1, WIDTH)
     with pytest.raises(AnnotationError, match="annotation 5: run lengths are"):
         draw_mask(dataset, photo, "largest-first")
+
+
+# --- many objects -------------------------------------------------------------------------------
+
+
+def make_set(size_hw: tuple[int, int], *objects: tuple[Segmentation, int]) -> LabelledSet:
+    """Return a set of one photo with objects given as (outline, class index)."""
+    rows = tuple(Annotation(i, 1, index, shape) for i, (shape, index) in enumerate(objects))
+    return LabelledSet(
+        source=Path("train.json"),
+        image_root=Path(),
+        photos=(Photo(1, "a.jpg", *size_hw),),
+        annotations={1: rows},
+        category_names={},
+        table=COMPETITION_TABLE,
+        is_labelled=True,
+        index_of_category={index: index for index in range(12)},
+    )
+
+
+def paint_one_by_one(dataset: LabelledSet, rule: OverlapRule):
+    """Return the mask as the code bases made it: whole frames, painted one over the other."""
+    (photo,) = dataset.photos
+    layers = []
+    for row in dataset.annotations[1]:
+        shape, region = row.segmentation, draw_region(row.segmentation, photo.size_hw)
+        parts = shape.parts if isinstance(shape, Polygons) else ()
+        key = {
+            "largest-first": -int(region.sum()),
+            "highest-class": row.category_id,
+            "longest-polygon-first": len(parts[0]) if parts else 0,
+        }[rule]
+        layers.append((key, region, row.category_id))
+    mask = np.zeros(photo.size_hw, np.uint8)
+    for _, region, index in sorted(layers, key=lambda layer: layer[0]):
+        mask[region] = index
+    return mask
+
+
+def make_random_object(rng: np.random.Generator, size_hw: tuple[int, int]):
+    height, width = size_hw
+    num_pixels = height * width
+    if rng.random() < 0.3:
+        cuts = np.sort(rng.integers(0, num_pixels + 1, rng.integers(0, 8)))
+        shape: Segmentation = RunLengths(size_hw, np.diff(cuts, prepend=0, append=num_pixels))
+    else:
+        sizes = rng.integers(0, 7, rng.integers(0, 3))
+        shape = Polygons(tuple(rng.uniform(-3, width + 3, 2 * n).round(1) for n in sizes))
+    return shape, int(rng.integers(0, 4))
+
+
+@pytest.mark.parametrize("max_crossings", [2_000_000, 150])
+@pytest.mark.parametrize("rule", OVERLAP_RULES)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    count=st.integers(0, 12),
+    size_hw=st.tuples(st.integers(1, 20), st.integers(1, 20)),
+)
+def test_draw_mask__any_objects_are_as_painted_one_by_one(
+    rule, max_crossings, seed, count, size_hw
+):
+    rng = np.random.default_rng(seed)
+    dataset = make_set(size_hw, *(make_random_object(rng, size_hw) for _ in range(count)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rasterize, "_MAX_CROSSINGS", max_crossings)
+        mask = draw_mask(dataset, dataset.photos[0], rule)
+    assert mask.dtype == np.uint8
+    assert mask.flags.c_contiguous
+    assert mask.flags.writeable
+    np.testing.assert_array_equal(mask, paint_one_by_one(dataset, rule))
+
+
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 12))
+def test_measure_contest__is_what_masks_and_claims_say(seed, count):
+    rng = np.random.default_rng(seed)
+    size_hw = 17, 13
+    dataset = make_set(size_hw, *(make_random_object(rng, size_hw) for _ in range(count)))
+    rows, (photo,) = dataset.annotations[1], dataset.photos
+    spans = rasterize.trace_spans([row.segmentation for row in rows], size_hw)
+    contest = measure_contest(spans, np.array([row.category_id for row in rows], np.uint8))
+    claims = np.zeros((12, *size_hw), np.bool_)
+    for row in rows:
+        claims[row.category_id] |= draw_region(row.segmentation, size_hw)
+    masks = [draw_mask(dataset, photo, rule) for rule in ("largest-first", "highest-class")]
+    assert contest.contested_px == np.count_nonzero(claims.sum(0) > 1)
+    assert contest.differing_px == np.count_nonzero(masks[0] != masks[1])
+
+
+def make_ellipse(rng: np.random.Generator, size_hw: tuple[int, int]) -> Polygons:
+    angle = np.linspace(0, 2 * np.pi, 300)
+    x, y = rng.uniform(0, size_hw[1]), rng.uniform(0, size_hw[0])
+    points = (x + rng.uniform(50, 900) * np.cos(angle), y + rng.uniform(50, 900) * np.sin(angle))
+    return Polygons((np.stack(points, axis=1).reshape(-1),))
+
+
+def make_comb(size_hw: tuple[int, int]) -> Polygons:
+    """Return an outline of nearly the greatest length: to and fro over the whole width."""
+    x = np.tile([0.0, size_hw[1]], 240)
+    y = np.linspace(0, size_hw[0], 480)
+    return Polygons((np.stack((x, y), axis=1).reshape(-1),))
+
+
+@pytest.mark.parametrize("rule", OVERLAP_RULES)
+def test_draw_mask__memory_does_not_grow_with_the_number_of_objects(rule):
+    # As full frames the 90 objects alone would take 90 x 12 MB.
+    size_hw = (3000, 4000)
+    rng = np.random.default_rng(6)
+    shapes = [make_ellipse(rng, size_hw) for _ in range(86)] + [make_comb(size_hw)] * 4
+    dataset = make_set(size_hw, *((shape, i % 11 + 1) for i, shape in enumerate(shapes)))
+    tracemalloc.start()
+    mask = draw_mask(dataset, dataset.photos[0], rule)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert mask.any()
+    assert peak_bytes < 150_000_000

@@ -5,11 +5,12 @@ import io
 
 import numpy as np
 import pytest
+from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from bunri.annotations.coco import read_coco, require_labels, require_photos
 from bunri.annotations.overlap import draw_mask
-from bunri.annotations.rasterize import draw_region
+from bunri.annotations.rasterize import draw_region, trace_spans
 from bunri.annotations.records import RunLengths
 from bunri.classes import COMPETITION_TABLE
 
@@ -33,9 +34,13 @@ def test_read_coco__photos_annotations_and_classes(dataset):
     assert dataset.warnings == ()
 
 
-def test_draw_region__every_annotation_equals_pycocotools(path, dataset):
+@pytest.fixture(scope="module")
+def coco(path):
     with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCO(str(path))
+        return COCO(str(path))
+
+
+def test_draw_region__every_annotation_equals_pycocotools(coco, dataset):
     sizes = {photo.id: photo.size_hw for photo in dataset.photos}
     num_runs = 0
     for photo_id, annotations in dataset.annotations.items():
@@ -45,6 +50,23 @@ def test_draw_region__every_annotation_equals_pycocotools(path, dataset):
             np.testing.assert_array_equal(region, expected.astype(np.bool_))
             num_runs += isinstance(annotation.segmentation, RunLengths)
     assert 0 < num_runs < 1027
+
+
+def test_trace_spans__every_area_and_box_equals_pycocotools(coco, dataset):
+    for photo in dataset.photos:
+        annotations = dataset.annotations.get(photo.id, ())
+        spans = trace_spans([row.segmentation for row in annotations], photo.size_hw)
+        encoded = [coco.annToRLE(coco.anns[row.id]) for row in annotations]
+        assert spans.count_pixels().tolist() == [coco_mask.area(one) for one in encoded]
+        assert spans.find_boxes().tolist() == [coco_mask.toBbox(one).tolist() for one in encoded]
+
+
+def test_draw_mask__highest_class_equals_the_notebooks_loop(coco, dataset):
+    for photo in dataset.photos:
+        expected = np.zeros(photo.size_hw)
+        for row in coco.imgToAnns[photo.id]:
+            expected = np.maximum(coco.annToMask(row) * (row["category_id"] + 1), expected)
+        np.testing.assert_array_equal(draw_mask(dataset, photo, "highest-class"), expected)
 
 
 def test_draw_mask__largest_first_and_highest_class_disagree_on_eight_photos(dataset):

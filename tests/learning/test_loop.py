@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from bunri.bundle import read_bundle
 from bunri.config import OptimConfig, load_config, read_recipe
-from bunri.contracts import ConfigError, OutputError, RunError
+from bunri.contracts import AnnotationError, ConfigError, OutputError, RunError
 from bunri.learning import loop
 from bunri.learning.checkpoints import Checkpoint
 from bunri.learning.data import mix_seed
@@ -773,7 +773,9 @@ def test_data_source__photos_lie_beside_the_file_or_where_said(tmp_path):
     assert [s.image_root for s in beside] == [tmp_path / "a", tmp_path / "b"]
     said = DataSource.pair([a, b], roots, "--images")
     assert [s.image_root for s in said] == roots
-    with pytest.raises(RunError, match=r"--images was given 1 time\(s\) for 2 annotation file"):
+    with pytest.raises(
+        AnnotationError, match=r"--images was given 1 time\(s\) for 2 annotation file"
+    ):
         DataSource.pair([a, b], roots[:1], "--images")
 
 

@@ -1,5 +1,7 @@
 """Labels on disk to masks: COCO in, one mask per photo out.
 
-Read in this order: ``records`` (what a label is), ``rasterize`` (one object to pixels),
-``overlap`` (many objects to one mask), ``coco`` (the JSON), ``cache`` (masks kept on disk).
+Read in this order: ``records`` (what a label is), ``run_lengths`` and ``crossings`` (the
+arithmetic), ``rasterize`` (objects to pixels), ``overlap`` (many objects to one mask),
+``document`` and ``segmentations`` (the JSON), ``coco`` (a whole file), ``sources`` (several),
+``cache`` (masks kept on disk), ``components`` and ``outlines`` (back from pixels to labels).
 """

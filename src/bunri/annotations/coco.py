@@ -5,6 +5,7 @@ Owns what a valid file is. Knows nothing of pixels; photos are only named, not o
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -65,7 +66,7 @@ def read_coco(
                 is_labelled=is_labelled,
                 licenses=_read_license_names(document),
                 warnings=tuple(reader.warnings),
-                index_of_category=_map_categories(categories, table),
+                index_of_category=map_categories(categories, table),
             )
         except InputError as error:
             reader.problems += [error.message, *error.problems]
@@ -80,7 +81,7 @@ def require_labels(dataset: LabelledSet) -> LabelledSet:
     Raises:
         AnnotationError: It has no photos, or no ``annotations`` key.
     """
-    _refuse_empty(dataset)
+    require_nonempty(dataset)
     if not dataset.is_labelled:
         raise AnnotationError(
             f"{dataset.source} has no 'annotations': it is a set without labels.",
@@ -95,7 +96,7 @@ def require_photos(dataset: LabelledSet) -> LabelledSet:
     Raises:
         AnnotationError: There are none, or some are missing; those are listed.
     """
-    _refuse_empty(dataset)
+    require_nonempty(dataset)
     missing = dataset.find_missing_photos()
     if missing:
         raise AnnotationError(
@@ -107,13 +108,23 @@ def require_photos(dataset: LabelledSet) -> LabelledSet:
     return dataset
 
 
-def _refuse_empty(dataset: LabelledSet) -> None:
+def require_nonempty(dataset: LabelledSet) -> LabelledSet:
+    """Return ``dataset`` if it lists photos.
+
+    Raises:
+        AnnotationError: It has none.
+    """
     if not dataset.photos:
         raise AnnotationError(f"{dataset.source} has no photos: its list 'images' is empty.")
+    return dataset
 
 
-def _map_categories(categories: dict[int, str], table: ClassTable) -> dict[int, int]:
-    """Return category id -> table index by name; refuse names that the table lacks."""
+def map_categories(categories: Mapping[int, str], table: ClassTable) -> dict[int, int]:
+    """Return category id -> table index, by name.
+
+    Raises:
+        AnnotationError: The table lacks names; each is listed.
+    """
     index_of = {normalize_name(name): index for index, name in enumerate(table.names)}
     index_of |= dict.fromkeys(BACKGROUND_NAMES, BACKGROUND_INDEX)
     missing = [name for name in categories.values() if normalize_name(name) not in index_of]
@@ -134,12 +145,38 @@ def _read_license_names(document: dict[str, Any]) -> tuple[str, ...]:
     return tuple(name for name in names if isinstance(name, str) and name)
 
 
+def parse_photo(id_: int, root: Path, name: object, height_px: object, width_px: object) -> Photo:
+    """Return the record of a photo as a file of labels states it.
+
+    Args:
+        id_: Its id.
+        root: Where the name starts; it must not leave this folder.
+        name: Should be a relative path.
+        height_px: Should be a positive integer, as ``width_px``.
+        width_px: See ``height_px``.
+
+    Raises:
+        AnnotationError: It is not so, or there are more pixels than bunri takes.
+        PathError: The name leads out of ``root``.
+    """
+    if not isinstance(name, str) or not name:
+        raise AnnotationError(f"'file_name' must be text, not {name!r}")
+    join_under(root, name)
+    if not (_is_int(height_px) and _is_int(width_px) and height_px > 0 and width_px > 0):
+        raise AnnotationError(
+            f"'height' and 'width' must be positive integers, not {height_px!r} and {width_px!r}"
+        )
+    if height_px * width_px > MAX_PHOTO_PIXELS:
+        raise AnnotationError(f"{width_px}x{height_px} has more than {MAX_PHOTO_PIXELS} pixels")
+    return Photo(id_, name, height_px, width_px)
+
+
 def _is_int(value: object) -> TypeGuard[int]:
     return type(value) is int  # bool is an int to isinstance
 
 
-def _is_name(value: object) -> TypeGuard[str]:
-    """Return whether ``value`` is text that can be stored; JSON may hold half a character."""
+def is_name(value: object) -> TypeGuard[str]:
+    """Return whether ``value`` can name a class; JSON may hold half a character."""
     return isinstance(value, str) and bool(value.strip()) and not _HALF_CHARACTER.search(value)
 
 
@@ -173,29 +210,19 @@ class _Reader:
         photos = {}
         names: dict[str, str] = {}
         for where, row in self._iterate(document, "images"):
-            name, height, width = row.get("file_name"), row.get("height"), row.get("width")
-            if not isinstance(name, str) or not name:
-                self.problems.append(f"{where}: 'file_name' must be text, not {name!r}")
-                continue
             try:
-                join_under(root, name)
-            except PathError as error:
+                photo = parse_photo(
+                    row["id"], root, row.get("file_name"), row.get("height"), row.get("width")
+                )
+            except (AnnotationError, PathError) as error:
                 self.problems.append(f"{where}: {error.message}")
                 continue
-            if not (_is_int(height) and _is_int(width) and height > 0 and width > 0):
-                self.problems.append(
-                    f"{where}: 'height' and 'width' must be positive integers, "
-                    f"not {height!r} and {width!r}"
-                )
-            elif height * width > MAX_PHOTO_PIXELS:
-                self.problems.append(
-                    f"{where}: {width}x{height} has more than {MAX_PHOTO_PIXELS} pixels"
-                )
-            elif name in names:
+            name = photo.file_name
+            if name in names:
                 self.problems.append(f"{where}: {name!r} is listed before, as {names[name]}")
             else:
                 names[name] = where
-                photos[row["id"]] = Photo(row["id"], name, height, width)
+                photos[photo.id] = photo
         return photos
 
     def read_categories(self, document: dict[str, Any]) -> dict[int, str]:
@@ -204,7 +231,7 @@ class _Reader:
         names: dict[int, str] = {}
         for where, row in self._iterate(document, "categories"):
             name = row.get("name")
-            if not _is_name(name):
+            if not is_name(name):
                 self.problems.append(f"{where}: 'name' must be text, not {name!r}")
             else:
                 names[row["id"]] = name.strip()

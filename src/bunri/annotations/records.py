@@ -83,6 +83,10 @@ class LabelledSet:
     warnings: tuple[str, ...] = ()
     index_of_category: Mapping[int, int] = field(default_factory=dict)
     """Category id -> index in ``table``."""
+    outline_digests: dict[int, tuple[tuple[Annotation, ...], bytes]] = field(
+        init=False, repr=False, default_factory=dict
+    )
+    """Photo id -> its annotations and the SHA-256 of their outlines; filled by ``cache``."""
 
     def path_of(self, photo: Photo) -> Path:
         """Return where a photo lies; it never leaves ``image_root``.

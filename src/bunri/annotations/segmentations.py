@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from bunri.annotations.rasterize import check_counts, decode_counts
 from bunri.annotations.records import Polygons, RunLengths, Segmentation
+from bunri.annotations.run_lengths import check_counts, decode_counts
 from bunri.contracts import MAX_COORDINATE_PX, MAX_OUTLINE_PX, AnnotationError
 
 SegmentationFault = Literal[
@@ -44,7 +44,10 @@ def parse_segmentation(value: object, size_hw: tuple[int, int]) -> Segmentation:
     if isinstance(value, dict):
         return _parse_run_lengths(value, size_hw)
     if isinstance(value, list):
-        return Polygons(tuple(parse_polygon(part) for part in value))
+        parts = tuple(parse_polygon(part) for part in value)
+        if len(parts) > 1:
+            _check_length(parts)
+        return Polygons(parts)
     raise SegmentationError(
         "bad-polygon",
         f"'segmentation' must be a list of polygons or run lengths, not {str(value)[:40]!r}",
@@ -54,17 +57,19 @@ def parse_segmentation(value: object, size_hw: tuple[int, int]) -> Segmentation:
 def parse_polygon(part: object) -> npt.NDArray[np.float64]:
     """Return one polygon, float64 (2 * points,): x0, y0, x1, y1, ... in pixels.
 
+    Args:
+        part: A list from JSON, or an array as :mod:`bunri.annotations.document` packs it.
+
     Raises:
         SegmentationError: Not such a list, or numbers that no photo can hold.
     """
-    if not isinstance(part, list) or len(part) % 2:
+    if not isinstance(part, list | np.ndarray) or len(part) % 2:
         raise SegmentationError(
             "bad-polygon", "a polygon must be a flat list x0, y0, x1, y1, ... of even length"
         )
-    if not all(type(v) in (int, float) for v in part):
+    if isinstance(part, list) and not all(type(v) in (int, float) for v in part):
         raise SegmentationError("bad-polygon", "polygon coordinates must be numbers")
-    # Not within the limit: beyond it, or NaN.
-    far = [v for v in part if not -MAX_COORDINATE_PX <= v <= MAX_COORDINATE_PX]
+    far = _find_far(part)
     if far:
         is_finite = all(abs(v) < float("inf") for v in far)
         raise SegmentationError(
@@ -72,20 +77,40 @@ def parse_polygon(part: object) -> npt.NDArray[np.float64]:
             f"polygon coordinates must be finite and within {MAX_COORDINATE_PX:.0f} pixels, "
             f"not {str(far[0])[:24]}",
         )
-    points = np.array(part, np.float64)
-    length = measure_outline_px(points)
-    if length > MAX_OUTLINE_PX:
+    points = np.asarray(part, np.float64)
+    _check_length((points,))
+    return points
+
+
+def _find_far(part: list[Any] | npt.NDArray[Any]) -> list[Any]:
+    """Return coordinates that are not within the limit: beyond it, or NaN."""
+    if isinstance(part, list):  # may hold integers that no array can
+        return [v for v in part if not -MAX_COORDINATE_PX <= v <= MAX_COORDINATE_PX]
+    if part.size == 0 or (part.min() >= -MAX_COORDINATE_PX and part.max() <= MAX_COORDINATE_PX):
+        return []
+    far: list[Any] = part[~(np.abs(part) <= MAX_COORDINATE_PX)].tolist()
+    return far
+
+
+def _check_length(parts: Sequence[npt.NDArray[np.float64]]) -> None:
+    """Refuse an object whose outline takes too much memory to draw."""
+    # No edge is longer than the span of all coordinates; that settles nearly all outlines.
+    if sum(part.size * float(np.ptp(part)) for part in parts if part.size) <= MAX_OUTLINE_PX:
+        return
+    length_px = sum(map(measure_outline_px, parts))
+    if length_px > MAX_OUTLINE_PX:
         raise SegmentationError(
             "huge-outline",
-            f"the polygon is {length:.0f} pixels long; the limit is {MAX_OUTLINE_PX:.0f}",
+            f"the outline is {length_px:.0f} pixels long; the limit is {MAX_OUTLINE_PX:.0f}",
         )
-    return points
 
 
 def measure_outline_px(points: npt.NDArray[np.float64]) -> float:
     """Return the length of a closed polygon in pixels, each edge as its longer side."""
-    edges = np.abs(np.roll(points, -2) - points)  # the last one closes the polygon
-    return float(edges.reshape(-1, 2).max(1, initial=0.0).sum())
+    x, y = points[0::2], points[1::2]
+    # Appending the first point closes the polygon.
+    edges_x, edges_y = np.diff(x, append=x[:1]), np.diff(y, append=y[:1])
+    return float(np.maximum(np.abs(edges_x), np.abs(edges_y)).sum())
 
 
 def _parse_run_lengths(value: dict[str, Any], size_hw: tuple[int, int]) -> RunLengths:

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from bunri.contracts import BunriError, ClassTable
+from bunri.contracts import BunriError, ClassTable, drop_controls
 from bunri.metrics import ScoreSheet
 
 out = Console(highlight=False, soft_wrap=True)
@@ -24,22 +24,17 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def print_error(error: BunriError) -> None:
     """Print an error as plain text: what is wrong, every fault, the next step."""
-    err.print("[bold red]Error:[/bold red] " + escape(_drop_controls(str(error))))
+    err.print("[bold red]Error:[/bold red] " + escape(drop_controls(str(error), keep="\n")))
 
 
 def print_note(text: str) -> None:
     """Print one line about what is going on."""
-    err.print(escape(_drop_controls(text)))
+    err.print(escape(drop_controls(text, keep="\n")))
 
 
 def print_line(text: str) -> None:
     """Print one line of a result as plain text: names in it are shown, never obeyed."""
-    out.print(escape(_drop_controls(text)))
-
-
-def _drop_controls(text: str) -> str:
-    """Replace control characters from data, which could move a terminal's cursor."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    out.print(escape(drop_controls(text, keep="\n")))
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401 (any JSON value)
@@ -69,7 +64,7 @@ def show_progress(label: str, total: int) -> Iterator[Callable[[], None]]:
 
 def print_scores(scores: ScoreSheet, table: ClassTable, title: str) -> None:
     """Print the three mIoUs and the IoU of each class."""
-    out.print(f"[bold]{escape(_drop_controls(title))}[/bold] ({scores.num_photos} photos)")
+    out.print(f"[bold]{escape(drop_controls(title))}[/bold] ({scores.num_photos} photos)")
     out.print(f"  global mIoU     {format_score(scores.global_miou)}   one matrix over the set")
     out.print(f"  per-image mIoU  {format_score(scores.per_image_miou)}   mean over photos")
     out.print(
@@ -86,7 +81,7 @@ def print_scores(scores: ScoreSheet, table: ClassTable, title: str) -> None:
     ):
         name = info.name if info.name == info.name_ko else f"{info.name} ({info.name_ko})"
         rows.add_row(
-            escape(_drop_controls(name)),
+            escape(drop_controls(name)),
             format_score(iou),
             str(photos),
             f"{100 * pixels / total:.2f} %",

@@ -93,5 +93,6 @@ def run_train(
         f"loss {best['val_loss']:.4f}"
     )
     print_line(f"Model: {folder.bundle}   Figures: {folder.metrics}   Pictures: {folder.samples}")
-    target = str(val[0]) if val else "VAL.json"
-    print_line(f"Next: {shlex.join(['bunri', 'evaluate', str(run_folder), target])}")
+    following = ["bunri", "evaluate", str(run_folder), str(val[0]) if val else "VAL.json"]
+    following += ["--images", str(val_images[0])] if val_images else []
+    print_line(f"Next: {shlex.join(following)}")

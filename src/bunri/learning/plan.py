@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from bunri.annotations.coco import read_coco, require_labels, require_photos
+from bunri.annotations.coco import require_labels, require_photos
 from bunri.annotations.records import LabelledSet
+from bunri.annotations.sources import pair_roots, read_together
 from bunri.bundle import RUN_BUNDLE_NAME
 from bunri.config import Config, dump_config, load_config
-from bunri.contracts import ClassTable, RunError
+from bunri.contracts import RunError
 from bunri.files import hash_file, write_json, write_text
 
 
@@ -76,18 +77,10 @@ class DataSource:
             option: The command line's name for ``roots``.
 
         Raises:
-            RunError: The numbers differ.
+            AnnotationError: The numbers differ.
         """
-        if roots and len(roots) != len(files):
-            raise RunError(
-                f"{option} was given {len(roots)} time(s) for {len(files)} annotation file(s).",
-                hint=f"Give {option} once for each file, in the same order, or not at all.",
-            )
-        folders = roots or [file.parent for file in files]
-        return tuple(
-            cls(file.absolute(), folder.absolute())
-            for file, folder in zip(files, folders, strict=True)
-        )
+        pairs = pair_roots(files, roots, option)
+        return tuple(cls(file.absolute(), folder.absolute()) for file, folder in pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +133,11 @@ class RunPlan:
             AnnotationError: A file cannot be used, or its categories fit no common table;
                 photos that do not exist are listed.
         """
-        table: ClassTable | None = None
-        parts: tuple[list[LabelledSet], list[LabelledSet]] = ([], [])
-        for sources, sets in zip((self.train, self.val), parts, strict=True):
-            for source in sources:
-                dataset = read_coco(source.annotations, image_root=source.image_root, table=table)
-                table = table or dataset.table
-                sets.append(require_photos(require_labels(dataset)))
-        return parts
+        sources = (*self.train, *self.val)
+        sets = read_together((source.annotations, source.image_root) for source in sources)
+        for dataset in sets:
+            require_photos(require_labels(dataset))
+        return sets[: len(self.train)], sets[len(self.train) :]
 
 
 def _describe(source: DataSource) -> dict[str, Any]:

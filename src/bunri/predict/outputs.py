@@ -14,9 +14,9 @@ from PIL import Image
 from bunri.contracts import ClassTable, ImageArray, InputError, MaskArray, PathError
 from bunri.drawing import draw_labelled_overlay
 from bunri.files import replace_atomically
+from bunri.images import PHOTO_SUFFIXES
 
 MASKS_NAME, OVERLAYS_NAME = "masks", "overlays"
-PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 
 @dataclass(frozen=True, slots=True)

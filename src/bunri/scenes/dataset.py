@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from pycocotools import mask as coco_mask
 
+from bunri.annotations.outlines import encode_region
+from bunri.annotations.rasterize import find_box
+from bunri.annotations.run_lengths import count_pixels, encode_counts
 from bunri.classes import COMPETITION_TABLE
 from bunri.contracts import ConfigError
 from bunri.files import replace_atomically, write_json, write_text
@@ -169,16 +171,13 @@ def describe_objects(scene: Scene) -> list[dict[str, Any]]:
         covered |= thing.mask
         if not seen.any():
             continue
-        encoded = coco_mask.encode(np.asfortranarray(seen, np.uint8))
+        runs = encode_region(seen)
         rows.append(
             {
                 "category_id": thing.class_index - 1,
-                "segmentation": {
-                    "size": [int(side) for side in encoded["size"]],
-                    "counts": encoded["counts"].decode("ascii"),
-                },
-                "area": float(coco_mask.area(encoded)),
-                "bbox": [float(part) for part in coco_mask.toBbox(encoded)],
+                "segmentation": {"size": list(runs.size_hw), "counts": encode_counts(runs.counts)},
+                "area": float(count_pixels(runs)),
+                "bbox": [float(side) for side in find_box(runs)],
                 "iscrowd": 0,
             }
         )

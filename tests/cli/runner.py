@@ -13,7 +13,10 @@ from bunri.cli import main
 from bunri.cli.console import err, out
 from tests.builders import TINY_SETTINGS
 
-COMMANDS = ("train", "evaluate", "predict", "submit", "check-submission", "score")
+COMMANDS = (
+    "stats", "train", "evaluate", "predict", "submit",
+    "check-submission", "score",
+)  # fmt: skip
 
 TERMINAL_VARIABLES = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "GITHUB_ACTIONS")
 """What makes rich and typer draw for a terminal where there is none."""

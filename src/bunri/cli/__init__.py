@@ -7,7 +7,16 @@ import sys
 
 import typer
 
-from bunri.cli import check_submission, demo, evaluate, predict, score, submit, train
+from bunri.cli import (
+    check_submission,
+    demo,
+    evaluate,
+    predict,
+    score,
+    stats,
+    submit,
+    train,
+)
 from bunri.cli.console import print_error
 from bunri.contracts import BunriError
 
@@ -23,6 +32,7 @@ app = typer.Typer(
     "rendered photos.",
 )
 app.command("demo")(demo.run_demo)
+app.command("stats")(stats.run_stats)
 app.command("train")(train.run_train)
 app.command("evaluate")(evaluate.run_evaluate)
 app.command("predict")(predict.run_predict)

@@ -1,33 +1,64 @@
 """From a template and values to one HTML file with everything inside it.
 
-Owns escaping and the embedding of pictures. Knows nothing of what a page says.
+Owns escaping, the embedding of pictures and scripts, and that nothing else may run or load.
+Knows nothing of what a page says.
 """
 
 import base64
+import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
+from bunri import __version__
 from bunri.contracts import ImageArray
 from bunri.files import write_text
 
 
 def embed_picture(image: ImageArray, *, quality: int = 85) -> Markup:
     """Return a picture, uint8 (H, W, 3) RGB, as a JPEG data URL for ``<img src>``."""
+    return _embed(Image.fromarray(image), "JPEG", quality=quality)
+
+
+def embed_layer(layer: npt.NDArray[np.uint8]) -> Markup:
+    """Return a picture with clear parts, uint8 (H, W, 4) RGBA, as a PNG data URL."""
+    return _embed(Image.fromarray(layer), "PNG", optimize=True)
+
+
+def _embed(picture: Image.Image, kind: str, **options: Any) -> Markup:  # noqa: ANN401 (Pillow's)
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=quality)
-    return Markup("data:image/jpeg;base64,") + base64.b64encode(buffer.getvalue()).decode()
+    picture.save(buffer, kind, **options)
+    start = Markup("data:image/{};base64,").format(kind.lower())
+    return start + base64.b64encode(buffer.getvalue()).decode()
 
 
-def write_page(path: Path, template: str, values: Mapping[str, Any]) -> None:
+def read_script(name: str) -> str:
+    """Return a script that comes with the templates."""
+    return (resources.files("bunri.report") / "templates" / name).read_text("utf-8")
+
+
+def write_page(
+    path: Path, template: str, values: Mapping[str, Any], *, scripts: Sequence[str] = ()
+) -> None:
     """Fill a template of ``report/templates`` and write it atomically.
 
-    Every value is escaped; a name that the template uses and ``values`` lacks is our bug.
+    Every value is escaped; a name that the template uses and ``values`` lacks is our bug. The
+    page forbids its browser to run or load anything but what is given here, so that not even a
+    fault in the escaping would let a file name of somebody's data run as a script.
+
+    Args:
+        path: The page.
+        template: Its name.
+        values: What the template may use. ``scripts``, ``policy`` and ``version`` are added.
+        scripts: JavaScript to run at the end of the page, in order.
 
     Raises:
         OutputError: The file cannot be written.
@@ -39,9 +70,45 @@ def write_page(path: Path, template: str, values: Mapping[str, Any]) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["score"] = _show_score
-    write_text(path, environment.get_template(template).render(values))
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    environment.filters |= {"score": _show_score, "share": show_share, "number": show_count}
+    scripts = [read_script("language.js"), *scripts]
+    added = {
+        "scripts": [Markup(script) for script in scripts],  # noqa: S704 (ours, not data)
+        "policy": _build_policy(scripts),
+        "version": __version__,
+    }
+    write_text(path, environment.get_template(template).render({**values, **added}))
+
+
+def _build_policy(scripts: Sequence[str]) -> str:
+    """Return a Content-Security-Policy under which only these very scripts run."""
+    digests = [hashlib.sha256(script.encode()).digest() for script in scripts]
+    allowed = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    return (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {allowed}; "
+        "base-uri 'none'; form-action 'none'"
+    )
 
 
 def _show_score(value: float | None) -> str:
     return "no data" if value is None else f"{value:.3f}"
+
+
+def show_share(value: float, decimals: int | None = None) -> str:
+    """Return a share as per cent; what is there is never shown as 0.
+
+    Args:
+        value: 0..1.
+        decimals: How many digits after the point; without it as many as tell something.
+    """
+    if decimals is None:
+        decimals = 0 if value == 0 else 1 if value >= 0.01 else 2
+    if 0 < value < 0.5 * 10.0 ** (-2 - decimals):
+        return f"<{10.0**-decimals:.{decimals}f}%"
+    return f"{100 * value:.{decimals}f}%"
+
+
+def show_count(value: float) -> str:
+    """Return a number with thousands set apart, whole unless it is small and is not."""
+    return f"{value:,.1f}" if value < 100 and value % 1 else f"{value:,.0f}"

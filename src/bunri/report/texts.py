@@ -1,0 +1,79 @@
+"""What pages say, in English and Korean.
+
+Owns how texts are kept (``wording/*.yaml``), chosen and filled in. Knows nothing of what they
+are about.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+
+import yaml
+from markupsafe import Markup
+
+from bunri.contracts import ClassInfo, drop_controls
+
+LANGUAGES = ("en", "ko")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The same words in each language; plain text, not HTML."""
+
+    en: str
+    ko: str
+
+    def to(self, language: str) -> str:
+        """Return the words in one of :data:`LANGUAGES`."""
+        return {"en": self.en, "ko": self.ko}[language]
+
+    def __html__(self) -> str:
+        """Return the words for a page, which shows those of its language.
+
+        ``bdi``, since names from data may run from right to left; these must not turn what
+        stands around them.
+        """
+        if self.en == self.ko:
+            return Markup("<bdi>{}</bdi>").format(self.en)
+        pattern = Markup('<bdi lang="{}">{}</bdi>')
+        return Markup("").join(pattern.format(lang, self.to(lang)) for lang in LANGUAGES)
+
+
+class Texts:
+    """The texts of a page, by key."""
+
+    def __init__(self, texts: Mapping[str, Text]) -> None:
+        self._texts = texts
+
+    def __call__(self, key: str, /, **values: str | int | Text) -> Text:
+        """Return a text with its ``{places}`` filled, each language with its own words."""
+        words = []
+        for language in LANGUAGES:
+            chosen = {k: v.to(language) if isinstance(v, Text) else v for k, v in values.items()}
+            words.append(self._texts[key].to(language).format(**chosen))
+        return Text(*words)
+
+
+def read_texts(*names: str) -> Texts:
+    """Return the texts of files in ``wording``, which are given without their suffix."""
+    texts: dict[str, Text] = {}
+    for name in names:
+        file = resources.files("bunri.report") / "wording" / f"{name}.yaml"
+        rows = yaml.safe_load(file.read_text("utf-8"))
+        texts |= {key: Text(**row) for key, row in rows.items()}
+    return Texts(texts)
+
+
+def clean_name(en: str, ko: str | None = None) -> Text:
+    """Return a name from data, with whatever could steer or turn a line replaced."""
+    return Text(drop_controls(en), drop_controls(en if ko is None else ko))
+
+
+def name_class(info: ClassInfo) -> Text:
+    """Return what a class is called."""
+    return clean_name(info.name, info.name_ko)
+
+
+def join_texts(texts: list[Text], separator: str = ", ") -> Text:
+    """Return several texts as one list."""
+    return Text(*(separator.join(text.to(language) for text in texts) for language in LANGUAGES))

@@ -13,6 +13,7 @@ from bunri.cli import (
     evaluate,
     predict,
     score,
+    split,
     stats,
     submit,
     train,
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.run_demo)
 app.command("stats")(stats.run_stats)
+app.command("split")(split.run_split)
 app.command("train")(train.run_train)
 app.command("evaluate")(evaluate.run_evaluate)
 app.command("predict")(predict.run_predict)

@@ -1,0 +1,230 @@
+"""One COCO file to training and validation files that have no photo in common.
+
+Owns the steps from a request to written files, and the report. Knows nothing of the command
+line; how parts are chosen is in ``folds``, what a leak is in ``leaks``.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bunri.annotations.coco import read_coco, require_labels
+from bunri.annotations.document import read_document, select_photos, write_document
+from bunri.annotations.records import LabelledSet
+from bunri.audit.balance import IntArray, measure_contents
+from bunri.audit.folds import Parts, refuse_impossible, split_groups
+from bunri.audit.groups import join_photos, match_names, require_matches
+from bunri.audit.leaks import Leak, LeakKind, SplitPhoto, find_leaks
+from bunri.audit.similarity import Twins, find_twins, fingerprint_photo
+from bunri.audit.split_report import describe_split
+from bunri.config import OverlapRule
+from bunri.contracts import AnnotationError, ImageError, OutputError, RunError, summarize
+from bunri.files import lock_folder, replace_folder, write_json
+from bunri.images import read_photo_as_labelled
+
+REPORT_NAME = "report.json"
+
+Track = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
+"""Given a label and a total, a context that gives a function to call after each item."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitRequest:
+    """What to split, and how.
+
+    Attributes:
+        data: A labelled COCO file.
+        parts: What the parts are.
+        images: Where the photos are, None for beside ``data``.
+        pattern: Photos whose names have what it matches in common stay together.
+        seed: The same seed gives the same split.
+        rule: Who owns a pixel that several objects claim.
+        against: Other COCO files, with where their photos are, that must share no photo.
+        allowed: Kinds of leaks that are no reason to refuse.
+        reads_photos: Whether photos are opened to find twins; without, names must do.
+    """
+
+    data: Path
+    parts: Parts
+    images: Path | None = None
+    pattern: str | None = None
+    seed: int = 0
+    rule: OverlapRule = "largest-first"
+    against: tuple[tuple[Path, Path | None], ...] = ()
+    allowed: frozenset[LeakKind] = frozenset()
+    reads_photos: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SplitPlan:
+    """A split that is decided but not written.
+
+    Attributes:
+        dataset: What is split.
+        files: Name of a file to write -> ids of its photos, in file order.
+        report: What goes into report.json.
+        leaks: All that were found, allowed ones too.
+        refused: Those that are not allowed; the split must not be written.
+    """
+
+    dataset: LabelledSet
+    files: Mapping[str, tuple[int, ...]]
+    report: dict[str, Any]
+    leaks: tuple[Leak, ...]
+    refused: tuple[Leak, ...]
+
+
+def plan_split(request: SplitRequest, track: Track) -> SplitPlan:
+    """Decide who goes where, and look for leaks in the result; writes nothing.
+
+    Raises:
+        BunriError: Whatever is wrong with the data, its photos or the request.
+    """
+    dataset = require_labels(read_coco(request.data, image_root=request.images))
+    others = [read_coco(path, image_root=root) for path, root in request.against]
+    names, shares = [photo.file_name for photo in dataset.photos], request.parts.shares
+    refuse_impossible(len(names), len(names), shares)
+    require_matches(names, request.pattern)
+    own, *theirs = _look_at_photos([dataset, *others], request, track)
+    twins = _find_own_twins(own, track)
+    keys = [photo.group for photo in own]
+    groups = join_photos(len(names), [(pair.first, pair.second) for pair in twins], keys)
+    refuse_impossible(len(names), len(groups), shares)
+    with track("Drawing masks", len(names)) as advance:
+        contents = measure_contents(dataset, request.rule, advance)
+    part_of = split_groups(contents, groups, shares, request.seed)
+    leaks = _find_leaks(request, own, theirs, part_of, track)
+    report = {
+        "data": str(request.data),
+        "against": [str(path) for path, _ in request.against],
+        "seed": request.seed,
+        "overlap_rule": request.rule,
+        "group_pattern": request.pattern,
+        "num_names_matched": sum(key is not None for key in keys),
+        "near_duplicates": "looked for" if request.reads_photos else "not looked for",
+        "num_twin_pairs": len(twins) if request.reads_photos else None,
+        **describe_split(dataset, contents, groups, request.parts, part_of),
+        "leaks": [leak.to_json() for leak in leaks],
+        "allowed_leaks": sorted(request.allowed),
+    }
+    refused = tuple(leak for leak in leaks if leak.kind not in request.allowed)
+    files = _list_files(dataset, request.parts, part_of)
+    return SplitPlan(dataset, files, report, tuple(leaks), refused)
+
+
+def refuse_used(folder: Path) -> None:
+    """Refuse a folder in which there is something.
+
+    Raises:
+        RunError: It is a file, or not empty.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file.", hint="Choose another folder with --out.")
+    if folder.exists() and any(path.name != ".lock" for path in folder.iterdir()):
+        raise RunError(f"{folder} is not empty.", hint="Choose another folder with --out.")
+
+
+def write_split(plan: SplitPlan, folder: Path) -> None:
+    """Write all files of a split, or none.
+
+    Raises:
+        RunError: The folder is in use or not empty.
+        OutputError: It cannot be written.
+    """
+    try:
+        folder = folder.resolve()  # "." has no name, and what a link points to is what is meant
+    except (OSError, RuntimeError) as error:
+        raise OutputError(f"{folder} cannot be followed: {summarize(error)}.") from error
+    document = read_document(plan.dataset.source)
+    with lock_folder(folder):
+        refuse_used(folder)
+        with replace_folder(folder) as temporary:
+            for name, photo_ids in plan.files.items():
+                write_document(temporary / name, select_photos(document, photo_ids))
+            write_json(temporary / REPORT_NAME, plan.report)
+
+
+def _look_at_photos(
+    datasets: Sequence[LabelledSet], request: SplitRequest, track: Track
+) -> list[list[SplitPhoto]]:
+    """Return what is known of the photos of each data set; all faults at once."""
+    keys = [match_names([p.file_name for p in d.photos], request.pattern) for d in datasets]
+    rows = [
+        [(dataset, photo, key) for photo, key in zip(dataset.photos, found, strict=True)]
+        for dataset, found in zip(datasets, keys, strict=True)
+    ]
+    if not request.reads_photos:
+        return [[SplitPhoto(photo.file_name, None, key) for _, photo, key in part] for part in rows]
+    without = "To split by names alone, without a look at the photos: --no-photos."
+    missing = [problem for dataset in datasets for problem in dataset.find_missing_photos()]
+    if missing:
+        roots = ", ".join(str(dataset.image_root) for dataset in datasets)
+        where = f"They were looked for in {roots}; choose another folder with --images"
+        raise AnnotationError(
+            f"{len(missing)} photo(s) are missing:",
+            problems=missing,
+            hint=f"{where} (--against-images). {without}",
+        )
+    looked: list[list[SplitPhoto]] = []
+    problems = []
+    with track("Reading photos", sum(map(len, rows))) as advance:
+        for part in rows:
+            looked.append([])
+            for dataset, photo, key in part:
+                try:
+                    found_print = fingerprint_photo(read_photo_as_labelled(dataset, photo))
+                    looked[-1].append(SplitPhoto(photo.file_name, found_print, key))
+                except ImageError as error:
+                    problems.append(error.message)
+                advance()
+    if problems:
+        what = f"{len(problems)} photo(s) cannot be used:"
+        raise ImageError(what, problems=problems, hint=without)
+    return looked
+
+
+def _find_own_twins(own: Sequence[SplitPhoto], track: Track) -> list[Twins]:
+    prints = [photo.print for photo in own if photo.print is not None]
+    if not prints:
+        return []
+    with track("Comparing photos", len(prints)) as advance:
+        return find_twins(prints, advance=advance)
+
+
+def _find_leaks(
+    request: SplitRequest,
+    own: Sequence[SplitPhoto],
+    theirs: Sequence[list[SplitPhoto]],
+    part_of: IntArray,
+    track: Track,
+) -> list[Leak]:
+    """Return leaks between the parts, and between them and the files that must be apart."""
+    splits: dict[str, list[SplitPhoto]] = {name: [] for name in request.parts.names}
+    for photo, part in zip(own, part_of.tolist(), strict=True):
+        splits[request.parts.names[part]].append(photo)
+    for (path, _), photos in zip(request.against, theirs, strict=True):
+        splits[str(path)] = photos
+    num_prints = sum(photo.print is not None for part in splits.values() for photo in part)
+    with track("Looking for leaks", num_prints) as advance:
+        leaks = find_leaks(splits, advance)
+    # What two of the other files have in common is not this split's doing.
+    return [leak for leak in leaks if leak.first_split in request.parts.names]
+
+
+def _list_files(
+    dataset: LabelledSet, parts: Parts, part_of: IntArray
+) -> dict[str, tuple[int, ...]]:
+    """Return name of a file -> ids of its photos; each fold is validation once."""
+    pairs = list(zip(dataset.photos, part_of.tolist(), strict=True))
+    files = {}
+    for part, name in enumerate(parts.names):
+        inside = tuple(photo.id for photo, its_part in pairs if its_part == part)
+        if parts.are_folds:
+            outside = tuple(photo.id for photo, its_part in pairs if its_part != part)
+            files[f"{name}/train.json"] = outside
+            files[f"{name}/val.json"] = inside
+        else:
+            files[f"{name}.json"] = inside
+    return files

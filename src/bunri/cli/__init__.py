@@ -9,6 +9,7 @@ import typer
 
 from bunri.cli import (
     check_submission,
+    convert,
     demo,
     evaluate,
     predict,
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.command("demo")(demo.run_demo)
 app.command("stats")(stats.run_stats)
 app.command("split")(split.run_split)
+app.command("convert")(convert.run_convert)
 app.command("train")(train.run_train)
 app.command("evaluate")(evaluate.run_evaluate)
 app.command("predict")(predict.run_predict)

@@ -1,0 +1,101 @@
+"""COCO JSON, outlines as polygons or as compressed run lengths.
+
+Owns writing it; reading is ``annotations.coco``. The format: https://cocodataset.org/#format-data
+"""
+
+from pathlib import Path
+from typing import Any
+
+from bunri.annotations.coco import read_coco
+from bunri.annotations.document import write_document
+from bunri.annotations.rasterize import find_box, trace_runs
+from bunri.annotations.records import Annotation, LabelledSet, Photo, RunLengths
+from bunri.annotations.run_lengths import count_pixels, encode_counts
+from bunri.config import OverlapRule
+from bunri.files import is_folder
+from bunri.formats.naming import find_single_file
+from bunri.formats.reading import Progress, ReadOptions
+
+
+def read_coco_set(path: Path, options: ReadOptions) -> LabelledSet:
+    """Read a COCO JSON, or the only one in a folder.
+
+    Photos lie beside it, or in a folder ``images`` there, as annotation tools export them.
+
+    Raises:
+        PathError: There is no such file, or several.
+        AnnotationError: It cannot be used; all faults are listed.
+    """
+    file = find_single_file(path, ".json")
+    usual = [file.parent / "images", file.parent.parent / "images"] if is_folder(path) else []
+    root = options.image_root or next((folder for folder in usual if is_folder(folder)), None)
+    table = options.like.table if options.like else options.table
+    return read_coco(file, image_root=root, table=table)
+
+
+def write_coco_set(
+    dataset: LabelledSet,
+    path: Path,
+    _rule: OverlapRule,
+    _progress: Progress,
+) -> None:
+    """Write a COCO JSON: polygons and run lengths as they are, one object per line.
+
+    ``area`` and ``bbox`` are those of the drawn pixels. Ids and names of licences are kept; other
+    keys that a COCO file may have are not.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    licenses = [{"id": id_, "name": name} for id_, name in enumerate(dataset.licenses)]
+    license_of_all = {"license": 0} if len(licenses) == 1 else {}
+    images = [
+        {
+            "id": photo.id,
+            "file_name": photo.file_name,
+            "height": photo.height_px,
+            "width": photo.width_px,
+            **license_of_all,
+        }
+        for photo in dataset.photos
+    ]
+    categories = [
+        {"id": id_, "name": name, "supercategory": name}
+        for id_, name in dataset.category_names.items()
+    ]
+    annotations = [
+        _describe_object(annotation, photo)
+        for photo in dataset.photos
+        for annotation in dataset.annotations.get(photo.id, ())
+    ]
+    document = {
+        "licenses": licenses,
+        "images": images,
+        "categories": categories,
+        "annotations": annotations,
+    }
+    write_document(path, document)
+
+
+def _describe_object(annotation: Annotation, photo: Photo) -> dict[str, Any]:
+    shape = annotation.segmentation
+    runs = trace_runs(shape, photo.size_hw)
+    segmentation: Any
+    if isinstance(shape, RunLengths):
+        segmentation = {"size": list(shape.size_hw), "counts": encode_counts(shape.counts)}
+    else:
+        segmentation = [shorten_numbers(part.tolist()) for part in shape.parts]
+    return {
+        "id": annotation.id,
+        "image_id": photo.id,
+        "category_id": annotation.category_id,
+        "segmentation": segmentation,
+        "area": count_pixels(runs),
+        "bbox": list(find_box(runs)),
+        "iscrowd": 0,
+    }
+
+
+def shorten_numbers(values: list[float]) -> list[float]:
+    """Return the same values, whole numbers as integers: shorter in JSON."""
+    return [int(value) if value.is_integer() else value for value in values]

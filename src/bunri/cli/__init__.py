@@ -11,6 +11,7 @@ from bunri.cli import (
     check_submission,
     convert,
     demo,
+    doctor,
     evaluate,
     predict,
     score,
@@ -34,6 +35,7 @@ app = typer.Typer(
     "rendered photos.",
 )
 app.command("demo")(demo.run_demo)
+app.command("doctor")(doctor.run_doctor)
 app.command("stats")(stats.run_stats)
 app.command("split")(split.run_split)
 app.command("convert")(convert.run_convert)

@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PARALLEL := -n auto --dist worksteal
 
 .PHONY: setup demo test test-fast lint check format docs clean
 .DEFAULT_GOAL := help
@@ -26,10 +27,10 @@ demo: $(READY)  ## Render sample photos, train, score and write a submission.csv
 	@$(BIN)/bunri demo --out demo
 
 test: $(READY)  ## Run every test
-	$(BIN)/pytest --runslow
+	$(BIN)/pytest $(PARALLEL) --runslow
 
 test-fast: $(READY)  ## Run the tests that end within three minutes
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 lint: $(READY)  ## Formatting, lint and strict types
 	$(BIN)/ruff format --check src tests benchmarks docs

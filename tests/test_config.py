@@ -82,6 +82,7 @@ CHOICES = [
     ("train.select_by", ["global_miou", "per_image_miou", "per_batch_miou", "loss"]),
 ]
 TEXTS = ["model.encoder", "model.weights", "model.weights_sha256"]
+FLAGS = ["data.allow_leaks"]
 INTS = [
     "seed", "model.decoder_channels", "input.size_px", "data.memory_mb", "augment.crop_size_px",
     "train.epochs", "train.samples_per_epoch", "train.batch_size", "train.num_workers",
@@ -106,8 +107,19 @@ def list_all_keys(model: type[BaseModel] = Config, prefix: str = "") -> list[str
     return keys
 
 
+@pytest.mark.parametrize("key", FLAGS)
+def test_config__flag(key):
+    section, name = key.split(".")
+    for text, value in (("true", True), ("false", False)):
+        config = load_config("", [f"{key}={text}"])
+        assert getattr(getattr(config, section), name) is value
+    for text in ("1", "yes please", "null", "0.0"):
+        with pytest.raises(ConfigError, match=key):
+            load_config("", [f"{key}={text}"])
+
+
 def test_config__every_setting_is_tested_here():
-    tested = {key for key, *_ in [*BOUNDS, *CHOICES]} | set(TEXTS)
+    tested = {key for key, *_ in [*BOUNDS, *CHOICES]} | {*TEXTS, *FLAGS}
     assert sorted(tested) == sorted(list_all_keys())
     tuples = ["augment.crop_area", "augment.crop_aspect"]
     assert sorted(key for key, *_ in BOUNDS) == sorted([*INTS, *FLOATS, *tuples])

@@ -82,6 +82,8 @@ class DataConfig(_Section):
     """Which object owns a pixel that several claim."""
     memory_mb: int = Field(default=4096, ge=0, le=2**20)
     """Decoded photos kept in memory up to this; the rest is decoded again each time."""
+    allow_leaks: bool = False
+    """Train although validation photos, or edited copies of them, are in training too."""
     repeat_rare: Fraction = 0.5
     """Photos with a class that is in fewer than this share of photos come more often; 0: off."""
 

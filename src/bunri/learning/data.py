@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from bunri.annotations.cache import MaskCache
 from bunri.annotations.records import LabelledSet, Photo
+from bunri.audit.similarity import Fingerprint, fingerprint_photo
 from bunri.config import Config, OverlapRule
 from bunri.contracts import BunriError, ImageArray, ImageError, MaskArray
 from bunri.images import Preprocessing, read_photo_as_labelled
@@ -49,6 +51,7 @@ class PhotoStore:
         cache: Where masks are kept.
         memory_bytes: Photos beyond this are decoded again each time.
         advance: Called after each photo.
+        takes_prints: Whether to take fingerprints, for ``prints``.
 
     Raises:
         ImageError: Photos that cannot be used; all of them are listed.
@@ -61,16 +64,21 @@ class PhotoStore:
         cache: MaskCache,
         memory_bytes: int,
         advance: Callable[[], None] = lambda: None,
+        *,
+        takes_prints: bool = False,
     ) -> None:
         self.items = [LabelledPhoto(d, p) for d in datasets for p in d.photos]
         self._rule = rule
         self._cache = cache
         self._kept: dict[int, tuple[ImageArray, MaskArray]] = {}
+        self.prints: list[Fingerprint] = []
         problems: list[str] = []
         used_bytes = 0
         with ThreadPoolExecutor() as pool:
-            for index, loaded in enumerate(pool.map(self._try_load, range(len(self.items)))):
+            opened = pool.map(self._open, range(len(self.items)), repeat(takes_prints))
+            for index, (loaded, print_) in enumerate(opened):
                 advance()
+                self.prints += [] if print_ is None else [print_]
                 if isinstance(loaded, BunriError):
                     problems.append(loaded.message)
                 elif used_bytes < memory_bytes:
@@ -96,11 +104,15 @@ class PhotoStore:
         """Return a photo, uint8 (H, W, 3) RGB, and its mask, uint8 (H, W)."""
         return self._kept.get(index) or self._load(index)
 
-    def _try_load(self, index: int) -> tuple[ImageArray, MaskArray] | BunriError:
+    def _open(
+        self, index: int, takes_print: bool
+    ) -> tuple[tuple[ImageArray, MaskArray] | BunriError, Fingerprint | None]:
+        """Return a photo with its mask, or what is wrong with it, and its fingerprint."""
         try:
-            return self._load(index)
+            loaded = self._load(index)
         except BunriError as error:
-            return error
+            return error, None
+        return loaded, fingerprint_photo(loaded[0]) if takes_print else None
 
     def _load(self, index: int) -> tuple[ImageArray, MaskArray]:
         item = self.items[index]

@@ -28,6 +28,7 @@ from bunri.files import lock_folder, replace_atomically, write_text
 from bunri.images import Preprocessing
 from bunri.learning.checkpoints import Checkpoint
 from bunri.learning.data import PhotoStore, TrainingStream, iterate_batches, mix_seed
+from bunri.learning.leak_check import refuse_leaks
 from bunri.learning.losses import compute_loss
 from bunri.learning.memory import keep_freed_memory
 from bunri.learning.networks import build_network, describe_network
@@ -166,6 +167,8 @@ class Trainer:
         counts = {part: sum(len(d.photos) for d in sets) for part, sets in self._sets.items()}
         self._listener.start_photos(sum(counts.values()))
         memory_bytes = data.memory_mb * 2**20
+        # A run that goes on was looked at when it began.
+        looks_for_leaks = not (data.allow_leaks or self._checkpoint.num_epochs)
         train, val = (
             PhotoStore(
                 sets,
@@ -173,9 +176,12 @@ class Trainer:
                 cache,
                 memory_bytes * counts[part] // sum(counts.values()),
                 self._listener.advance_photos,
+                takes_prints=looks_for_leaks,
             )
             for part, sets in self._sets.items()
         )
+        if looks_for_leaks:
+            refuse_leaks(train, val)
         return train, val
 
     def run(self) -> TrainingResult:

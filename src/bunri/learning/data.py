@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import repeat
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -130,6 +131,7 @@ class TrainingStream(Dataset[Sample]):
         self._augment = build_augmentation(config.augment, config.input.size_px)
         self._preprocessing = Preprocessing.from_config(config.input)
         self._turn = repeat_rare_photos(store.list_classes(), config.data.repeat_rare)
+        self._order: tuple[int, npt.NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -146,8 +148,10 @@ class TrainingStream(Dataset[Sample]):
 
     def _pick_photo(self, number: int) -> int:
         turn, place = divmod(number, len(self._turn))
-        seed = mix_seed(self._seed, "order", turn)
-        return int(np.random.default_rng(seed).permutation(self._turn)[place])
+        if turn != self._order[0]:
+            seed = mix_seed(self._seed, "order", turn)
+            self._order = turn, np.random.default_rng(seed).permutation(self._turn)
+        return int(self._order[1][place])
 
 
 def repeat_rare_photos(classes: Sequence[set[int]], threshold: float) -> list[int]:

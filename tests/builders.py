@@ -182,5 +182,8 @@ class QuietListener:
     def end_step(self, loss):
         pass
 
+    def roll_back(self, epoch, reason, rate_scale):
+        pass
+
     def end_epoch(self, record, *, is_best):
         pass

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import itertools
 import json
 import math
 import os
@@ -25,6 +26,7 @@ from bunri.learning import loop
 from bunri.learning.checkpoints import Checkpoint
 from bunri.learning.data import mix_seed
 from bunri.learning.loop import is_better, resume_training, start_training
+from bunri.learning.losses import compute_loss
 from bunri.learning.networks import build_network
 from bunri.learning.optimization import (
     build_average,
@@ -98,6 +100,9 @@ class NotingListener(QuietListener):
     def end_step(self, loss):
         assert math.isfinite(loss)
         self.events.append(("step",))
+
+    def roll_back(self, epoch, reason, rate_scale):
+        self.events.append(("rollback", epoch, reason, rate_scale))
 
     def end_epoch(self, record, *, is_best):
         self.events.append(("epoch", record["epoch"], is_best))
@@ -235,19 +240,68 @@ def test_is_better__loss():
 # -- losses that are no number -------------------------------------------------------------
 
 
+def spoil_loss(monkeypatch, spoil, is_spoilt):
+    """Pass the loss of each step for which ``is_spoilt(its number)`` is true through ``spoil``."""
+    numbers = itertools.count()
+
+    def compute(logits, targets, config):
+        loss = compute_loss(logits, targets, config)
+        return spoil(loss) if is_spoilt(next(numbers)) else loss
+
+    monkeypatch.setattr(loop, "compute_loss", compute)
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_start_training__loss_that_is_no_number(data, tmp_path, monkeypatch, value):
-    monkeypatch.setattr(loop.Trainer, "_make_step", lambda *_: value)
-    with pytest.raises(RunError, match=f"training loss became {value} in epoch 1") as e:
-        train(data, tmp_path / "run")
-    assert "--set optim.lr=7e-05" in e.value.hint
+def test_start_training__loss_that_stays_no_number(data, tmp_path, monkeypatch, value):
+    spoil_loss(monkeypatch, lambda loss: loss * value, lambda _: True)
+    listener = NotingListener()
+    with pytest.raises(RunError, match=f"In epoch 1 the training loss became {value}") as e:
+        train(data, tmp_path / "run", listener=listener)
+    assert "0.125 times the rate" in e.value.message
+    assert "--set optim.lr=7e-06" in e.value.hint
     assert not (tmp_path / "run" / "last.ckpt").exists()
+    rollbacks = [event for event in listener.events if event[0] == "rollback"]
+    assert rollbacks == [
+        ("rollback", 1, f"the training loss became {value}", scale) for scale in (0.5, 0.25, 0.125)
+    ]
+
+
+def test_start_training__gradient_that_is_no_number_makes_no_step(data, tmp_path, monkeypatch):
+    # The value is as it was; the slope of a root at 0 is infinite.
+    spoil_loss(monkeypatch, lambda loss: loss + ((loss - loss).sqrt()), lambda _: True)
+    with pytest.raises(RunError, match="In epoch 1 the gradient's norm became"):
+        train(data, tmp_path / "run")
+    assert not (tmp_path / "run" / "last.ckpt").exists()
+
+
+def test_start_training__blown_up_once_goes_on_at_half_the_rate(data, tmp_path, monkeypatch):
+    spoil_loss(monkeypatch, lambda loss: loss * math.nan, lambda number: number == 3)
+    listener = NotingListener()
+    settings = ("optim.schedule=constant", "optim.warmup=0", "optim.lr=1e-3")
+    folder, _ = train(data, tmp_path / "run", *settings, listener=listener)
+    assert [r["lr"] for r in read_lines(folder.metrics)] == [1e-3, 5e-4]
+    assert ("rollback", 2, "the training loss became nan", 0.5) in listener.events
+    checkpoint = Checkpoint.load(folder.checkpoint)
+    assert (checkpoint.rate_scale, checkpoint.num_rollbacks) == (0.5, 1)
+
+
+def test_start_training__rolling_back_undoes_everything(data, tmp_path, monkeypatch):
+    """At the same rate, an epoch that was started over equals one that never blew up."""
+    calm, _ = train(data, tmp_path / "calm", *FOUR_EPOCHS)
+    monkeypatch.setattr(loop, "RATE_FACTOR", 1.0)
+    spoil_loss(monkeypatch, lambda loss: loss * math.nan, lambda number: number in (1, 6))
+    rough, _ = train(data, tmp_path / "rough", *FOUR_EPOCHS)
+    assert rough.metrics.read_bytes() == calm.metrics.read_bytes()
+    first, second = (Checkpoint.load(f.checkpoint) for f in (rough, calm))
+    assert all(torch.equal(t, second.network[n]) for n, t in first.network.items())
+    assert all(torch.equal(t, second.average[n]) for n, t in first.average.items())
+    assert first.num_rollbacks == 2
 
 
 def test_start_training__last_step_that_ruins_the_weights_saves_nothing(data, tmp_path):
     """The loss of the only step is fine; its update is not."""
     settings = ("optim.name=sgd", "optim.lr=1e38", "optim.warmup=0", "train.epochs=2")
-    with pytest.raises(RunError, match="validation loss became nan in epoch 1"):
+    with pytest.raises(RunError, match="In epoch 1 the validation loss became nan"):
         train(data, tmp_path / "run", *settings, "train.samples_per_epoch=3")
     assert not (tmp_path / "run" / "last.ckpt").exists()
     assert not (tmp_path / "run" / "bundle").exists()

@@ -30,6 +30,7 @@ class TrainingDisplay:
         self._shows_epochs = shows_epochs
         self._task = TaskID(0)
         self._epoch, self._num_epochs, self._best = 1, 1, "-"
+        self._steps_per_epoch = 0
         self._mean_loss: float | None = None
 
     def start_photos(self, num_photos: int) -> None:
@@ -47,6 +48,7 @@ class TrainingDisplay:
     def start_training(self, first_epoch: int, num_epochs: int, steps_per_epoch: int) -> None:
         """Start the bar of all steps."""
         self._epoch, self._num_epochs = first_epoch, num_epochs
+        self._steps_per_epoch = steps_per_epoch
         if first_epoch > num_epochs:
             print_note(f"All {num_epochs} epochs are done already")
         if self._bar:
@@ -67,6 +69,16 @@ class TrainingDisplay:
         if self._bar:
             self._describe()
             self._bar.advance(self._task)
+
+    def roll_back(self, epoch: int, reason: str, rate_scale: float) -> None:
+        """Say that an epoch starts over, and why."""
+        self._mean_loss = None
+        if self._bar:
+            self._bar.update(self._task, completed=(epoch - 1) * self._steps_per_epoch)
+        print_note(
+            f"epoch {epoch:>3}/{self._num_epochs}  {reason}; starting over at {rate_scale:g} times "
+            "the rate"
+        )
 
     def end_epoch(self, record: Mapping[str, Any], *, is_best: bool) -> None:
         """Print the epoch's line."""

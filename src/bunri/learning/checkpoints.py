@@ -27,6 +27,8 @@ class Checkpoint:
         optimizer: The optimiser's state dict.
         history: The metrics of every epoch, as in ``metrics.jsonl``.
         best_epoch: The epoch in the bundle; 0 before the first.
+        rate_scale: What the learning rate is multiplied with, after training blew up.
+        num_rollbacks: How often it did.
         licenses: Of the weights that training started from, and of the photos.
     """
 
@@ -36,6 +38,8 @@ class Checkpoint:
     optimizer: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int = 0
+    rate_scale: float = 1.0
+    num_rollbacks: int = 0
     licenses: dict[str, str] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:

@@ -28,6 +28,14 @@ from bunri.files import lock_folder, replace_atomically, write_text
 from bunri.images import Preprocessing
 from bunri.learning.checkpoints import Checkpoint
 from bunri.learning.data import PhotoStore, TrainingStream, iterate_batches, mix_seed
+from bunri.learning.divergence import (
+    MAX_ROLLBACKS,
+    RATE_FACTOR,
+    DivergenceError,
+    Snapshot,
+    check_gradients,
+    check_loss,
+)
 from bunri.learning.leak_check import refuse_leaks
 from bunri.learning.losses import compute_loss
 from bunri.learning.memory import keep_freed_memory
@@ -58,6 +66,9 @@ class TrainingListener(Protocol):
 
     def end_step(self, loss: float) -> None:
         """One optimiser step was made."""
+
+    def roll_back(self, epoch: int, reason: str, rate_scale: float) -> None:
+        """Training blew up; ``epoch`` starts over with ``rate_scale`` times the rate set."""
 
     def end_epoch(self, record: Mapping[str, Any], *, is_best: bool) -> None:
         """An epoch was validated and saved; ``record`` is its line of metrics.jsonl."""
@@ -194,7 +205,7 @@ class Trainer:
         _cut_lines(self._folder.timings, checkpoint.num_epochs)
         self._write_history(checkpoint)
         for epoch in range(checkpoint.num_epochs + 1, num_epochs + 1):
-            self._run_epoch(epoch, checkpoint)
+            self._run_epoch_safely(epoch, checkpoint)
         return TrainingResult(checkpoint.history[checkpoint.best_epoch - 1], num_epochs)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
@@ -210,6 +221,23 @@ class Trainer:
                 hint="Undo the change to it, or start the run again in another folder.",
             ) from error
 
+    def _run_epoch_safely(self, epoch: int, checkpoint: Checkpoint) -> None:
+        """Run an epoch; if it diverges, start it over at a lower rate, a few times at most."""
+        parts = self._module, self._optimizer, self._average
+        before = Snapshot.take(*parts)
+        while True:
+            try:
+                self._run_epoch(epoch, checkpoint)
+            except DivergenceError as error:
+                if checkpoint.num_rollbacks == MAX_ROLLBACKS:
+                    raise self._explain_divergence(str(error), epoch) from error
+                before.restore(*parts)
+                checkpoint.num_rollbacks += 1
+                checkpoint.rate_scale *= RATE_FACTOR
+                self._listener.roll_back(epoch, str(error), checkpoint.rate_scale)
+            else:
+                return
+
     def _run_epoch(self, epoch: int, checkpoint: Checkpoint) -> None:
         started = time.monotonic()
         # Dropout draws from torch's generator: from here on it depends on the epoch alone.
@@ -217,9 +245,8 @@ class Trainer:
         train_loss = self._train_epoch(epoch)
         trained = time.monotonic()
         validation = self._validate()
-        if not math.isfinite(validation.loss):
-            # Before anything is saved: a checkpoint of such weights could never be resumed.
-            raise self._explain_divergence("validation", validation.loss, epoch)
+        # Before anything is saved: a checkpoint of such weights could never be resumed.
+        check_loss(torch.tensor(validation.loss), "validation")
         scores = compute_scores(validation.matrices, self._config.train.batch_size)
         record = {
             "epoch": epoch,
@@ -265,22 +292,22 @@ class Trainer:
             pin_memory=self._fabric.device.type == "cuda",
         ):
             rate = scale_rate(step, config.epochs * self._steps_per_epoch, self._config.optim)
+            rate *= self._checkpoint.rate_scale
             for group in self._optimizer.param_groups:
                 group["lr"] = group["base_lr"] * rate
             loss = self._make_step(pixels, targets)
             step += 1
-            if not math.isfinite(loss):
-                raise self._explain_divergence("training", loss, epoch)
             total += loss * len(pixels)
             count += len(pixels)
             self._listener.end_step(loss)
         return total / count
 
-    def _explain_divergence(self, part: str, loss: float, epoch: int) -> RunError:
+    def _explain_divergence(self, reason: str, epoch: int) -> RunError:
         return RunError(
-            f"The {part} loss became {loss} in epoch {epoch}.",
-            hint="Start again in another folder with a lower rate, for example --set optim.lr="
-            f"{self._config.optim.lr / 10:g}.",
+            f"In epoch {epoch} {reason}, even at {self._checkpoint.rate_scale:g} times the rate.",
+            hint="The last complete epoch is kept. Start again in another folder with a lower "
+            f"rate, for example --set optim.lr={self._config.optim.lr / 100:g}, or look for "
+            "broken labels with bunri doctor.",
         )
 
     def _make_step(self, pixels: Tensor, targets: Tensor) -> float:
@@ -289,11 +316,14 @@ class Trainer:
         targets = targets.to(device, non_blocking=True)
         self._optimizer.zero_grad()
         loss = compute_loss(self._network(pixels), targets, self._config.loss)
+        value = check_loss(loss, "training")
         self._fabric.backward(loss)
+        if self._config.train.precision != "fp16":  # there the scaler passes over such steps
+            check_gradients(self._module.parameters())
         self._optimizer.step()
         if self._average is not None:
             self._average.update_parameters(self._module)
-        return float(loss.detach())
+        return value
 
     @property
     def _kept_network(self) -> nn.Module:

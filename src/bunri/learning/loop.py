@@ -28,7 +28,7 @@ from bunri.files import lock_folder, replace_atomically, write_text
 from bunri.images import Preprocessing
 from bunri.learning.checkpoints import Checkpoint
 from bunri.learning.data import PhotoStore, TrainingStream, iterate_batches, mix_seed
-from bunri.learning.losses import compute_loss
+from bunri.learning.losses import check_class_weights, compute_loss
 from bunri.learning.memory import keep_freed_memory
 from bunri.learning.networks import build_network, describe_network
 from bunri.learning.optimization import (
@@ -137,6 +137,7 @@ class Trainer:
         self._sets = {"train": train_sets, "val": val_sets}
         self._listener = listener
         self._table = train_sets[0].table
+        check_class_weights(config.loss, len(self._table))
         self._preprocessing = Preprocessing.from_config(config.input)
         self._fabric = Fabric(
             accelerator="auto", devices=1, precision=choose_precision(config.train.precision)

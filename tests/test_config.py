@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from bunri.config import (
+    LOSS_NAMES,
     Config,
     dump_config,
     list_recipes,
@@ -60,7 +61,20 @@ BOUNDS = [
     ("augment.saturation", ["0.0", "1.0"], ["-0.1", "1.1"]),
     ("augment.hue", ["0.0", "0.5"], ["-0.1", "0.51"]),
     ("loss.ce", ["0.0", "1e9"], ["-0.1"]),
+    ("loss.ohem", ["0.0", "1e9"], ["-0.1"]),
+    ("loss.focal", ["0.0", "1e9"], ["-0.1"]),
     ("loss.dice", ["0.0", "1e9"], ["-0.1"]),
+    ("loss.jaccard", ["0.0", "1e9"], ["-0.1"]),
+    ("loss.tversky", ["0.0", "1e9"], ["-0.1"]),
+    ("loss.lovasz", ["0.0", "1e9"], ["-0.1"]),
+    ("loss.boundary", ["0.0", "1e9"], ["-0.1"]),
+    ("loss.label_smoothing", ["0.0", "0.999"], ["-0.1", "1.0"]),
+    ("loss.class_weights", ["null", "[0.001, 1000]", "[1, 2, 3]"],
+     ["[1.0, 0.0]", "[0.0009]", "[1000.1]", "[-1.0]", "2.0"]),
+    ("loss.ohem_share", ["1e-9", "1.0"], ["0.0", "1.1"]),
+    ("loss.focal_gamma", ["0.0", "10.0"], ["-0.1", "10.1"]),
+    ("loss.tversky_alpha", ["1e-9", "1.0"], ["0.0", "1.1"]),
+    ("loss.tversky_beta", ["1e-9", "1.0"], ["0.0", "1.1"]),
     ("optim.lr", ["1e-12", "1.0"], ["0.0", "-1e-3"]),
     ("optim.encoder_lr_scale", ["0.0", "10.0"], ["-0.1"]),
     ("optim.weight_decay", ["0.0", "1.0"], ["-1e-9"]),
@@ -90,9 +104,10 @@ INTS = [
 ]  # fmt: skip
 FLOATS = [
     "model.dropout", "augment.hflip", "augment.vflip", "augment.brightness", "augment.contrast",
-    "augment.saturation", "augment.hue", "loss.ce", "loss.dice", "optim.lr",
-    "optim.encoder_lr_scale", "optim.weight_decay", "optim.warmup", "optim.ema_decay",
-    "data.repeat_rare",
+    "augment.saturation", "augment.hue", *(f"loss.{name}" for name in LOSS_NAMES),
+    "loss.label_smoothing", "loss.ohem_share", "loss.focal_gamma", "loss.tversky_alpha",
+    "loss.tversky_beta", "optim.lr", "optim.encoder_lr_scale", "optim.weight_decay",
+    "optim.warmup", "optim.ema_decay", "data.repeat_rare",
 ]  # fmt: skip
 
 
@@ -121,7 +136,7 @@ def test_config__flag(key):
 def test_config__every_setting_is_tested_here():
     tested = {key for key, *_ in [*BOUNDS, *CHOICES]} | {*TEXTS, *FLAGS}
     assert sorted(tested) == sorted(list_all_keys())
-    tuples = ["augment.crop_area", "augment.crop_aspect"]
+    tuples = ["augment.crop_area", "augment.crop_aspect", "loss.class_weights"]
     assert sorted(key for key, *_ in BOUNDS) == sorted([*INTS, *FLOATS, *tuples])
 
 
@@ -189,11 +204,20 @@ def test_load_config__weights_sha256_must_be_64_small_hex_digits(text):
     assert problem.startswith("model.weights_sha256: ")
 
 
-def test_load_config__both_losses_at_zero():
-    (problem,) = fail_to_load("loss: {ce: 0, dice: 0}").problems
-    assert problem == "loss: all loss weights are 0; give ce or dice a positive weight"
-    assert load_config("loss: {ce: 0, dice: 0.5}").loss.dice == 0.5
-    assert load_config("loss: {ce: 0.5, dice: 0}").loss.ce == 0.5
+def test_load_config__all_losses_at_zero():
+    (problem,) = fail_to_load("loss: {ce: 0, dice: 0, focal_gamma: 1}").problems
+    assert problem == (
+        "loss: all loss weights are 0; give one of ce, ohem, focal, dice, jaccard, tversky, "
+        "lovasz, boundary a positive weight"
+    )
+
+
+@pytest.mark.parametrize("name", LOSS_NAMES)
+def test_load_config__any_one_loss_is_enough(name):
+    config = load_config("loss: {ce: 0, dice: 0}", [f"loss.{name}=0.5"])
+    assert {n: getattr(config.loss, n) for n in LOSS_NAMES if getattr(config.loss, n)} == {
+        name: 0.5
+    }
 
 
 def test_load_config__crop_range_names_the_key_and_both_values():
@@ -206,6 +230,8 @@ def test_load_config__crop_range_names_the_key_and_both_values():
     [
         ("optim: {learning_rate: 1}", "optim.learning_rate: unknown setting. Allowed: name, lr, "),
         ("optim: {nam: adam}", "optim.nam: unknown setting. Did you mean 'name'?"),
+        ("loss: {lovas: 1}", "loss.lovas: unknown setting. Did you mean 'lovasz'?"),
+        ("loss: {focal_gama: 1}", "loss.focal_gama: unknown setting. Did you mean 'focal_gamma'"),
         ("optm: {}", "optm: unknown setting. Did you mean 'optim'?"),
         ("train: {batchsize: 4}", "train.batchsize: unknown setting. Did you mean 'batch_size'?"),
         ("train: {Epochs: 4}", "train.Epochs: unknown setting. Did you mean 'epochs'"),
@@ -507,7 +533,15 @@ def test_read_recipe__fpn_lite0_is_the_defaults():
         ("augment.saturation", 0.0),
         ("augment.hue", 0.0),
         ("loss.ce", 1.0),
+        ("loss.ohem", 0.0),
+        ("loss.focal", 0.0),
         ("loss.dice", 0.0),
+        ("loss.jaccard", 0.0),
+        ("loss.tversky", 0.0),
+        ("loss.lovasz", 0.0),
+        ("loss.boundary", 0.0),
+        ("loss.label_smoothing", 0.0),
+        ("loss.class_weights", None),
         ("optim.name", "adam"),
         ("optim.lr", 1e-4),
         ("optim.encoder_lr_scale", 1.0),

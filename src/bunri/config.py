@@ -25,6 +25,7 @@ MAX_FRAME_PX = 4096
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
+PositiveFraction = Annotated[float, Field(gt=0.0, le=1.0)]
 # At 32 the deepest features are a single pixel, and a batch of one cannot be normalised.
 FrameSize = Annotated[int, Field(ge=2 * STRIDE_PX, le=MAX_FRAME_PX, multiple_of=STRIDE_PX)]
 
@@ -34,6 +35,9 @@ ModelName = Literal["fcn8s", "fpn"]
 Normalization = Literal["none", "imagenet", "half"]
 Precision = Literal["auto", "f32", "bf16", "fp16"]
 SelectBy = Literal["global_miou", "per_image_miou", "per_batch_miou", "loss"]
+LossName = Literal["ce", "ohem", "focal", "dice", "jaccard", "tversky", "lovasz", "boundary"]
+LOSS_NAMES: tuple[LossName, ...] = get_args(LossName)
+"""The fields of ``LossConfig`` that are weights."""
 
 
 class _Section(BaseModel):
@@ -115,17 +119,42 @@ class AugmentConfig(_Section):
 
 
 class LossConfig(_Section):
-    """The weighted sum that training minimises."""
+    """The weighted sum that training minimises: a weight per loss (0: off), then their settings."""
 
     ce: NonNegative = 1.0
     """Weight of the cross-entropy."""
+    ohem: NonNegative = 0.0
+    """Weight of the cross-entropy over the hardest pixels alone."""
+    focal: NonNegative = 0.0
+    """Weight of the focal loss, a cross-entropy that hardly counts easy pixels."""
     dice: NonNegative = 1.0
     """Weight of the Dice loss over the classes present in the batch."""
+    jaccard: NonNegative = 0.0
+    """Weight of the Jaccard (IoU) loss over the classes present in the batch."""
+    tversky: NonNegative = 0.0
+    """Weight of the Tversky loss: Dice with a price each for too much and too little."""
+    lovasz: NonNegative = 0.0
+    """Weight of the Lovasz-Softmax loss over the classes present in the batch."""
+    boundary: NonNegative = 0.0
+    """Weight of the boundary loss: wrong pixels cost more the farther from the true border."""
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of the truth that ``ce`` spreads over all classes."""
+    class_weights: tuple[Annotated[float, Field(ge=1e-3, le=1e3)], ...] | None = None
+    """What a pixel of each class counts in ``ce``, in the class table's order; null: the same."""
+    ohem_share: PositiveFraction = 0.25
+    """Share of a batch's valid pixels that ``ohem`` keeps."""
+    focal_gamma: Annotated[float, Field(ge=0.0, le=10.0)] = 2.0
+    """How strongly ``focal`` discounts easy pixels; at 0 it is the cross-entropy."""
+    tversky_alpha: PositiveFraction = 0.3
+    """Price of a pixel wrongly given to a class; with both at 0.5 it is Dice, at 1 Jaccard."""
+    tversky_beta: PositiveFraction = 0.7
+    """Price of a pixel that a class misses."""
 
     @model_validator(mode="after")
     def _check_sum(self) -> Self:
-        if self.ce + self.dice == 0:
-            raise ValueError("all loss weights are 0; give ce or dice a positive weight")
+        if not any(getattr(self, name) for name in LOSS_NAMES):
+            names = ", ".join(LOSS_NAMES)
+            raise ValueError(f"all loss weights are 0; give one of {names} a positive weight")
         return self
 
 

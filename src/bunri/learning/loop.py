@@ -37,7 +37,7 @@ from bunri.learning.divergence import (
     check_loss,
 )
 from bunri.learning.leak_check import refuse_leaks
-from bunri.learning.losses import compute_loss
+from bunri.learning.losses import check_class_weights, compute_loss
 from bunri.learning.memory import keep_freed_memory
 from bunri.learning.networks import build_network, describe_network
 from bunri.learning.optimization import (
@@ -149,6 +149,7 @@ class Trainer:
         self._sets = {"train": train_sets, "val": val_sets}
         self._listener = listener
         self._table = train_sets[0].table
+        check_class_weights(config.loss, len(self._table))
         self._preprocessing = Preprocessing.from_config(config.input)
         self._fabric = Fabric(
             accelerator="auto", devices=1, precision=choose_precision(config.train.precision)

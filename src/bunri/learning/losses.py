@@ -1,48 +1,128 @@
 """What training minimises: losses over logits and the masks they should become.
 
-Owns each loss and their weighted sum. Knows nothing of data or optimisers.
+Owns the losses over single pixels and the weighted sum of all. Regions and borders are
+``region_losses``'. Knows nothing of data or optimisers.
 
 Every loss takes logits, float (N, C, H, W), and targets, int64 (N, H, W) with 255 = ignore,
-computes in float32 whatever the precision of the logits, and returns a scalar.
+computes in float32 whatever the precision of the logits, and returns a scalar; it is 0, and
+its gradient zeros, where all is ignored.
 """
+
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor
 
-from bunri.config import LossConfig
-from bunri.contracts import IGNORE_INDEX
+from bunri.config import LossConfig, LossName
+from bunri.contracts import IGNORE_INDEX, ConfigError
+from bunri.learning.region_losses import (
+    compute_boundary,
+    compute_dice,
+    compute_jaccard,
+    compute_lovasz,
+    compute_tversky,
+)
 
 
-def compute_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the mean cross-entropy over pixels that are not ignored; 0 if all are."""
-    total = F.cross_entropy(logits.float(), targets, ignore_index=IGNORE_INDEX, reduction="sum")
-    return total / (targets != IGNORE_INDEX).sum().clamp(min=1)
+def compute_cross_entropy(
+    logits: Tensor,
+    targets: Tensor,
+    class_weights: Sequence[float] | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Return the mean cross-entropy over pixels that are not ignored; 0 if all are.
 
-
-def compute_dice(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return 1 - Dice, the mean over classes present in the batch's targets.
-
-    Soft Dice (Milletari et al. 2016, V-Net) over the whole batch, so that a class that
-    covers a corner of one photo weighs as much as the background. 0 if all is ignored.
+    Args:
+        logits: Float (N, C, H, W).
+        targets: int64 (N, H, W), 255 = ignore.
+        class_weights: One per class; the mean is then weighted by each pixel's true class.
+        label_smoothing: Share of the truth spread over all classes (Szegedy et al. 2016);
+            above 0 the smallest value is no longer 0.
     """
-    probs = logits.float().softmax(dim=1)  # over classes, (N, C, H, W)
-    valid = (targets != IGNORE_INDEX).unsqueeze(1)
-    one_hot = F.one_hot(targets.clamp(max=logits.shape[1] - 1), logits.shape[1])
-    truth = one_hot.permute(0, 3, 1, 2) * valid
-    probs = probs * valid
-    hits = (probs * truth).sum(dim=(0, 2, 3))  # (C,)
-    sizes = truth.sum(dim=(0, 2, 3))
-    dice = 2 * hits / (probs.sum(dim=(0, 2, 3)) + sizes).clamp(min=1e-6)
-    present = sizes > 0
-    return ((1 - dice) * present).sum() / present.sum().clamp(min=1)
+    weights = None
+    valid = targets != IGNORE_INDEX
+    counts = valid
+    if class_weights is not None:
+        weights = torch.tensor(class_weights, dtype=torch.float32, device=logits.device)
+        counts = weights[targets[valid]]
+    total = F.cross_entropy(
+        logits.float(),
+        targets,
+        weights,
+        ignore_index=IGNORE_INDEX,
+        reduction="sum",
+        label_smoothing=label_smoothing,
+    )
+    # No weight is under 0.001, so that the floor only replaces the 0 of no valid pixel.
+    return total / counts.sum().clamp(min=1 if class_weights is None else 1e-3)
+
+
+def compute_ohem(logits: Tensor, targets: Tensor, share: float) -> Tensor:
+    """Return the mean cross-entropy over the hardest valid pixels of the batch.
+
+    Online hard example mining (Shrivastava et al. 2016), by pixel instead of by box.
+
+    Args:
+        logits: Float (N, C, H, W).
+        targets: int64 (N, H, W), 255 = ignore.
+        share: Part of the valid pixels that is kept, rounded, at least one.
+    """
+    losses = _compute_each_pixel(logits, targets)
+    count = max(round(share * len(losses)), 1)
+    hardest = losses.topk(min(count, len(losses)), sorted=False).values
+    return hardest.sum() / count
+
+
+def compute_focal(logits: Tensor, targets: Tensor, gamma: float) -> Tensor:
+    """Return the mean of (1 - p)^gamma times the cross-entropy -log p; p: the true class's.
+
+    Lin et al. 2017, without their alpha.
+    """
+    losses = _compute_each_pixel(logits, targets)
+    # 1 - p without rounding to 0; at 0 a root would have no finite slope.
+    unsure = (-torch.expm1(-losses)).clamp(min=1e-12)
+    return (unsure**gamma * losses).sum() / max(len(losses), 1)
+
+
+def _compute_each_pixel(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the cross-entropy of every valid pixel, float32 (pixels,)."""
+    valid = targets != IGNORE_INDEX
+    losses = F.cross_entropy(logits.float(), targets, ignore_index=IGNORE_INDEX, reduction="none")
+    return losses[valid]
+
+
+_LOSSES: Mapping[LossName, Callable[[Tensor, Tensor, LossConfig], Tensor]] = {
+    "ce": lambda x, y, c: compute_cross_entropy(x, y, c.class_weights, c.label_smoothing),
+    "ohem": lambda x, y, c: compute_ohem(x, y, c.ohem_share),
+    "focal": lambda x, y, c: compute_focal(x, y, c.focal_gamma),
+    "dice": lambda x, y, _: compute_dice(x, y),
+    "jaccard": lambda x, y, _: compute_jaccard(x, y),
+    "tversky": lambda x, y, c: compute_tversky(x, y, c.tversky_alpha, c.tversky_beta),
+    "lovasz": lambda x, y, _: compute_lovasz(x, y),
+    "boundary": lambda x, y, _: compute_boundary(x, y),
+}
 
 
 def compute_loss(logits: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
     """Return the weighted sum of the losses whose weight is not 0."""
     total = torch.zeros((), device=logits.device)
-    if config.ce:
-        total = total + config.ce * compute_cross_entropy(logits, targets)
-    if config.dice:
-        total = total + config.dice * compute_dice(logits, targets)
+    for name, compute in _LOSSES.items():
+        weight: float = getattr(config, name)
+        if weight:
+            total = total + weight * compute(logits, targets, config)
     return total
+
+
+def check_class_weights(config: LossConfig, num_classes: int) -> None:
+    """Refuse class weights that are not one per class.
+
+    Raises:
+        ConfigError: Their number is another.
+    """
+    weights = config.class_weights
+    if weights is not None and len(weights) != num_classes:
+        raise ConfigError(
+            f"loss.class_weights has {len(weights)} numbers, but there are {num_classes} classes.",
+            hint="Give one number per class, in the order of the class table.",
+        )

@@ -77,7 +77,20 @@ BOUNDS = [
     ("train.num_sample_pictures", ["0", "64"], ["-1", "65"]),
 ]  # fmt: skip
 CHOICES = [
-    ("model.name", ["fcn8s", "fpn"]),
+    (
+        "model.name",
+        [
+            "fcn8s",
+            "segnet",
+            "fpn",
+            "unet",
+            "unetplusplus",
+            "deeplabv3plus",
+            "pan",
+            "upernet",
+            "segformer",
+        ],
+    ),
     ("input.normalization", ["none", "imagenet", "half"]),
     ("data.overlap_rule", ["largest-first", "highest-class", "longest-polygon-first"]),
     ("optim.name", ["adam", "adamw", "sgd"]),

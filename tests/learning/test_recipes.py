@@ -2,20 +2,17 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
-from bunri.config import list_recipes, load_config, read_recipe
+from bunri.config import ModelName, list_recipes, load_config, read_recipe
 from bunri.learning.losses import compute_loss
 from bunri.learning.networks import build_network
 from bunri.learning.optimization import build_optimizer
 
 MODELS_PAGE = Path(__file__).parents[2] / "docs" / "models.md"
-HUGE = {
-    "deeplabv3plus-regnety120", "deeplabv3plus-seresnext101", "fcn8s-baseline", "fcn8s-fixed",
-    "segnet-vgg16", "unetplusplus-inceptionv4",
-}  # fmt: skip
 
 
 def load_untrained(recipe):
@@ -31,10 +28,7 @@ def read_models_table():
     }
 
 
-@pytest.mark.parametrize(
-    "recipe",
-    [pytest.param(r, marks=pytest.mark.slow if r in HUGE else ()) for r in list_recipes()],
-)
+@pytest.mark.parametrize("recipe", list_recipes())
 def test_recipe__takes_two_steps(recipe):
     config = load_untrained(recipe)
     torch.manual_seed(1)
@@ -70,5 +64,5 @@ def test_models_page__number_of_parameters(recipe):
 def test_models_page__names_every_network():
     page = MODELS_PAGE.read_text("utf-8")
     assert read_models_table().keys() == set(list_recipes())
-    for name in ("segformer", "upernet", "pan"):
+    for name in get_args(ModelName):
         assert f"| `{name}` |" in page

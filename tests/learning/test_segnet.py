@@ -65,8 +65,8 @@ def test_segnet__number_of_parameters():
 def test_segnet__maxima_return_to_their_places():
     """With stages that change nothing, only the maximum of each 32 x 32 square is left."""
     network = SegNet(2)
-    for part in (network.encoder, network.decoder):
-        part[:] = [nn.Identity() for _ in part]
+    network.encoder = nn.ModuleList(nn.Identity() for _ in range(5))
+    network.decoder = nn.ModuleList(nn.Identity() for _ in range(5))
     network.classifier = nn.Identity()
     pixels = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
     squares = pixels.unfold(2, 32, 32).unfold(3, 32, 32)  # (N, C, 2, 3, 32, 32)

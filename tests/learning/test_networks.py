@@ -1,12 +1,15 @@
 """What every network keeps, and how bundles bring them back."""
 
-from typing import get_args
+from functools import partial
+from typing import Any, get_args
 
 import pytest
+import segmentation_models_pytorch as smp
 import timm
 import torch
 from safetensors.torch import save
 from segmentation_models_pytorch.encoders import get_encoder
+from torch import nn
 
 from bunri.bundle import BundleInfo, read_bundle, write_bundle
 from bunri.classes import COMPETITION_TABLE
@@ -329,8 +332,8 @@ def test_timm_twins__hold_the_tensors_of_the_encoder(own):
 def test_timm_twins__compute_the_same(own):
     """Inception does not, by its padding alone, which holds no tensors."""
     torch.manual_seed(1)
-    twin = timm.create_model(TIMM_TWINS[own])
-    encoder = get_encoder(own, weights=None)
+    twin: Any = timm.create_model(TIMM_TWINS[own])
+    encoder: nn.Module = get_encoder(own, weights=None)
     encoder.load_state_dict(match_tensors(twin.state_dict(), encoder.state_dict()))
     pixels = torch.rand(2, 3, 64, 96)
     with torch.no_grad():  # in training mode, where no layer fades
@@ -352,6 +355,7 @@ def test_build_network__imagenet_weights_of_a_twin(monkeypatch):
     config = ModelConfig(name="unet", encoder="mobilenet_v2")
     network, weights = build_network(config, 12)
     assert asked == ["mobilenetv2_100"]
+    assert weights is not None
     first = next(iter(network.get_submodule("encoder").parameters()))
     assert torch.equal(first, next(iter(weights.tensors.values())))
     assert describe_network(config, 12)["encoder"] == "mobilenet_v2"
@@ -363,7 +367,7 @@ def test_pan__pads_small_frames_and_leaves_large_ones_alone():
     network = build_network(config, 3)[0].eval()
     pixels = torch.rand(1, 3, 128, 160)
     with torch.no_grad():
-        plain = super(type(network), network).forward
+        plain: Any = partial(smp.PAN.forward, network)
         assert torch.equal(network(pixels), plain(pixels))
         small = pixels[..., :64, :96]
         padded = torch.zeros(1, 3, 128, 128)

@@ -67,7 +67,7 @@ def test_segnet__maxima_return_to_their_places():
     network = SegNet(2)
     network.encoder = nn.ModuleList(nn.Identity() for _ in range(5))
     network.decoder = nn.ModuleList(nn.Identity() for _ in range(5))
-    network.classifier = nn.Identity()
+    network.classifier = nn.Identity()  # type: ignore[assignment]
     pixels = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
     squares = pixels.unfold(2, 32, 32).unfold(3, 32, 32)  # (N, C, 2, 3, 32, 32)
     largest = squares.amax(dim=(-2, -1), keepdim=True)

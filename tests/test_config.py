@@ -18,7 +18,11 @@ from bunri.config import (
 )
 from bunri.contracts import ConfigError
 
-RECIPES = ("fcn8s-baseline", "fcn8s-fixed", "fpn-lite0")
+RECIPES = (
+    "deeplabv3plus-mobilenetv2", "deeplabv3plus-regnety120", "deeplabv3plus-seresnext101",
+    "fcn8s-baseline", "fcn8s-fixed", "fpn-lite0", "segnet-vgg16", "unet-mobilenetv2",
+    "unetplusplus-inceptionv4",
+)  # fmt: skip
 
 
 def read_setting(config: Config, key: str):
@@ -87,7 +91,20 @@ BOUNDS = [
     ("train.num_sample_pictures", ["0", "64"], ["-1", "65"]),
 ]  # fmt: skip
 CHOICES = [
-    ("model.name", ["fcn8s", "fpn"]),
+    (
+        "model.name",
+        [
+            "fcn8s",
+            "segnet",
+            "fpn",
+            "unet",
+            "unetplusplus",
+            "deeplabv3plus",
+            "pan",
+            "upernet",
+            "segformer",
+        ],
+    ),
     ("input.normalization", ["none", "imagenet", "half"]),
     ("data.overlap_rule", ["largest-first", "highest-class", "longest-polygon-first"]),
     ("optim.name", ["adam", "adamw", "sgd"]),
@@ -469,7 +486,7 @@ def test_config__is_frozen():
         Config().seed = 5  # type: ignore[misc]
 
 
-def test_list_recipes__all_three_sorted():
+def test_list_recipes__all_sorted():
     assert list_recipes() == list(RECIPES)
 
 
@@ -578,7 +595,7 @@ def test_read_recipe__unknown_name_lists_the_nearest():
         read_recipe("fpn-lite")
     assert str(caught.value) == (
         "'fpn-lite' is neither a recipe nor a file. Did you mean 'fpn-lite0'? "
-        "Allowed: fcn8s-baseline, fcn8s-fixed, fpn-lite0."
+        f"Allowed: {', '.join(RECIPES)}."
     )
 
 

@@ -31,7 +31,9 @@ FrameSize = Annotated[int, Field(ge=2 * STRIDE_PX, le=MAX_FRAME_PX, multiple_of=
 
 OverlapRule = Literal["largest-first", "highest-class", "longest-polygon-first"]
 OVERLAP_RULES: tuple[OverlapRule, ...] = get_args(OverlapRule)
-ModelName = Literal["fcn8s", "fpn"]
+ModelName = Literal[
+    "fcn8s", "segnet", "fpn", "unet", "unetplusplus", "deeplabv3plus", "pan", "upernet", "segformer"
+]
 Normalization = Literal["none", "imagenet", "half"]
 Precision = Literal["auto", "f32", "bf16", "fp16"]
 SelectBy = Literal["global_miou", "per_image_miou", "per_batch_miou", "loss"]
@@ -51,13 +53,19 @@ class ModelConfig(_Section):
 
     name: ModelName = "fpn"
     encoder: str = "tf_efficientnet_lite0"
-    """A timm encoder name; ``fcn8s`` is defined on ``vgg16`` and takes no other."""
+    """A name of timm's, or of segmentation_models.pytorch's where timm has none.
+
+    ``fcn8s`` is defined on ``vgg16``, ``segnet`` on ``vgg16_bn``, and takes no other.
+    """
     weights: str = "imagenet"
     """``imagenet``, ``none``, or the path of a local weights file of the encoder."""
     weights_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     """What a local weights file must hash to; without it the file is taken as it is."""
     decoder_channels: int = Field(default=128, ge=64, le=1024, multiple_of=64)
-    """Width of the FPN pyramid, whose half is normalised in 32 groups; no choice of ``fcn8s``."""
+    """Width of the decoder; what that is in each network stands in docs/models.md.
+
+    In multiples of 64, since half of the FPN pyramid is normalised in 32 groups.
+    """
     dropout: Fraction = 0.2
 
     @model_validator(mode="after")

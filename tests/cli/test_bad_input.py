@@ -263,7 +263,7 @@ def test_photos__name_that_no_file_can_have(data, model, name):
         ("input.size_px=32", ("input.size_px: 32 is not allowed", "greater than or equal to 64")),
         ("model.decoder_channels=32", ("model.decoder_channels: 32 is not allowed",)),
         ("model.decoder_channels=96", ("96 is not allowed", "multiple of 64")),
-        ("model.name=unet", ("model.name: 'unet' is not allowed.", "Allowed: fcn8s, fpn")),
+        ("model.name=segnett", ("model.name: 'segnett' is not allowed.", "Did you mean 'segnet'")),
         ("train.select_by=miou", ("train.select_by: 'miou' is not allowed. Allowed: global_miou",)),
         ("augment.crop_area=[0.9, 0.1]", ("crop_area: the first value 0.9 is above the second",)),
         ("loss.ce=0", ()),  # allowed: the Dice loss is left; see below

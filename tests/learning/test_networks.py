@@ -1,16 +1,26 @@
 """What every network keeps, and how bundles bring them back."""
 
+from functools import partial
+from typing import Any, get_args
+
 import pytest
+import segmentation_models_pytorch as smp
+import timm
 import torch
 from safetensors.torch import save
+from segmentation_models_pytorch.encoders import get_encoder
+from torch import nn
 
 from bunri.bundle import BundleInfo, read_bundle, write_bundle
 from bunri.classes import COMPETITION_TABLE
-from bunri.config import ModelConfig
+from bunri.config import ModelConfig, ModelName
 from bunri.contracts import ClassInfo, ClassTable, ConfigError, ModelError
 from bunri.images import Preprocessing
+from bunri.learning.decoders import TIMM_TWINS
 from bunri.learning.networks import build_network, describe_network, load_network
+from bunri.learning.weights import PretrainedWeights, match_tensors
 
+ONE_ENCODER = ("fcn8s", "segnet")
 SMALL_TABLE = ClassTable(tuple(ClassInfo(n, n, (i, i, i)) for i, n in enumerate("abcde")))
 
 
@@ -57,9 +67,35 @@ class NetworkContract:
         torch.manual_seed(3)
         weights = torch.rand(12, 64, 64)
         (network(pixels) * weights).sum().backward()
+        gradients = {n: p.grad for n, p in network.named_parameters()}
+        assert [n for n, g in gradients.items() if g is None or not g.isfinite().all()] == []
+        # In training, normalisation takes out the biases before it, whose gradient is then 0.
+        network.eval().zero_grad()
+        (network(pixels) * weights).sum().backward()
         dead = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
         network.zero_grad()
         assert dead == []
+
+    def test_forward__trains_on_a_single_photo(self, network):
+        """As the last batch of an epoch may be, on the smallest frame that settings allow."""
+        pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(6))
+        logits = network.train()(pixels)
+        assert logits.shape == (1, 12, 64, 64)
+        assert logits.isfinite().all()
+
+    def test_forward__same_photo_gives_same_logits(self, network):
+        pixels = torch.rand(2, 3, 96, 64, generator=torch.Generator().manual_seed(7))
+        with torch.no_grad():
+            first, again = network.eval()(pixels), network(pixels)
+        assert torch.equal(first, again)
+        assert not torch.equal(first[0], first[1])
+
+    @pytest.mark.slow  # seconds for each network
+    def test_export__gives_equal_logits(self, network):
+        pixels = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(8))
+        with torch.no_grad():
+            exported = torch.export.export(network.eval(), (pixels,)).module()
+            torch.testing.assert_close(exported(pixels), network(pixels), atol=1e-5, rtol=1e-5)
 
     def test_encoder__is_a_part_with_parameters(self, network):
         encoder = {id(p) for p in network.get_submodule("encoder").parameters()}
@@ -101,12 +137,67 @@ class TestFcn8s(NetworkContract):
         super().test_load_network__bundle_gives_equal_logits(tmp_path)
 
 
+class TestSegnet(NetworkContract):
+    config = ModelConfig(name="segnet", encoder="vgg16_bn", weights="none")
+
+    @pytest.mark.slow  # 118 MB, written and hashed
+    def test_load_network__bundle_gives_equal_logits(self, tmp_path):
+        super().test_load_network__bundle_gives_equal_logits(tmp_path)
+
+
 class TestFpnOnLite0(NetworkContract):
     config = ModelConfig(weights="none", decoder_channels=64)
 
 
 class TestFpnOnResnet18(NetworkContract):
     config = ModelConfig(encoder="resnet18", weights="none", decoder_channels=128, dropout=0.0)
+
+
+class TestUnet(NetworkContract):
+    config = ModelConfig(
+        name="unet", encoder="mobilenetv2_050", weights="none", decoder_channels=64
+    )
+
+
+class TestUnetplusplus(NetworkContract):
+    config = ModelConfig(
+        name="unetplusplus", encoder="mobilenetv2_050", weights="none", decoder_channels=64
+    )
+
+
+class TestDeeplabv3plus(NetworkContract):
+    config = ModelConfig(
+        name="deeplabv3plus", encoder="mobilenetv2_050", weights="none", decoder_channels=64
+    )
+
+
+class TestDeeplabv3plusOnAnEncoderOfSmp(NetworkContract):
+    config = ModelConfig(
+        name="deeplabv3plus", encoder="mobilenet_v2", weights="none", decoder_channels=64
+    )
+
+
+class TestPan(NetworkContract):
+    config = ModelConfig(
+        name="pan", encoder="mobilenetv2_050", weights="none", decoder_channels=128
+    )
+
+
+class TestUpernet(NetworkContract):
+    config = ModelConfig(
+        name="upernet", encoder="mobilenetv2_050", weights="none", decoder_channels=64
+    )
+
+
+class TestSegformer(NetworkContract):
+    config = ModelConfig(
+        name="segformer", encoder="mobilenetv2_050", weights="none", decoder_channels=64
+    )
+
+
+def test_network_contract__is_inherited_for_every_name():
+    names = {tests.config.name for tests in NetworkContract.__subclasses__()}
+    assert names == set(get_args(ModelName))
 
 
 def test_build_network__unknown_encoder_names_the_nearest():
@@ -179,8 +270,106 @@ def test_load_network__unknown_architecture(tmp_path):
     info = BundleInfo(
         table=SMALL_TABLE,
         preprocessing=Preprocessing(64, (0.0,) * 3, (1.0,) * 3),
-        architecture={"name": "unet", "num_classes": 5},
+        architecture={"name": "unknown", "num_classes": 5},
     )
     write_bundle(tmp_path / "b", info, save({"x": torch.zeros(1)}))
     with pytest.raises(ModelError, match="cannot be built"):
         load_network(tmp_path / "b", read_bundle(tmp_path / "b"))
+
+
+def test_build_network__segnet_with_another_encoder_is_refused():
+    config = ModelConfig(name="segnet", encoder="vgg16", weights="none")
+    with pytest.raises(ConfigError, match=r"'vgg16' is not allowed: segnet is defined on vgg16_bn"):
+        build_network(config, 12)
+
+
+@pytest.mark.parametrize("name", ["deeplabv3plus", "pan"])
+def test_build_network__encoder_that_cannot_be_kept_at_stride_16_is_refused(name):
+    config = ModelConfig(name=name, encoder="inceptionv4", weights="none")
+    expected = f"'inceptionv4' cannot be the encoder of a {name}, which needs .* stride 16"
+    with pytest.raises(ConfigError, match=expected):
+        build_network(config, 12)
+
+
+@pytest.mark.parametrize("old", ["timm-regnety_120", "timm-efficientnet-b0"])
+def test_build_network__deprecated_name_is_refused_without_a_warning(old):
+    with pytest.raises(ConfigError, match=f"no encoder '{old}'. Did you mean"):
+        build_network(ModelConfig(name="unet", encoder=old, weights="none"), 12)
+
+
+@pytest.mark.parametrize("network_name", [n for n in get_args(ModelName) if n not in ONE_ENCODER])
+def test_build_network__width_of_the_decoder_can_be_chosen(network_name):
+    def count(decoder_channels):
+        config = ModelConfig(
+            name=network_name,
+            encoder="mobilenetv2_050",
+            weights="none",
+            decoder_channels=decoder_channels,
+        )
+        with torch.device("meta"):
+            network, _ = build_network(config, 12)
+        return sum(p.numel() for p in network.parameters())
+
+    assert count(64) < count(128) < count(256)
+
+
+@pytest.mark.parametrize("own", TIMM_TWINS)
+def test_timm_twins__hold_the_tensors_of_the_encoder(own):
+    with torch.device("meta"):
+        encoder = get_encoder(own, weights=None).state_dict()
+        twin = timm.create_model(TIMM_TWINS[own]).state_dict()
+    assert match_tensors(twin, encoder).keys() == encoder.keys()
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        "mobilenet_v2",
+        "se_resnet50",
+        pytest.param("se_resnext101_32x4d", marks=pytest.mark.slow),
+    ],
+)
+def test_timm_twins__compute_the_same(own):
+    """Inception does not, by its padding alone, which holds no tensors."""
+    torch.manual_seed(1)
+    twin: Any = timm.create_model(TIMM_TWINS[own])
+    encoder: nn.Module = get_encoder(own, weights=None)
+    encoder.load_state_dict(match_tensors(twin.state_dict(), encoder.state_dict()))
+    pixels = torch.rand(2, 3, 64, 96)
+    with torch.no_grad():  # in training mode, where no layer fades
+        expected = twin.train().forward_features(pixels)
+        found = encoder.train()(pixels)[-1]
+    assert expected.std() > 0.01
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_build_network__imagenet_weights_of_a_twin(monkeypatch):
+    asked = []
+
+    def load(config):
+        asked.append(config.encoder)
+        twin = timm.create_model(config.encoder)
+        return PretrainedWeights(twin.state_dict(), "test", "none")
+
+    monkeypatch.setattr("bunri.learning.networks.load_weights", load)
+    config = ModelConfig(name="unet", encoder="mobilenet_v2")
+    network, weights = build_network(config, 12)
+    assert asked == ["mobilenetv2_100"]
+    assert weights is not None
+    first = next(iter(network.get_submodule("encoder").parameters()))
+    assert torch.equal(first, next(iter(weights.tensors.values())))
+    assert describe_network(config, 12)["encoder"] == "mobilenet_v2"
+
+
+def test_pan__pads_small_frames_and_leaves_large_ones_alone():
+    config = ModelConfig(name="pan", encoder="mobilenetv2_050", weights="none")
+    torch.manual_seed(1)
+    network = build_network(config, 3)[0].eval()
+    pixels = torch.rand(1, 3, 128, 160)
+    with torch.no_grad():
+        plain: Any = partial(smp.PAN.forward, network)
+        assert torch.equal(network(pixels), plain(pixels))
+        small = pixels[..., :64, :96]
+        padded = torch.zeros(1, 3, 128, 128)
+        padded[..., :64, :96] = small
+        assert torch.equal(network(small), plain(padded)[..., :64, :96])

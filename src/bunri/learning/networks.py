@@ -8,60 +8,35 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import segmentation_models_pytorch as smp
-import timm
-import torch
 from safetensors.torch import load_file
 from torch import nn
 
 from bunri.bundle import WEIGHTS_NAME, BundleInfo
 from bunri.config import ModelConfig, ModelName
-from bunri.contracts import ConfigError, ModelError, suggest
+from bunri.contracts import ConfigError, ModelError
+from bunri.learning.decoders import TIMM_TWINS, build_on_encoder
 from bunri.learning.fcn8s import FCN8s
+from bunri.learning.segnet import SegNet
 from bunri.learning.weights import PretrainedWeights, load_weights, match_tensors
 
-
-def _build_fcn8s(config: ModelConfig, num_classes: int) -> nn.Module:
-    if config.encoder != "vgg16":
-        raise ConfigError(
-            f"model.encoder: {config.encoder!r} is not allowed: fcn8s is defined on vgg16.",
-            hint="Use --set model.encoder=vgg16, or --set model.name=fpn for this encoder.",
-        )
-    return FCN8s(num_classes)
-
-
-def _build_fpn(config: ModelConfig, num_classes: int) -> nn.Module:
-    """Build a feature pyramid network for segmentation (Kirillov et al. 2019)."""
-    if not timm.is_model(config.encoder):
-        raise ConfigError(
-            f"model.encoder: timm has no encoder {config.encoder!r}."
-            f"{suggest(config.encoder, timm.list_models())}"
-        )
-    try:
-        network: nn.Module = smp.FPN(
-            encoder_name=f"tu-{config.encoder}",
-            encoder_weights=None,  # load_weights is the only provider
-            classes=num_classes,
-            decoder_pyramid_channels=config.decoder_channels,
-            decoder_segmentation_channels=config.decoder_channels // 2,
-            decoder_dropout=config.dropout,
-        )
-        # Some encoders take one size of photo only, and say so no earlier than here.
-        with torch.no_grad():
-            network.eval()(torch.zeros(1, 3, 64, 96))
-    except Exception as error:  # each of timm's thousand encoders fails in its own way
-        raise ConfigError(
-            f"model.encoder: {config.encoder!r} cannot be the encoder of an fpn, which needs "
-            f"features at strides 4 to 32 of photos of any size ({type(error).__name__}).",
-            hint="Convolutional encoders can, for example tf_efficientnet_lite0 or resnet34.",
-        ) from error
-    return network.train()
-
-
-_BUILDERS: Mapping[ModelName, Callable[[ModelConfig, int], nn.Module]] = {
-    "fcn8s": _build_fcn8s,
-    "fpn": _build_fpn,
+# Networks that are defined on one encoder: name -> (class, that encoder).
+_ON_ONE_ENCODER: Mapping[ModelName, tuple[Callable[[int], nn.Module], str]] = {
+    "fcn8s": (FCN8s, "vgg16"),
+    "segnet": (SegNet, "vgg16_bn"),
 }
+
+
+def _build_untrained(config: ModelConfig, num_classes: int) -> nn.Module:
+    if config.name not in _ON_ONE_ENCODER:
+        return build_on_encoder(config, num_classes)
+    build, encoder = _ON_ONE_ENCODER[config.name]
+    if config.encoder != encoder:
+        raise ConfigError(
+            f"model.encoder: {config.encoder!r} is not allowed: "
+            f"{config.name} is defined on {encoder}.",
+            hint=f"Use --set model.encoder={encoder}, or --set model.name=fpn for this encoder.",
+        )
+    return build(num_classes)
 
 
 def build_network(
@@ -73,11 +48,16 @@ def build_network(
         ConfigError: The encoder does not exist or does not go with the network.
         WeightsError: Its pretrained weights cannot be had.
     """
-    network = _BUILDERS[config.name](config, num_classes)
-    weights = load_weights(config)
+    network = _build_untrained(config, num_classes)
+    weights = load_weights(_name_weights(config))
     if weights is not None:
         load_encoder(network, weights)
     return network, weights
+
+
+def _name_weights(config: ModelConfig) -> ModelConfig:
+    """Return the settings under whose encoder name ImageNet weights are found."""
+    return config.model_copy(update={"encoder": TIMM_TWINS.get(config.encoder, config.encoder)})
 
 
 def load_encoder(network: nn.Module, weights: PretrainedWeights) -> None:
@@ -105,7 +85,7 @@ def load_network(folder: Path, info: BundleInfo) -> nn.Module:
         row = dict(info.architecture)
         num_classes = int(row.pop("num_classes"))
         config = ModelConfig(**row, weights="none")
-        network = _BUILDERS[config.name](config, num_classes)
+        network = _build_untrained(config, num_classes)
         network.load_state_dict(load_file(folder / WEIGHTS_NAME))
     except (KeyError, ValueError, TypeError, RuntimeError, ConfigError) as error:
         raise ModelError(f"The network of {folder} cannot be built: {error}") from error

@@ -20,7 +20,7 @@ from filelock import FileLock
 from safetensors.torch import load_file
 
 from bunri.bundle import read_bundle
-from bunri.config import OptimConfig, load_config, read_recipe
+from bunri.config import LOSS_NAMES, OptimConfig, load_config, read_recipe
 from bunri.contracts import AnnotationError, ConfigError, OutputError, RunError
 from bunri.learning import loop
 from bunri.learning.checkpoints import Checkpoint
@@ -306,6 +306,19 @@ def test_start_training__last_step_that_ruins_the_weights_saves_nothing(data, tm
     assert not (tmp_path / "run" / "last.ckpt").exists()
     assert not (tmp_path / "run" / "bundle").exists()
     assert (tmp_path / "run" / "metrics.jsonl").read_text() == ""
+
+
+def test_start_training__every_loss_at_once(data, tmp_path):
+    weights = [f"loss.{name}=0.5" for name in LOSS_NAMES]
+    _, result = train(data, tmp_path / "run", *ONE_EPOCH, *weights)
+    assert math.isfinite(result.best["train_loss"])
+    assert math.isfinite(result.best["val_loss"])
+
+
+def test_start_training__class_weights_for_another_number_of_classes(data, tmp_path):
+    with pytest.raises(ConfigError, match=r"class_weights has 2 numbers, but there are \d+"):
+        train(data, tmp_path / "run", "loss.class_weights=[1, 2]")
+    assert not (tmp_path / "run").exists()
 
 
 # -- folders -------------------------------------------------------------------------------

@@ -476,6 +476,13 @@ def test_dump_config__round_trip(seed, lr, dropout, crop, area, weights):
     assert load_config(dump_config(config)) == config
 
 
+@pytest.mark.parametrize("weights", ["0E0", "1e5", "-2e-3", ".5e1", "1e-4", "12", "null", "true"])
+def test_dump_config__text_that_looks_like_something_else(weights):
+    config = load_config("", [f"model.weights='{weights}'"])
+    assert config.model.weights == weights
+    assert load_config(dump_config(config)) == config
+
+
 def test_dump_config__korean_stays_readable():
     config = load_config("model: {weights: 가중치.pt}")
     assert "weights: 가중치.pt" in dump_config(config)

@@ -234,12 +234,17 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that :class:`_Loader` would read as something else."""
+
+
 # YAML 1.1, which PyYAML speaks, wants a dot in every float: 1e-4 would be a string.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
+for _side in (_Loader, _Dumper):
+    _side.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+        list("-+0123456789."),
+    )
 
 
 def list_recipes() -> list[str]:
@@ -305,7 +310,9 @@ def load_config(yaml_text: str, overrides: Sequence[str] = (), *, source: str = 
 
 def dump_config(config: Config) -> str:
     """Return settings as YAML that :func:`load_config` reads back to an equal record."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    values = config.model_dump(mode="json")
+    text: str = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
 
 
 def parse_yaml(text: str, source: str) -> Any:  # noqa: ANN401 (any YAML value)

@@ -3,6 +3,10 @@
 import os
 from pathlib import Path
 
+# Tests run side by side, one to a core; two threads each would wait for one another. Set here,
+# before anything imports torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import settings
 

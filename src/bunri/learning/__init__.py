@@ -1,7 +1,8 @@
 """From masks to a trained bundle; the only part that needs torch to be imported.
 
-Read in this order: ``weights`` and ``networks`` (what is trained), ``losses``, ``data`` and
-``augment`` (on what), ``checkpoints`` (what survives a crash), ``validate`` and ``loop``.
+Read in this order: ``weights``, ``fcn8s``, ``segnet``, ``decoders`` and ``networks`` (what is
+trained), ``region_losses`` and ``losses``, ``data``, ``augment`` and ``leak_check`` (on what),
+``checkpoints`` and ``divergence`` (what survives a crash), ``validate`` and ``loop``.
 """
 
 import os

@@ -2,7 +2,7 @@
 
 Read in this order: ``weights``, ``fcn8s``, ``segnet``, ``decoders`` and ``networks`` (what is
 trained), ``region_losses`` and ``losses``, ``data``, ``augment`` and ``leak_check`` (on what),
-``checkpoints`` and ``divergence`` (what survives a crash), ``validate`` and ``loop``.
+``checkpoints`` and ``divergence`` (what survives a crash), ``listener``, ``validate``, ``loop``.
 """
 
 import os

@@ -8,9 +8,8 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -37,6 +36,7 @@ from bunri.learning.divergence import (
     check_loss,
 )
 from bunri.learning.leak_check import refuse_leaks
+from bunri.learning.listener import TrainingListener, TrainingResult
 from bunri.learning.losses import check_class_weights, compute_loss
 from bunri.learning.memory import keep_freed_memory
 from bunri.learning.networks import build_network, describe_network
@@ -50,41 +50,6 @@ from bunri.learning.plan import RunFolder, RunPlan
 from bunri.learning.validate import Validation, validate
 from bunri.learning.weights import PretrainedWeights
 from bunri.metrics import ScoreSheet, compute_scores
-
-
-class TrainingListener(Protocol):
-    """Who is told how training goes."""
-
-    def start_photos(self, num_photos: int) -> None:
-        """All photos are about to be read and checked."""
-
-    def advance_photos(self) -> None:
-        """One photo was read."""
-
-    def start_training(self, first_epoch: int, num_epochs: int, steps_per_epoch: int) -> None:
-        """The first step is about to be made; ``first_epoch`` counts from 1."""
-
-    def end_step(self, loss: float) -> None:
-        """One optimiser step was made."""
-
-    def roll_back(self, epoch: int, reason: str, rate_scale: float) -> None:
-        """Training blew up; ``epoch`` starts over with ``rate_scale`` times the rate set."""
-
-    def end_epoch(self, record: Mapping[str, Any], *, is_best: bool) -> None:
-        """An epoch was validated and saved; ``record`` is its line of metrics.jsonl."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingResult:
-    """What a finished run came to.
-
-    Attributes:
-        best: The metrics record of the epoch in the bundle.
-        num_epochs: Epochs trained in all.
-    """
-
-    best: Mapping[str, Any]
-    num_epochs: int
 
 
 def start_training(plan: RunPlan, folder: RunFolder, listener: TrainingListener) -> TrainingResult:

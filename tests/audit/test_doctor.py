@@ -228,7 +228,7 @@ def test_examine__label_that_a_model_contradicts(tmp_path):
     from bunri.classes import COMPETITION_TABLE
 
     document = make_clean_document()
-    for row in document["annotations"][:2]:  # large enough to be judged
+    for row in document["annotations"]:  # large enough to be judged
         x, y, _, _ = row["bbox"]
         row |= {"segmentation": [box(x, y, 10, 10)], "area": 100, "bbox": [x, y, 10, 10]}
     truth = write_set(tmp_path, document, name="truth")

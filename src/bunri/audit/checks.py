@@ -234,7 +234,7 @@ CHECKS: tuple[Check, ...] = (
           "Remove it from one of them.", "drops it here"),
     # --- with a model ---------------------------------------------------------------------
     Check("suspicious-label", "warning", "model",
-          "A model is sure that an object is of another class than its label says.",
+          "A model gives an object to another class, though it usually knows the labelled one.",
           "Wrong labels are learned too.", "Look at it, and correct the label if it is wrong."),
 )  # fmt: skip
 

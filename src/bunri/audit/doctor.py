@@ -16,7 +16,12 @@ from bunri.annotations.overlap import measure_contest
 from bunri.annotations.records import Annotation, LabelledSet
 from bunri.audit.checks import Need
 from bunri.audit.findings import Diagnosis, Findings
-from bunri.audit.model_checks import PredictProbs, find_suspicious_labels
+from bunri.audit.model_checks import (
+    JudgedObject,
+    PredictProbs,
+    find_suspicious,
+    judge_objects,
+)
 from bunri.audit.outline_checks import check_objects
 from bunri.audit.photo_checks import PhotoFault, check_header, decode_for_checks
 from bunri.audit.set_checks import (
@@ -180,14 +185,14 @@ class Doctor:
         objects = {
             item.row["id"]: item for items in examined.rows.objects.values() for item in items
         }
-        found = []
+        judged: list[JudgedObject] = []
         with self.track("Comparing labels with the model", len(labelled.photos)) as advance:
             for photo in labelled.photos:
                 image = self._decode(labelled.path_of(photo), photo.size_hw)
                 if image is not None:
-                    found += find_suspicious_labels(labelled, photo, image, predict_probs)
+                    judged += judge_objects(labelled, photo, image, predict_probs)
                 advance()
-        for _, annotation_id, note in sorted(found, reverse=True):
+        for annotation_id, note in find_suspicious(judged, labelled.table.names):
             findings.add("suspicious-label", objects[annotation_id].describe(note))
 
     def _decode(self, path: Path, size_hw: tuple[int, int]) -> ImageArray | None:

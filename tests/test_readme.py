@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bunri.audit.checks import CHECKS
 from bunri.scenes import write_sample_dataset
 from tests.builders import TINY_SETTINGS
 from tests.cli.runner import run
@@ -50,6 +51,12 @@ def test_commands__of_a_page(page, sample, tmp_path, monkeypatch):
 
 def test_readmes__show_the_same_commands():
     assert list_commands("README.md") == list_commands("README.ko.md")
+
+
+def test_pages__count_the_doctors_checks():
+    pages = {"README.md": "{} checks", "docs/guide.md": "all {} checks", "README.ko.md": "{}가지"}
+    for page, words in pages.items():
+        assert words.format(len(CHECKS)) in (ROOT / page).read_text("utf-8"), page
 
 
 def test_makefile__targets_of_the_readme_exist():

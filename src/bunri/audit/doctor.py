@@ -115,13 +115,15 @@ class Doctor:
         summary = check_labels(examined, findings)
         done = set(_NEEDS[self.depth])
         if self.depth == "pixels":
-            check_copies(examined, findings)
+            with self.track("Comparing photos", len(examined.prints)) as advance:
+                check_copies(examined, findings, advance)
         if against is not None:
             other = self._examine_alone(against, Findings())
             check_against_names(examined, other, findings)
             done.add("against")
             if self.depth == "pixels":
-                check_against_pixels(examined, other, findings)
+                with self.track("Comparing splits", len(other.prints)) as advance:
+                    check_against_pixels(examined, other, findings, advance)
                 done.add("against-pixels")
         if self.predict_probs and self.depth == "pixels":
             self._check_with_model(examined, self.predict_probs, findings)

@@ -4,7 +4,7 @@ Owns what is found by comparing photos and classes with each other. Knows nothin
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -92,8 +92,14 @@ def _check_overlap(examined: ExaminedSet, findings: Findings) -> dict[str, float
     return {"contested_pixel_share": contested_px / max(1, total_px)}
 
 
-def check_copies(examined: ExaminedSet, findings: Findings) -> None:
-    """Look for photos that are in the set more than once, the same or changed a little."""
+def check_copies(examined: ExaminedSet, findings: Findings, advance: Callable[[], None]) -> None:
+    """Look for photos that are in the set more than once, the same or changed a little.
+
+    Args:
+        examined: What was looked at.
+        findings: Takes what is found.
+        advance: Called after each photo that has a fingerprint.
+    """
     rows = examined.rows
     photos, prints = examined.list_printed()
     first: dict[str, Photo] = {}
@@ -108,7 +114,7 @@ def check_copies(examined: ExaminedSet, findings: Findings) -> None:
         else:
             note = f"the same pixels as {name}"
             findings.add("duplicate-photo", rows.describe(photo, note, other=name))
-    for one, other, similarity in _iterate_near(prints):
+    for one, other, similarity in _iterate_near(prints, None, advance):
         name = photos[one].file_name
         note = f"similarity {similarity:.3f} to {name}"
         findings.add("near-duplicate-photo", rows.describe(photos[other], note, other=name))
@@ -120,11 +126,13 @@ def _have_same_mask(labelled: LabelledSet, one: Photo, other: Photo) -> bool:
 
 
 def _iterate_near(
-    prints: Sequence[Fingerprint], others: Sequence[Fingerprint] | None = None
+    prints: Sequence[Fingerprint],
+    others: Sequence[Fingerprint] | None,
+    advance: Callable[[], None],
 ) -> Iterator[tuple[int, int, float]]:
     """Yield (first, second, similarity), each second once, with the most similar first."""
     best: dict[int, tuple[float, int]] = {}
-    for twins in find_twins(prints, others):
+    for twins in find_twins(prints, others, advance):
         if not twins.is_exact:
             entry = (twins.similarity, twins.first)
             best[twins.second] = max(best.get(twins.second, entry), entry)
@@ -165,8 +173,17 @@ def _resolve(root: Path, photo: Photo) -> str:
     return str(root.resolve() / photo.file_name.replace("\\", "/"))
 
 
-def check_against_pixels(examined: ExaminedSet, other: ExaminedSet, findings: Findings) -> None:
-    """Look for photos of one file in the other, the same or changed a little."""
+def check_against_pixels(
+    examined: ExaminedSet, other: ExaminedSet, findings: Findings, advance: Callable[[], None]
+) -> None:
+    """Look for photos of one file in the other, the same or changed a little.
+
+    Args:
+        examined: What was looked at.
+        other: The other split.
+        findings: Takes what is found.
+        advance: Called after each photo of ``other`` that has a fingerprint.
+    """
     rows = examined.rows
     photos, prints = examined.list_printed()
     other_photos, other_prints = other.list_printed()
@@ -179,7 +196,7 @@ def check_against_pixels(examined: ExaminedSet, other: ExaminedSet, findings: Fi
             name = hashes[print_.pixel_hash]
             note = f"the same pixels as {name} there"
             findings.add("leaked-photo", rows.describe(photo, note, other=name))
-    for one, there, similarity in _iterate_near(other_prints, prints):
+    for one, there, similarity in _iterate_near(other_prints, prints, advance):
         name = other_photos[one].file_name
         note = f"similarity {similarity:.3f} to {name} there"
         findings.add("near-leaked-photo", rows.describe(photos[there], note, other=name))

@@ -1,6 +1,7 @@
 """Which sample comes when, and that mask and photo stay together."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from bunri.annotations.cache import MaskCache
 from bunri.annotations.coco import read_coco
 from bunri.config import AugmentConfig, load_config
 from bunri.contracts import ImageError
+from bunri.learning import data as module
 from bunri.learning.augment import build_augmentation
 from bunri.learning.data import (
     PhotoStore,
@@ -410,3 +412,13 @@ def test_training_stream__repeats_rare_photos(tmp_path):
     drawn = sorted(stream._pick_photo(number) for number in range(len(turn)))
     assert drawn == turn
     assert len(turn) > len(store)
+
+
+def test_workers__are_silent_when_the_line_is_dead_and_only_then(monkeypatch, capsys):
+    monkeypatch.setattr("sys.excepthook", sys.excepthook)  # put back afterwards
+    module._ignore_hangups(0)
+    for error in (ConnectionResetError("by peer"), BrokenPipeError(), EOFError()):
+        sys.excepthook(type(error), error, None)
+    assert capsys.readouterr().err == ""
+    sys.excepthook(ValueError, ValueError("a fault of ours"), None)
+    assert "ValueError: a fault of ours" in capsys.readouterr().err

@@ -8,11 +8,13 @@ to be saved.
 """
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
+from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
@@ -198,5 +200,22 @@ def iterate_batches(
         num_workers=num_workers,
         pin_memory=pin_memory,
         multiprocessing_context="fork" if num_workers else None,
+        worker_init_fn=_ignore_hangups,
     )
     yield from loader
+
+
+def _ignore_hangups(_worker: int) -> None:
+    """Keep a worker silent when training is stopped while a batch is being handed over.
+
+    The thread that hands tensors over then finds the line dead, and would print a traceback
+    into the message that says how to go on. A worker's own errors take another way.
+    """
+
+    def print_others(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(error, ConnectionError | EOFError):
+            sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = print_others

@@ -21,7 +21,8 @@ The errors a user may meet; all end a command with exit code 2::
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -31,6 +32,9 @@ import numpy.typing as npt
 ImageArray = npt.NDArray[np.uint8]  # (H, W, 3), RGB, upright
 MaskArray = npt.NDArray[np.uint8]  # (H, W), index into the class table, 255 = ignore
 FloatArray = npt.NDArray[np.float32]
+
+Tracker = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
+"""Opens a progress bar from a label and a total; what it gives is called after each item."""
 
 BACKGROUND_INDEX = 0
 IGNORE_INDEX = 255

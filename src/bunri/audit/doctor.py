@@ -4,8 +4,6 @@ Owns the order of checks and what each needs. The checks themselves stand in the
 this one, their words in :mod:`bunri.audit.checks`.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -34,13 +32,11 @@ from bunri.audit.set_checks import (
 from bunri.audit.similarity import Fingerprint, fingerprint_photo
 from bunri.audit.structure import SoundRows, check_structure
 from bunri.classes import choose_class_table
-from bunri.contracts import ClassTable, ImageArray, InputError, PathError
-from bunri.files import is_folder
+from bunri.contracts import ClassTable, ImageArray, InputError, PathError, Tracker
+from bunri.files import is_folder, join_under
 
 Depth = Literal["json", "headers", "pixels"]
 """How far to look: the JSON alone, the photos' headers, or every pixel."""
-Tracker = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
-"""Opens a progress bar from a label and a total; what it gives is called after each item."""
 
 _NEEDS: dict[Depth, frozenset[Need]] = {
     "json": frozenset({"json"}),
@@ -160,7 +156,7 @@ class Doctor:
         rows = examined.rows
         with self.track(f"Looking at photos of {file.path.name}", len(rows.photos)) as advance:
             for photo in rows.photos.values():
-                path = file.image_root / photo.file_name.replace("\\", "/")
+                path = join_under(file.image_root, photo.file_name)
                 key = (path, photo.size_hw)
                 if key not in self._looks:
                     self._looks[key] = self._look(path, check_header(path, photo))

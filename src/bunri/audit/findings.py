@@ -91,9 +91,6 @@ class Findings:
         """Note one place of the fault called ``name``."""
         self._examples[CHECK_OF[name].name].append(example)
 
-    def __contains__(self, name: str) -> bool:
-        return bool(self._examples.get(name))
-
     def list_findings(self) -> tuple[Finding, ...]:
         """Return what was found, in the order of ``CHECKS``."""
         return tuple(

@@ -4,8 +4,7 @@ Owns the steps from a request to written files, and the report. Knows nothing of
 line; how parts are chosen is in ``folds``, what a leak is in ``leaks``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +19,11 @@ from bunri.audit.leaks import Leak, LeakKind, SplitPhoto, find_leaks
 from bunri.audit.similarity import Twins, find_twins, fingerprint_photo
 from bunri.audit.split_report import describe_split
 from bunri.config import OverlapRule
-from bunri.contracts import AnnotationError, ImageError, OutputError, RunError, summarize
+from bunri.contracts import AnnotationError, ImageError, OutputError, RunError, Tracker, summarize
 from bunri.files import lock_folder, replace_folder, write_json
 from bunri.images import read_photo_as_labelled
 
 REPORT_NAME = "report.json"
-
-Track = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
-"""Given a label and a total, a context that gives a function to call after each item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +72,7 @@ class SplitPlan:
     refused: tuple[Leak, ...]
 
 
-def plan_split(request: SplitRequest, track: Track) -> SplitPlan:
+def plan_split(request: SplitRequest, track: Tracker) -> SplitPlan:
     """Decide who goes where, and look for leaks in the result; writes nothing.
 
     Raises:
@@ -147,7 +143,7 @@ def write_split(plan: SplitPlan, folder: Path) -> None:
 
 
 def _look_at_photos(
-    datasets: Sequence[LabelledSet], request: SplitRequest, track: Track
+    datasets: Sequence[LabelledSet], request: SplitRequest, track: Tracker
 ) -> list[list[SplitPhoto]]:
     """Return what is known of the photos of each data set; all faults at once."""
     keys = [match_names([p.file_name for p in d.photos], request.pattern) for d in datasets]
@@ -185,7 +181,7 @@ def _look_at_photos(
     return looked
 
 
-def _find_own_twins(own: Sequence[SplitPhoto], track: Track) -> list[Twins]:
+def _find_own_twins(own: Sequence[SplitPhoto], track: Tracker) -> list[Twins]:
     prints = [photo.print for photo in own if photo.print is not None]
     if not prints:
         return []
@@ -198,7 +194,7 @@ def _find_leaks(
     own: Sequence[SplitPhoto],
     theirs: Sequence[list[SplitPhoto]],
     part_of: IntArray,
-    track: Track,
+    track: Tracker,
 ) -> list[Leak]:
     """Return leaks between the parts, and between them and the files that must be apart."""
     splits: dict[str, list[SplitPhoto]] = {name: [] for name in request.parts.names}

@@ -12,9 +12,10 @@ from bunri.annotations.rasterize import find_box, trace_runs
 from bunri.annotations.records import Annotation, LabelledSet, Photo, RunLengths
 from bunri.annotations.run_lengths import count_pixels, encode_counts
 from bunri.config import OverlapRule
+from bunri.contracts import Tracker
 from bunri.files import is_folder
 from bunri.formats.naming import find_single_file
-from bunri.formats.reading import Progress, ReadOptions
+from bunri.formats.reading import ReadOptions
 
 
 def read_coco_set(path: Path, options: ReadOptions) -> LabelledSet:
@@ -37,7 +38,7 @@ def write_coco_set(
     dataset: LabelledSet,
     path: Path,
     _rule: OverlapRule,
-    _progress: Progress,
+    _progress: Tracker,
 ) -> None:
     """Write a COCO JSON: polygons and run lengths as they are, one object per line.
 

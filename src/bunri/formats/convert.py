@@ -16,7 +16,7 @@ from bunri.annotations.coco import require_labels, require_photos
 from bunri.annotations.overlap import draw_mask
 from bunri.annotations.records import LabelledSet
 from bunri.config import OverlapRule
-from bunri.contracts import BACKGROUND_INDEX, InputError, MaskArray, OutputError
+from bunri.contracts import BACKGROUND_INDEX, InputError, MaskArray, OutputError, Tracker
 from bunri.files import (
     is_file,
     is_folder,
@@ -26,7 +26,7 @@ from bunri.files import (
     replace_folder,
 )
 from bunri.formats.naming import tidy_name
-from bunri.formats.reading import Progress, ReadOptions, show_nothing
+from bunri.formats.reading import ReadOptions, show_nothing
 from bunri.formats.registry import Format
 from bunri.formats.shapes import express_set
 
@@ -69,7 +69,7 @@ def write_labels(
     rule: OverlapRule,
     *,
     copy_photos: bool = False,
-    progress: Progress = show_nothing,
+    progress: Tracker = show_nothing,
 ) -> Written:
     """Write a labelled set; all of it or nothing.
 
@@ -113,7 +113,7 @@ def write_labels(
 
 
 def _express(
-    dataset: LabelledSet, format_: Format, rule: OverlapRule, progress: Progress
+    dataset: LabelledSet, format_: Format, rule: OverlapRule, progress: Tracker
 ) -> tuple[LabelledSet, int]:
     """Return the set as the format can hold it, and in how many photos objects were cut."""
     if format_.reshape is None:
@@ -171,7 +171,7 @@ def _hold_folder(folder: Path) -> Iterator[Path]:
             raise
 
 
-def _copy_photos(dataset: LabelledSet, root: Path, progress: Progress) -> None:
+def _copy_photos(dataset: LabelledSet, root: Path, progress: Tracker) -> None:
     """Copy all photos below ``root``; one that is there already is never replaced."""
     targets = {photo.id: join_under(root, photo.file_name) for photo in dataset.photos}
     taken = [
@@ -195,7 +195,7 @@ def measure_loss(
     format_: Format,
     rule: OverlapRule,
     *,
-    progress: Progress = show_nothing,
+    progress: Tracker = show_nothing,
 ) -> Loss:
     """Read back what was written and count pixels whose class is another one.
 

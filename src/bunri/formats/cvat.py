@@ -22,16 +22,16 @@ from bunri.annotations.rasterize import draw_crop
 from bunri.annotations.records import Annotation, LabelledSet, Photo, Polygons, RunLengths
 from bunri.annotations.segmentations import parse_polygon
 from bunri.config import OverlapRule
-from bunri.contracts import MAX_JSON_BYTES, AnnotationError, PathError, summarize
+from bunri.contracts import MAX_JSON_BYTES, AnnotationError, PathError, Tracker, summarize
 from bunri.files import is_file, is_folder, replace_atomically
 from bunri.formats.coco import shorten_numbers
 from bunri.formats.naming import find_single_file, refuse_unprintable
-from bunri.formats.reading import Progress, ReadOptions, SetBuilder
+from bunri.formats.reading import ReadOptions, SetBuilder
 
 USUAL_NAME, PHOTOS_NAME = "annotations.xml", "images"
 
 
-def write_cvat(dataset: LabelledSet, path: Path, _rule: OverlapRule, progress: Progress) -> None:
+def write_cvat(dataset: LabelledSet, path: Path, _rule: OverlapRule, progress: Tracker) -> None:
     """Write the XML.
 
     Args:

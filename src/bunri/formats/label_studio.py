@@ -23,10 +23,10 @@ from bunri.annotations.rasterize import draw_crop
 from bunri.annotations.records import Annotation, LabelledSet, Photo, Polygons, Segmentation
 from bunri.annotations.segmentations import parse_polygon
 from bunri.config import OverlapRule
-from bunri.contracts import AnnotationError
+from bunri.contracts import AnnotationError, Tracker
 from bunri.formats.brush import decode_brush, encode_brush
 from bunri.formats.naming import cut_suffix, find_single_file
-from bunri.formats.reading import PhotoFinder, Progress, ReadOptions, SetBuilder
+from bunri.formats.reading import PhotoFinder, ReadOptions, SetBuilder
 from bunri.images import PHOTO_SUFFIXES
 
 _LOCAL_FILES = "/data/local-files/"
@@ -40,7 +40,7 @@ _GRID = 5
 
 
 def write_label_studio(
-    dataset: LabelledSet, path: Path, _rule: OverlapRule, progress: Progress
+    dataset: LabelledSet, path: Path, _rule: OverlapRule, progress: Tracker
 ) -> None:
     """Write the JSON.
 

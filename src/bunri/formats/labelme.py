@@ -23,11 +23,11 @@ from bunri.annotations.outlines import encode_region
 from bunri.annotations.records import LabelledSet, Photo, Polygons, Segmentation
 from bunri.annotations.segmentations import parse_polygon
 from bunri.config import OverlapRule
-from bunri.contracts import AnnotationError, PathError
+from bunri.contracts import AnnotationError, PathError, Tracker
 from bunri.files import is_file, is_folder, join_under
 from bunri.formats.coco import shorten_numbers
 from bunri.formats.naming import cut_suffix, find_files, name_outputs, refuse_unprintable, tidy_name
-from bunri.formats.reading import PhotoFinder, Progress, ReadOptions, SetBuilder
+from bunri.formats.reading import PhotoFinder, ReadOptions, SetBuilder
 from bunri.images import decode_photo
 
 LABELS_NAME = "labels.txt"
@@ -36,7 +36,7 @@ _IGNORE, _BACKGROUND = "__ignore__", "_background_"
 _CIRCLE_POINTS = 360
 
 
-def write_labelme(dataset: LabelledSet, path: Path, _rule: OverlapRule, progress: Progress) -> None:
+def write_labelme(dataset: LabelledSet, path: Path, _rule: OverlapRule, progress: Tracker) -> None:
     """Write a JSON per photo and ``labels.txt`` into the folder ``path``.
 
     Args:

@@ -28,10 +28,11 @@ from bunri.contracts import (
     ImageArray,
     InputError,
     MaskArray,
+    Tracker,
 )
 from bunri.files import is_file, is_folder, join_under
 from bunri.formats.naming import cut_suffix, find_files, name_outputs
-from bunri.formats.reading import PhotoFinder, Progress, ReadOptions, SetBuilder
+from bunri.formats.reading import PhotoFinder, ReadOptions, SetBuilder
 from bunri.formats.tables import TABLE_NAME, parse_class_table, write_class_table
 from bunri.images import read_index_mask, read_photo
 
@@ -45,7 +46,7 @@ def _write(
     dataset: LabelledSet,
     path: Path,
     rule: OverlapRule,
-    progress: Progress,
+    progress: Tracker,
 ) -> None:
     """Write masks and ``classes.json`` into the folder ``path``."""
     names = name_outputs(dataset.photos, ".png")

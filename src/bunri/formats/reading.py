@@ -5,7 +5,7 @@ Owns numbering, and the class table where a format has no category ids. Knows no
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,15 +20,13 @@ from bunri.contracts import (
     ImageError,
     InputError,
     PathError,
+    Tracker,
     normalize_name,
     suggest,
 )
 from bunri.files import is_folder
 from bunri.formats.naming import cut_suffix, list_photos, tidy_name
 from bunri.images import read_size_hw
-
-Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
-"""Is given a label and a number of steps; gives a function to call after each step."""
 
 
 @contextmanager
@@ -49,7 +47,7 @@ class ReadOptions:
     """A set whose classes, category ids and photo ids this one shares; goes before ``table``."""
     photos: Sequence[Photo] = ()
     """Photos whose names and sizes are known, for formats that lack them."""
-    progress: Progress = show_nothing
+    progress: Tracker = show_nothing
 
     @property
     def known_photos(self) -> Sequence[Photo]:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from bunri.annotations.records import LabelledSet
 from bunri.config import OverlapRule
-from bunri.contracts import InputError, suggest
+from bunri.contracts import InputError, Tracker, suggest
 from bunri.files import is_file, is_folder
 from bunri.formats import coco, cvat, label_studio, labelme, png, shapes, yolo
 from bunri.formats.naming import find_files
-from bunri.formats.reading import Progress, ReadOptions
+from bunri.formats.reading import ReadOptions
 from bunri.formats.tables import TABLE_NAME
 
 _PEEK_BYTES = 2**16
@@ -42,7 +42,7 @@ class Format:
     title: str
     suffix: str
     read: Callable[[Path, ReadOptions], LabelledSet]
-    write: Callable[[LabelledSet, Path, OverlapRule, Progress], None]
+    write: Callable[[LabelledSet, Path, OverlapRule, Tracker], None]
     reshape: shapes.Reshape | None
     photo_folder: str = ""
     is_layered: bool = True

@@ -16,8 +16,7 @@ from bunri.annotations.rasterize import MIN_POLYGON_POINTS, draw_crop, trace_run
 from bunri.annotations.records import Annotation, LabelledSet, Photo, Polygons, Segmentation
 from bunri.annotations.run_lengths import count_pixels
 from bunri.config import OverlapRule
-from bunri.contracts import BACKGROUND_INDEX, MaskArray
-from bunri.formats.reading import Progress
+from bunri.contracts import BACKGROUND_INDEX, MaskArray, Tracker
 
 INSET_PX = 0.05
 """So that OpenCV and Pillow, which paint outlines too, fill the same pixels as pycocotools."""
@@ -82,7 +81,7 @@ def express_set(
     dataset: LabelledSet,
     rule: OverlapRule,
     reshape: Reshape,
-    progress: Progress,
+    progress: Tracker,
     *,
     is_layered: bool,
     keeps_background: bool,

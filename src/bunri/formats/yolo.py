@@ -24,10 +24,11 @@ from bunri.contracts import (
     AnnotationError,
     ConfigError,
     PathError,
+    Tracker,
 )
 from bunri.files import is_folder, join_under
 from bunri.formats.naming import cut_suffix, find_files, name_outputs
-from bunri.formats.reading import PhotoFinder, Progress, ReadOptions, SetBuilder
+from bunri.formats.reading import PhotoFinder, ReadOptions, SetBuilder
 
 PHOTOS_NAME, LABELS_NAME, SETTINGS_NAME = "images", "labels", "data.yaml"
 _DECIMALS = 6
@@ -43,7 +44,7 @@ def write_yolo(
     dataset: LabelledSet,
     path: Path,
     _rule: OverlapRule,
-    progress: Progress,
+    progress: Tracker,
 ) -> None:
     """Write ``labels/`` and ``data.yaml`` into the folder ``path``.
 

@@ -27,7 +27,10 @@ def name_of(path: Path) -> str:
     return ".".join(part for part in parts if part != "__init__")
 
 
-MODULES = {name_of(path): path for path in sorted(SOURCE.rglob("*.py"))}
+# Without __main__, which is a way to start the last part and no part itself.
+MODULES = {
+    name_of(path): path for path in sorted(SOURCE.rglob("*.py")) if path.name != "__main__.py"
+}
 
 
 def list_imports(path: Path) -> set[str]:
@@ -74,7 +77,7 @@ def test_readme__tree_is_true():
     block = re.search(r"```\nsrc/bunri/\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
     assert block
     named = [line.split()[0].rstrip("/") for line in block[1].splitlines()]
-    hidden = {"__init__.py", "py.typed", "__pycache__"}
+    hidden = {"__init__.py", "__main__.py", "py.typed", "__pycache__"}
     assert sorted(named) == sorted(p.name for p in SOURCE.iterdir() if p.name not in hidden)
     order = [name.removesuffix(".py") for name in named if name != "recipes"]
     assert tuple(order) == PARTS

@@ -46,6 +46,10 @@ def fail_to_load(text: str, overrides=()) -> ConfigError:
     return caught.value
 
 
+CHANGES = (
+    "quarter_turn", "rotate", "crop_object", "grid", "elastic", "clahe", "blur", "jpeg", "noise",
+    "shadow", "cutmix", "classmix", "paste",
+)  # fmt: skip
 # Key, smallest and largest good values, values just outside.
 BOUNDS = [
     ("seed", ["0", "4294967295"], ["-1", "4294967296"]),
@@ -54,6 +58,7 @@ BOUNDS = [
     ("input.size_px", ["64", "4096"], ["0", "32", "100", "4128", "-64"]),
     ("data.memory_mb", ["0", "1048576"], ["-1", "1048577"]),
     ("data.repeat_rare", ["0.0", "1.0"], ["-0.1", "1.1"]),
+    ("data.pseudo_weight", ["1e-9", "1.0"], ["0.0", "1.1"]),
     ("augment.crop_size_px", ["64", "4096", "null"], ["0", "32", "80", "4128"]),
     ("augment.crop_area", ["[0.1, 1.0]", "[1, 1]", "[1e-9, 1]"],
      ["[0.0, 1.0]", "[-0.1, 1.0]", "[0.5, 0.4]", "[0.5, 1.1]", "[1]", "[0.1, 0.2, 0.3]", "0.5"]),
@@ -64,6 +69,9 @@ BOUNDS = [
     ("augment.contrast", ["0.0", "1.0"], ["-0.1", "1.1"]),
     ("augment.saturation", ["0.0", "1.0"], ["-0.1", "1.1"]),
     ("augment.hue", ["0.0", "0.5"], ["-0.1", "0.51"]),
+    ("augment.rotate_deg", ["1e-9", "180.0"], ["0.0", "180.1"]),
+    *((f"augment.{name}", ["0.0", "1.0"], ["-0.1", "1.1"]) for name in CHANGES),
+    ("augment.paste_classes", ["null", "[Battery]", "[Paper, Glass]"], ["[]", "Battery"]),
     ("loss.ce", ["0.0", "1e9"], ["-0.1"]),
     ("loss.ohem", ["0.0", "1e9"], ["-0.1"]),
     ("loss.focal", ["0.0", "1e9"], ["-0.1"]),
@@ -83,11 +91,18 @@ BOUNDS = [
     ("optim.encoder_lr_scale", ["0.0", "10.0"], ["-0.1"]),
     ("optim.weight_decay", ["0.0", "1.0"], ["-1e-9"]),
     ("optim.warmup", ["0.0", "1.0"], ["-0.1", "1.1"]),
+    ("optim.layer_decay", ["1e-9", "1.0"], ["0.0", "1.1"]),
+    ("optim.momentum", ["0.0", "0.999"], ["-0.1", "1.0"]),
+    ("optim.poly_power", ["1e-9", "10.0"], ["0.0", "-1.0"]),
     ("optim.ema_decay", ["0.0", "0.9999"], ["-0.1", "1.0"]),
+    ("optim.swa_share", ["0.0"], ["-0.1", "0.5", "1.0"]),
+    ("optim.clip_norm", ["0.0", "1e9"], ["-0.1"]),
     ("train.epochs", ["1", "100000"], ["0", "100001"]),
     ("train.samples_per_epoch", ["1", "null"], ["0", "-1"]),
     ("train.batch_size", ["1", "4096"], ["0", "4097"]),
+    ("train.accumulate", ["1", "16"], ["0", "17", "4097"]),
     ("train.num_workers", ["0", "256"], ["-1", "257"]),
+    ("train.worker_timeout_s", ["0", "86400"], ["-1", "86401"]),
     ("train.num_sample_pictures", ["0", "64"], ["-1", "65"]),
 ]  # fmt: skip
 CHOICES = [
@@ -99,17 +114,23 @@ CHOICES = [
             "fpn",
             "unet",
             "unetplusplus",
+            "unet3plus",
             "deeplabv3plus",
             "pan",
             "upernet",
             "segformer",
+            "hf_segformer",
+            "hf_mask2former",
+            "hf_eomt",
         ],
     ),
     ("input.normalization", ["none", "imagenet", "half"]),
     ("data.overlap_rule", ["largest-first", "highest-class", "longest-polygon-first"]),
     ("optim.name", ["adam", "adamw", "sgd"]),
-    ("optim.schedule", ["constant", "cosine"]),
+    ("optim.schedule", ["constant", "cosine", "poly"]),
     ("train.precision", ["auto", "f32", "bf16", "fp16"]),
+    ("train.memory_format", ["auto", "channels_last", "contiguous"]),
+    ("train.tracker", ["none", "tensorboard", "mlflow", "wandb"]),
     ("train.select_by", ["global_miou", "per_image_miou", "per_batch_miou", "loss"]),
 ]
 TEXTS = ["model.encoder", "model.weights", "model.weights_sha256"]
@@ -117,14 +138,16 @@ FLAGS = ["data.allow_leaks"]
 INTS = [
     "seed", "model.decoder_channels", "input.size_px", "data.memory_mb", "augment.crop_size_px",
     "train.epochs", "train.samples_per_epoch", "train.batch_size", "train.num_workers",
-    "train.num_sample_pictures",
+    "train.num_sample_pictures", "train.accumulate", "train.worker_timeout_s",
 ]  # fmt: skip
 FLOATS = [
     "model.dropout", "augment.hflip", "augment.vflip", "augment.brightness", "augment.contrast",
     "augment.saturation", "augment.hue", *(f"loss.{name}" for name in LOSS_NAMES),
     "loss.label_smoothing", "loss.ohem_share", "loss.focal_gamma", "loss.tversky_alpha",
     "loss.tversky_beta", "optim.lr", "optim.encoder_lr_scale", "optim.weight_decay",
-    "optim.warmup", "optim.ema_decay", "data.repeat_rare",
+    "optim.warmup", "optim.ema_decay", "data.repeat_rare", "data.pseudo_weight",
+    "augment.rotate_deg", *(f"augment.{name}" for name in CHANGES), "optim.layer_decay",
+    "optim.momentum", "optim.poly_power", "optim.swa_share", "optim.clip_norm",
 ]  # fmt: skip
 
 
@@ -153,7 +176,9 @@ def test_config__flag(key):
 def test_config__every_setting_is_tested_here():
     tested = {key for key, *_ in [*BOUNDS, *CHOICES]} | {*TEXTS, *FLAGS}
     assert sorted(tested) == sorted(list_all_keys())
-    tuples = ["augment.crop_area", "augment.crop_aspect", "loss.class_weights"]
+    tuples = [
+        "augment.crop_area", "augment.crop_aspect", "augment.paste_classes", "loss.class_weights",
+    ]  # fmt: skip
     assert sorted(key for key, *_ in BOUNDS) == sorted([*INTS, *FLOATS, *tuples])
 
 

@@ -32,10 +32,24 @@ FrameSize = Annotated[int, Field(ge=2 * STRIDE_PX, le=MAX_FRAME_PX, multiple_of=
 OverlapRule = Literal["largest-first", "highest-class", "longest-polygon-first"]
 OVERLAP_RULES: tuple[OverlapRule, ...] = get_args(OverlapRule)
 ModelName = Literal[
-    "fcn8s", "segnet", "fpn", "unet", "unetplusplus", "deeplabv3plus", "pan", "upernet", "segformer"
+    "fcn8s",
+    "segnet",
+    "fpn",
+    "unet",
+    "unetplusplus",
+    "unet3plus",
+    "deeplabv3plus",
+    "pan",
+    "upernet",
+    "segformer",
+    "hf_segformer",
+    "hf_mask2former",
+    "hf_eomt",
 ]
 Normalization = Literal["none", "imagenet", "half"]
 Precision = Literal["auto", "f32", "bf16", "fp16"]
+MemoryFormat = Literal["auto", "channels_last", "contiguous"]
+TrackerName = Literal["none", "tensorboard", "mlflow", "wandb"]
 SelectBy = Literal["global_miou", "per_image_miou", "per_batch_miou", "loss"]
 LossName = Literal["ce", "ohem", "focal", "dice", "jaccard", "tversky", "lovasz", "boundary"]
 LOSS_NAMES: tuple[LossName, ...] = get_args(LossName)
@@ -96,6 +110,8 @@ class DataConfig(_Section):
     """Decoded photos kept in memory up to this; the rest is decoded again each time."""
     allow_leaks: bool = False
     """Train although validation photos, or edited copies of them, are in training too."""
+    pseudo_weight: PositiveFraction = 1.0
+    """What a photo with pseudo-labels counts for in the loss, where one with true labels is 1."""
     repeat_rare: Fraction = 0.5
     """Photos with a class that is in fewer than this share of photos come more often; 0: off."""
 
@@ -111,10 +127,39 @@ class AugmentConfig(_Section):
     """Width / height of a crop before it is made square, smallest and largest."""
     hflip: Fraction = 0.5
     vflip: Fraction = 0.5
+    quarter_turn: Fraction = 0.0
+    """How often a photo is turned by 90, 180 or 270 degrees."""
+    rotate: Fraction = 0.0
+    """How often a photo is turned by up to ``rotate_deg``; what comes from outside is ignored."""
+    rotate_deg: Annotated[float, Field(gt=0.0, le=180.0)] = 30.0
+    crop_object: Fraction = 0.0
+    """How often the crop is placed so that it holds an object."""
+    grid: Fraction = 0.0
+    """How often the cells of a mesh are stretched differently."""
+    elastic: Fraction = 0.0
+    """How often pixels are shifted a little, neighbours alike."""
     brightness: Fraction = 0.4
     contrast: Fraction = 0.4
     saturation: Fraction = 0.4
     hue: Annotated[float, Field(ge=0.0, le=0.5)] = 0.03
+    clahe: Fraction = 0.0
+    """How often contrast is equalised locally (CLAHE)."""
+    blur: Fraction = 0.0
+    """How often a photo is blurred."""
+    jpeg: Fraction = 0.0
+    """How often a photo is compressed as a poor JPEG."""
+    noise: Fraction = 0.0
+    """How often a photo is given a sensor's noise."""
+    shadow: Fraction = 0.0
+    """How often a shadow falls across a photo."""
+    cutmix: Fraction = 0.0
+    """How often a rectangle comes from another training photo."""
+    classmix: Fraction = 0.0
+    """How often half of another training photo's classes are laid over this one."""
+    paste: Fraction = 0.0
+    """How often objects of rare classes are pasted from other training photos."""
+    paste_classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Names of the classes that are pasted; null: those that ``data.repeat_rare`` calls rare."""
 
     @model_validator(mode="after")
     def _check_ranges(self) -> Self:
@@ -173,12 +218,31 @@ class OptimConfig(_Section):
     lr: Positive = 7e-4
     encoder_lr_scale: NonNegative = 0.3
     """The encoder's rate is ``lr`` times this."""
+    layer_decay: PositiveFraction = 1.0
+    """Below 1, each stage of the encoder has this share of the rate of the next deeper one."""
     weight_decay: NonNegative = 1e-2
-    schedule: Literal["constant", "cosine"] = "cosine"
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    """Of ``sgd`` alone."""
+    schedule: Literal["constant", "cosine", "poly"] = "cosine"
+    poly_power: Positive = 0.9
+    """Of ``poly`` alone: the rate is (1 - share of steps done) to this power."""
     warmup: Fraction = 0.05
     """Share of all steps in which the rate climbs from 0 to ``lr``."""
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
     """The model kept is an average over steps: this much of the old average stays; 0: off."""
+    swa_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """The model kept is the plain average over this last share of all steps; 0: off."""
+    clip_norm: NonNegative = 0.0
+    """Gradients whose norm is above this are scaled down to it; 0: off."""
+
+    @model_validator(mode="after")
+    def _check_averages(self) -> Self:
+        if self.ema_decay and self.swa_share:
+            raise ValueError(
+                f"swa_share: {self.swa_share} beside ema_decay {self.ema_decay}: both average "
+                "weights; set one of them to 0"
+            )
+        return self
 
 
 class TrainConfig(_Section):
@@ -188,13 +252,30 @@ class TrainConfig(_Section):
     samples_per_epoch: int | None = Field(default=600, ge=1)
     """Training samples between two validations; null: each photo once."""
     batch_size: int = Field(default=16, ge=1, le=4096)
+    accumulate: int = Field(default=1, ge=1, le=4096)
+    """Parts that a batch is worked through in: less memory, the same batch."""
     precision: Precision = "auto"
+    memory_format: MemoryFormat = "auto"
+    """How pixels lie in memory; ``auto`` takes whichever is faster here."""
     num_workers: int = Field(default=1, ge=0, le=256)
     """Processes that load and augment; 0 does it in the training process."""
+    worker_timeout_s: int = Field(default=300, ge=0, le=86_400)
+    """A loader process that is silent for longer is given up; 0: wait for ever."""
     select_by: SelectBy = "global_miou"
     """The validation figure that decides which epoch is kept as best."""
     num_sample_pictures: int = Field(default=4, ge=0, le=64)
     """Validation photos drawn beside truth and prediction after every epoch."""
+    tracker: TrackerName = "none"
+    """Where figures go beside the JSON lines of the run folder."""
+
+    @model_validator(mode="after")
+    def _check_parts(self) -> Self:
+        if self.accumulate > self.batch_size:
+            raise ValueError(
+                f"accumulate: a batch of {self.batch_size} cannot be worked through in "
+                f"{self.accumulate} parts"
+            )
+        return self
 
 
 class Config(_Section):

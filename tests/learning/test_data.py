@@ -1,7 +1,6 @@
 """Which sample comes when, and that mask and photo stay together."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -13,15 +12,14 @@ from bunri.annotations.cache import MaskCache
 from bunri.annotations.coco import read_coco
 from bunri.config import AugmentConfig, load_config
 from bunri.contracts import ImageError
-from bunri.learning import data as module
 from bunri.learning.augment import build_augmentation
 from bunri.learning.data import (
     PhotoStore,
     TrainingStream,
-    iterate_batches,
     mix_seed,
     repeat_rare_photos,
 )
+from bunri.learning.loading import iterate_batches
 from tests.builders import (
     GROUND_RGB,
     SHAPE_RGB,
@@ -70,7 +68,8 @@ def store(data, tmp_path):
 
 def read_stream(store, config, length, epoch, workers=0, batch_size=2):
     stream = TrainingStream(store, config, length)
-    batches = list(iterate_batches(stream, epoch, batch_size, workers, pin_memory=False))
+    train = config.train.model_copy(update={"batch_size": batch_size, "num_workers": workers})
+    batches = list(iterate_batches(stream, epoch, train))
     return torch.cat([b[0] for b in batches]), torch.cat([b[1] for b in batches])
 
 
@@ -412,13 +411,3 @@ def test_training_stream__repeats_rare_photos(tmp_path):
     drawn = sorted(stream._pick_photo(number) for number in range(len(turn)))
     assert drawn == turn
     assert len(turn) > len(store)
-
-
-def test_workers__are_silent_when_the_line_is_dead_and_only_then(monkeypatch, capsys):
-    monkeypatch.setattr("sys.excepthook", sys.excepthook)  # put back afterwards
-    module._ignore_hangups(0)
-    for error in (ConnectionResetError("by peer"), BrokenPipeError(), EOFError()):
-        sys.excepthook(type(error), error, None)
-    assert capsys.readouterr().err == ""
-    sys.excepthook(ValueError, ValueError("a fault of ours"), None)
-    assert "ValueError: a fault of ours" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """The command line: one file per command, each importing its part only when it runs.
 
-Owns exit codes: 0 done, 1 the answer is no, 2 wrong use or bad input, 130 stopped by the user.
+Owns exit codes: 0 done, 1 the answer is no, 2 wrong use or bad input, 130 stopped by the user,
+143 by SIGTERM.
 """
 
 import sys

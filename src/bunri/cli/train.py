@@ -9,6 +9,9 @@ import typer
 from bunri.cli.console import format_score, print_line, print_note
 from bunri.cli.options import require_torch
 
+EXIT_TERMINATED = 143
+"""By SIGTERM: 128 + 15, as shells and schedulers reckon."""
+
 
 def run_train(
     recipe: Annotated[
@@ -69,6 +72,7 @@ def run_train(
     from bunri.cli.training_display import open_display
     from bunri.learning.loop import resume_training, start_training
     from bunri.learning.plan import DataSource, RunFolder, RunPlan
+    from bunri.learning.termination import TerminatedError
 
     folder = RunFolder(run_folder)
     try:
@@ -80,10 +84,12 @@ def run_train(
                 val_sources = DataSource.pair(val or [], val_images or [], "--val-images")
                 plan = RunPlan(config, train_sources, val_sources)
                 result = start_training(plan, folder, display)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, TerminatedError) as stopped:
         if folder.config.is_file():
             command = shlex.join(["bunri", "train", "--resume", "--out", str(run_folder)])
             print_note(f"Stopped. Go on with: {command}")
+        if isinstance(stopped, TerminatedError):
+            raise typer.Exit(EXIT_TERMINATED) from stopped
         raise
     best = result.best
     print_line(

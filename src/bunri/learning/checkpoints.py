@@ -1,7 +1,7 @@
-"""The state of training after a complete epoch, on disk, whole or not at all.
+"""The state of training after a step, on disk, whole or not at all.
 
 Owns the checkpoint file. There is no state of random generators or samplers in it: those are
-functions of the seed and the epoch (see ``data``).
+functions of the seed, the sample and the step (see ``data``).
 """
 
 import io
@@ -22,9 +22,13 @@ class Checkpoint:
 
     Attributes:
         num_epochs: Complete epochs.
+        steps_done: Of the epoch that was begun; 0 unless training was stopped on request.
+        losses_done: The loss of each of these steps.
         network: The network's state dict.
         average: The state dict of the averaged network; empty without averaging.
         optimizer: The optimiser's state dict.
+        scaler: The state of what scales fp16 losses; empty in other number formats.
+        num_parts: That a batch is worked through in.
         history: The metrics of every epoch, as in ``metrics.jsonl``.
         best_epoch: The epoch in the bundle; 0 before the first.
         rate_scale: What the learning rate is multiplied with, after training blew up.
@@ -33,9 +37,13 @@ class Checkpoint:
     """
 
     num_epochs: int = 0
+    steps_done: int = 0
+    losses_done: list[float] = field(default_factory=list)
     network: dict[str, Any] = field(default_factory=dict)
     average: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
+    scaler: dict[str, Any] = field(default_factory=dict)
+    num_parts: int = 1
     history: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int = 0
     rate_scale: float = 1.0

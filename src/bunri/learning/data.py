@@ -8,19 +8,17 @@ to be saved.
 """
 
 import math
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
-from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from bunri.annotations.cache import MaskCache
 from bunri.annotations.records import LabelledSet, Photo
@@ -148,6 +146,11 @@ class TrainingStream(Dataset[Sample]):
         pixels = torch.from_numpy(self._preprocessing.normalize(image))
         return pixels, torch.from_numpy(mask.astype(np.int64))
 
+    def name_photos(self, positions: Iterable[int]) -> list[str]:
+        """Return the names of the photos at some positions of the epoch, for messages."""
+        numbers = (self.epoch * self._length + position for position in positions)
+        return [self._store.items[self._pick_photo(n)].photo.file_name for n in numbers]
+
     def _pick_photo(self, number: int) -> int:
         turn, place = divmod(number, len(self._turn))
         if turn != self._order[0]:
@@ -183,39 +186,3 @@ def mix_seed(seed: int, purpose: str, number: int) -> int:
     """Return a 63-bit seed for one purpose and number, unrelated to its neighbours'."""
     words = np.random.SeedSequence([seed, number, *purpose.encode()]).generate_state(2)
     return int(words[0]) << 31 ^ int(words[1])
-
-
-def iterate_batches(
-    stream: TrainingStream, epoch: int, batch_size: int, num_workers: int, *, pin_memory: bool
-) -> Iterator[Sample]:
-    """Yield the batches of an epoch: pixels (N, 3, h, w) and targets (N, h, w).
-
-    Workers are started anew for each epoch: they hold nothing but a view of the store, and
-    so each sees the epoch's number.
-    """
-    stream.epoch = epoch
-    loader = DataLoader(
-        stream,
-        batch_size=batch_size,
-        num_workers=num_workers,
-        pin_memory=pin_memory,
-        multiprocessing_context="fork" if num_workers else None,
-        worker_init_fn=_ignore_hangups,
-    )
-    yield from loader
-
-
-def _ignore_hangups(_worker: int) -> None:
-    """Keep a worker silent when training is stopped while a batch is being handed over.
-
-    The thread that hands tensors over then finds the line dead, and would print a traceback
-    into the message that says how to go on. A worker's own errors take another way.
-    """
-
-    def print_others(
-        kind: type[BaseException], error: BaseException, trace: TracebackType | None
-    ) -> None:
-        if not isinstance(error, ConnectionError | EOFError):
-            sys.__excepthook__(kind, error, trace)
-
-    sys.excepthook = print_others

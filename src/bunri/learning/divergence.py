@@ -39,8 +39,8 @@ def check_loss(loss: Tensor, part: str) -> float:
     return value
 
 
-def check_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Refuse gradients that would make weights NaN or infinite.
+def check_gradients(parameters: Iterable[nn.Parameter]) -> float:
+    """Return the norm of all gradients together; refuse those that would ruin the weights.
 
     Raises:
         DivergenceError: The norm of all gradients together is not finite.
@@ -49,6 +49,7 @@ def check_gradients(parameters: Iterable[nn.Parameter]) -> None:
     norm = float(torch.nn.utils.get_total_norm(gradients))
     if not math.isfinite(norm):
         raise DivergenceError(f"the gradient's norm became {norm}")
+    return norm
 
 
 @dataclass(frozen=True, slots=True, eq=False)

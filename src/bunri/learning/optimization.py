@@ -1,31 +1,34 @@
-"""How weights move: optimiser, learning rate over time, and number format.
+"""How weights move: optimiser, learning rate over time, averages.
 
-Owns what ``optim`` and ``train.precision`` mean. Knows nothing of data or epochs.
+Owns what ``optim`` means. Knows nothing of data, epochs or number formats.
 """
 
 import math
-from typing import Any
+import re
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from bunri.config import OptimConfig, Precision
-from bunri.contracts import ConfigError
+from bunri.config import OptimConfig
 
 
 def build_optimizer(network: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
-    """Return an optimiser with two groups: encoder, then the rest.
+    """Return an optimiser with one group per stage of the encoder, deepest last, then the rest.
 
-    Each group carries its full rate as ``base_lr``; the schedule scales it.
+    Each group carries its full rate as ``base_lr``; the schedule scales it. Without layer
+    decay the whole encoder is one group.
     """
-    encoder = list(network.get_submodule("encoder").parameters())
-    in_encoder = {id(p) for p in encoder}
+    encoder = list(network.get_submodule("encoder").named_parameters())
+    in_encoder = {id(p) for _, p in encoder}
     rest = [p for p in network.parameters() if id(p) not in in_encoder]
-    rates = (config.lr * config.encoder_lr_scale, config.lr)
+    stages = split_stages(encoder) if config.layer_decay < 1 else [[p for _, p in encoder]]
+    deepest_rate = config.lr * config.encoder_lr_scale
+    rates = [deepest_rate * config.layer_decay**i for i in reversed(range(len(stages)))]
     groups = [
         {"params": params, "lr": rate, "base_lr": rate}
-        for params, rate in zip((encoder, rest), rates, strict=True)
+        for params, rate in zip([*stages, rest], [*rates, config.lr], strict=True)
     ]
     match config.name:
         case "adam":
@@ -33,24 +36,78 @@ def build_optimizer(network: nn.Module, config: OptimConfig) -> torch.optim.Opti
         case "adamw":
             return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
         case "sgd":
-            return torch.optim.SGD(groups, momentum=0.9, weight_decay=config.weight_decay)
+            return torch.optim.SGD(
+                groups, momentum=config.momentum, weight_decay=config.weight_decay
+            )
 
 
-def build_average(network: nn.Module, config: OptimConfig) -> AveragedModel | None:
-    """Return the exponential moving average of a network's weights and buffers, if wanted.
+def split_stages(parameters: Sequence[tuple[str, nn.Parameter]]) -> list[list[nn.Parameter]]:
+    """Return an encoder's parameters by stage, from the photo inwards.
+
+    The first number in a parameter's name is its stage, as in ``layer1.0.conv1``,
+    ``blocks.3.0.bn1`` or ``stages_2.blocks.0``: so it is in every encoder of timm and of
+    segmentation_models.pytorch. Names without one go with their neighbour before, the first
+    with the shallowest stage.
+    """
+    numbers: list[int | None] = []
+    for name, _ in parameters:
+        found = re.search(r"\d+", name)
+        previous = numbers[-1] if numbers else None
+        numbers.append(int(found[0]) if found else previous)
+    stages = sorted({-1 if number is None else number for number in numbers})
+    return [
+        [
+            p
+            for (_, p), number in zip(parameters, numbers, strict=True)
+            if (-1 if number is None else number) == stage
+        ]
+        for stage in stages
+    ]
+
+
+class WeightAverage:
+    """The average of a network's weights and buffers over steps, which is kept instead of them.
 
     Averaged weights generalise better than those of any single step (Polyak & Juditsky 1992),
-    most of all when few photos make the steps noisy. The average starts short and grows to
-    its full length, so that a brief run is not held back by its first steps.
+    most of all when few photos make the steps noisy. Either an exponential moving average,
+    which starts short and grows to its full length, so that a brief run is not held back by
+    its first steps; or the plain average over the last share of all steps (Izmailov et al.
+    2018, stochastic weight averaging, here over every step).
+
+    Args:
+        network: What is averaged.
+        config: Which average.
+        num_steps: Of the whole run.
     """
-    if not config.ema_decay:
-        return None
 
-    def blend(averaged: Tensor, current: Tensor, num_averaged: Tensor | int) -> Tensor:
+    def __init__(self, network: nn.Module, config: OptimConfig, num_steps: int) -> None:
+        self._decay = config.ema_decay
+        self._first_step = math.floor((1 - config.swa_share) * num_steps) if config.swa_share else 0
+        self.averaged = AveragedModel(network, avg_fn=self._blend, use_buffers=True)
+
+    @property
+    def module(self) -> nn.Module:
+        """The averaged network; before the average starts, the network as it is."""
+        module: nn.Module = self.averaged.module
+        return module
+
+    def update(self, network: nn.Module, step: int) -> None:
+        """Take in the weights after a step, counted from 0."""
+        if step <= self._first_step:
+            self.averaged.n_averaged.zero_()  # so that the update copies
+        self.averaged.update_parameters(network)
+
+    def _blend(self, averaged: Tensor, current: Tensor, num_averaged: Tensor | int) -> Tensor:
         num = int(num_averaged)
-        return averaged + (current - averaged) * (1 - min(config.ema_decay, (1 + num) / (10 + num)))
+        share = 1 - min(self._decay, (1 + num) / (10 + num)) if self._decay else 1 / (num + 1)
+        return averaged + (current - averaged) * share
 
-    return AveragedModel(network, avg_fn=blend, use_buffers=True)
+
+def build_average(network: nn.Module, config: OptimConfig, num_steps: int) -> WeightAverage | None:
+    """Return the average of weights that the settings ask for; None: the weights as they are."""
+    if not (config.ema_decay or config.swa_share):
+        return None
+    return WeightAverage(network, config, num_steps)
 
 
 def scale_rate(step: int, num_steps: int, config: OptimConfig) -> float:
@@ -64,25 +121,11 @@ def scale_rate(step: int, num_steps: int, config: OptimConfig) -> float:
     warmup_steps = config.warmup * num_steps
     if step < warmup_steps:
         return (step + 1) / (warmup_steps + 1)
-    if config.schedule == "constant":
-        return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / (num_steps - warmup_steps)))
-
-
-def choose_precision(precision: Precision) -> Any:  # noqa: ANN401 (fabric's literal)
-    """Return Fabric's name of a precision; ``auto`` is half precision on a GPU, else float32.
-
-    Raises:
-        ConfigError: fp16 without a GPU.
-    """
-    on_gpu = torch.cuda.is_available()
-    if precision == "auto":
-        if not on_gpu:
-            return "32-true"
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    if precision == "fp16" and not on_gpu:
-        raise ConfigError(
-            "train.precision: 'fp16' is not allowed: it needs a GPU, and there is none.",
-            hint="Use --set train.precision=auto.",
-        )
-    return {"f32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[precision]
+    done = (step - warmup_steps) / (num_steps - warmup_steps)
+    match config.schedule:
+        case "constant":
+            return 1.0
+        case "cosine":
+            return 0.5 * (1 + math.cos(math.pi * done))
+        case "poly":
+            return math.pow(1 - done, config.poly_power)

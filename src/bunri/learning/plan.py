@@ -45,8 +45,13 @@ class RunFolder:
         return self.path / "timings.jsonl"
 
     @property
+    def numerics(self) -> Path:
+        """Number format and memory layout, as chosen at the start."""
+        return self.path / "numerics.json"
+
+    @property
     def checkpoint(self) -> Path:
-        """Everything needed to go on after the last complete epoch."""
+        """Everything needed to go on."""
         return self.path / "last.ckpt"
 
     @property

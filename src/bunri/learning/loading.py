@@ -1,0 +1,136 @@
+"""Batches from loader processes, and what happens when one of these dies or hangs.
+
+Owns the loader. Which sample stands where is ``data``'s; since it depends on its position
+alone, a loader that fails is simply started anew at the first sample that is missing.
+"""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import TracebackType
+
+from torch.utils.data import DataLoader
+
+from bunri.config import TrainConfig
+from bunri.contracts import RunError
+from bunri.learning.data import Sample, TrainingStream
+
+MAX_RESTARTS = 3
+"""In a row, without a batch in between; then the photos or the machine are at fault."""
+POLL_S = 5
+"""How often a silent loader process is looked at."""
+
+
+def iterate_batches(
+    stream: TrainingStream,
+    epoch: int,
+    config: TrainConfig,
+    *,
+    first_batch: int = 0,
+    pin_memory: bool = False,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Iterator[Sample]:
+    """Yield the batches of an epoch: pixels (N, 3, h, w) and targets (N, h, w).
+
+    Workers are started anew for each epoch: they hold nothing but a view of the store, and
+    so each sees the epoch's number.
+
+    Args:
+        stream: The samples.
+        epoch: From 0.
+        config: Batch size, and how many loader processes.
+        first_batch: Where to begin in the epoch.
+        pin_memory: Faster copies to a GPU.
+        warn: Told when a loader process was replaced.
+
+    Raises:
+        RunError: Loader processes keep dying or hanging.
+    """
+    stream.epoch = epoch
+    start, failures = first_batch * config.batch_size, 0
+    while start < len(stream):
+        try:
+            for batch in _load(stream, range(start, len(stream)), config, pin_memory):
+                start, failures = start + len(batch[0]), 0
+                yield batch
+        except _WorkerError as error:
+            failures += 1
+            if failures > MAX_RESTARTS:
+                photos = stream.name_photos(range(start, start + config.batch_size))
+                raise RunError(
+                    f"A loader process {error}, {failures} times in a row, among "
+                    f"{', '.join(photos[:3])} and the {len(stream) - start} samples after.",
+                    hint="Try --set train.num_workers=0; it loads in the training process, and "
+                    "shows what fails.",
+                ) from error
+            warn(f"A loader process {error}; it was replaced.")
+
+
+class _WorkerError(Exception):
+    """A loader process is lost; the message says how."""
+
+
+def _load(
+    stream: TrainingStream, positions: range, config: TrainConfig, pin_memory: bool
+) -> Iterator[Sample]:
+    """Yield batches until the end, or until a loader process is lost."""
+    iterator = _open_loader(stream, positions, config, pin_memory)
+    silent_s = 0
+    while True:
+        try:
+            batch = next(iterator, None)
+        except RuntimeError as error:
+            text = str(error)
+            if "DataLoader worker" in text and "exited unexpectedly" in text:
+                raise _WorkerError("died (is there enough memory?)") from error
+            if "DataLoader timed out" not in text:
+                raise
+            silent_s += POLL_S
+            if config.worker_timeout_s and silent_s >= config.worker_timeout_s:
+                what = f"was silent for {silent_s} s (train.worker_timeout_s)"
+                raise _WorkerError(what) from error
+            continue
+        if batch is None:
+            return
+        silent_s = 0
+        yield batch
+
+
+def _open_loader(
+    stream: TrainingStream, positions: range, config: TrainConfig, pin_memory: bool
+) -> Iterator[Sample]:
+    num_workers = config.num_workers
+    loader = DataLoader(
+        stream,
+        batch_size=config.batch_size,
+        sampler=positions,
+        num_workers=num_workers,
+        pin_memory=pin_memory,
+        multiprocessing_context="fork" if num_workers else None,
+        worker_init_fn=_ignore_hangups,
+        timeout=POLL_S if num_workers else 0,
+    )
+    earlier = signal.getsignal(signal.SIGCHLD)
+    iterator: Iterator[Sample] = iter(loader)
+    # Torch would raise the death of a worker wherever this process happens to be, be it in
+    # the middle of an update or of a file; here it is noticed when a batch is asked for.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, earlier)
+    return iterator
+
+
+def _ignore_hangups(_worker: int) -> None:
+    """Keep a worker silent when training is stopped while a batch is being handed over.
+
+    The thread that hands tensors over then finds the line dead, and would print a traceback
+    into the message that says how to go on. A worker's own errors take another way.
+    """
+
+    def print_others(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(error, ConnectionError | EOFError):
+            sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = print_others

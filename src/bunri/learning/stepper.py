@@ -1,0 +1,163 @@
+"""One optimiser step from one batch, or nothing at all.
+
+Owns the order of forward, backward, checks and update; the parts that a batch is worked through
+in; and that a step which fails leaves no trace. Knows nothing of epochs, data or files.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from bunri.config import Config
+from bunri.contracts import RunError
+from bunri.learning.divergence import check_gradients, check_loss
+from bunri.learning.losses import compute_loss
+from bunri.learning.optimization import WeightAverage, scale_rate
+
+Batch = tuple[Tensor, Tensor]
+"""Normalised pixels, float32 (N, 3, h, w), and targets, int64 (N, h, w)."""
+
+
+class Stepper:
+    """Makes the steps of a run.
+
+    Args:
+        fabric: Where and in which number format.
+        module: The network; its tensors are what moves.
+        optimizer: With ``base_lr`` in every group.
+        average: The average of weights that is kept, or None.
+        config: The run's settings.
+        memory_format: Of pixels.
+        num_steps: Of the whole run.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        average: WeightAverage | None,
+        config: Config,
+        memory_format: torch.memory_format,
+        num_steps: int,
+    ) -> None:
+        self._fabric = fabric
+        self._module = module
+        self._network, self.optimizer = fabric.setup(module, optimizer)
+        self._average = average
+        self._config = config
+        self._memory_format = memory_format
+        self._num_steps = num_steps
+        self._kept_buffers = [buffer.clone() for buffer in module.buffers()]
+        self.num_parts = config.train.accumulate
+
+    @property
+    def scaler(self) -> Any:  # noqa: ANN401 (a class of torch that Fabric does not name)
+        """What keeps small fp16 gradients from becoming 0; None in other number formats."""
+        return getattr(self._fabric.strategy.precision, "scaler", None)
+
+    def prepare_step(self, batch: Batch) -> float:
+        """Leave the gradients of a batch in the parameters and return its loss.
+
+        Whatever is raised, weights and running statistics are as they were before.
+
+        Raises:
+            DivergenceError: The loss or a gradient is not a number.
+            RunError: Not even a single sample fits into memory.
+        """
+        _copy_all(self._kept_buffers, self._module.buffers())
+        try:
+            return self._collect_gradients(batch)
+        except BaseException:
+            _copy_all(self._module.buffers(), self._kept_buffers)
+            raise
+
+    def take_step(self, step: int, rate_scale: float) -> None:
+        """Move the weights along the prepared gradients.
+
+        Args:
+            step: Its number in the run, from 0; decides the rate.
+            rate_scale: On top of the schedule.
+        """
+        rate = scale_rate(step, self._num_steps, self._config.optim) * rate_scale
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base_lr"] * rate
+        self.optimizer.step()
+        if self._average is not None:
+            self._average.update(self._module, step)
+
+    def _collect_gradients(self, batch: Batch) -> float:
+        """Leave the gradients of a batch in the parameters; return its loss."""
+        while True:
+            try:
+                return self._work_through(batch)
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Outside of the handler: its traceback would keep the tensors alive.
+            _copy_all(self._module.buffers(), self._kept_buffers)
+            self._halve_parts(len(batch[0]))
+
+    def _halve_parts(self, num_samples: int) -> None:
+        self.optimizer.zero_grad()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if self.num_parts >= num_samples:
+            raise RunError(
+                "There is not enough memory for a single training sample.",
+                hint="Use smaller frames (--set augment.crop_size_px=256), a smaller encoder, or "
+                "a machine with more memory.",
+            )
+        self.num_parts = min(2 * self.num_parts, num_samples)
+
+    def _work_through(self, batch: Batch) -> float:
+        self.optimizer.zero_grad()
+        total = 0.0
+        pixels, targets = batch
+        num_parts = min(self.num_parts, len(pixels))
+        parts = (tensor.tensor_split(num_parts) for tensor in (pixels, targets))
+        for part in zip(*parts, strict=True):
+            share = len(part[0]) / len(pixels)
+            loss = self._compute_loss(*part) * share
+            total += check_loss(loss, "training")
+            self._fabric.backward(loss)
+        self._check_gradients()
+        return total
+
+    def _compute_loss(self, pixels: Tensor, targets: Tensor) -> Tensor:
+        device = self._fabric.device
+        pixels = pixels.to(device, memory_format=self._memory_format, non_blocking=True)
+        targets = targets.to(device, non_blocking=True)
+        return compute_loss(self._network(pixels), targets, self._config.loss)
+
+    def _check_gradients(self) -> None:
+        """Refuse gradients that are no numbers, and cut those that are too long."""
+        clip_norm = self._config.optim.clip_norm
+        if self.scaler is not None:  # which passes over such steps, and lowers its scale
+            if clip_norm:
+                self._fabric.clip_gradients(
+                    self._module, self.optimizer, max_norm=clip_norm, error_if_nonfinite=False
+                )
+            return
+        norm = check_gradients(self._module.parameters())
+        if clip_norm and norm > clip_norm:
+            for parameter in self._module.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.mul_(clip_norm / norm)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory has run out, on whatever device."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    # torch has no class for it on the CPU.
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
+@torch.no_grad()
+def _copy_all(to: Iterable[Tensor], from_: Iterable[Tensor]) -> None:
+    for target, source in zip(to, from_, strict=True):
+        target.copy_(source)

@@ -1,0 +1,64 @@
+"""Stopping on request: SIGTERM and Ctrl-C, at moments at which nothing is lost.
+
+Owns the two signal handlers while training runs. What is saved then is the loop's.
+"""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Self
+
+
+class TerminatedError(BaseException):
+    """The process was asked to end by SIGTERM.
+
+    Like KeyboardInterrupt no Exception, so that nothing on the way takes it for a fault.
+    """
+
+
+class Termination:
+    """Turns SIGTERM and SIGINT into exceptions, except while they are held back.
+
+    A context manager around training. Outside of the main thread, where Python has no
+    signals, it does nothing.
+    """
+
+    def __init__(self) -> None:
+        self._pending: type[BaseException] | None = None
+        self._is_held_back = False
+        self._earlier: dict[int, signal._HANDLER] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._earlier[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._earlier.items():
+            signal.signal(number, handler)
+        self._earlier.clear()
+
+    @contextmanager
+    def held_back(self) -> Iterator[None]:
+        """Let a signal wait until the block is done: its work must not be cut in two."""
+        if self._is_held_back:
+            yield
+            return
+        self._is_held_back = True
+        try:
+            yield
+        finally:
+            self._is_held_back = False
+        if self._pending is not None:
+            error, self._pending = self._pending, None
+            raise error
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        error = TerminatedError if number == signal.SIGTERM else KeyboardInterrupt
+        if self._is_held_back:
+            self._pending = error
+        else:
+            raise error

@@ -22,7 +22,7 @@ GRID_STRETCH = 0.4
 """A cell is up to this share wider or narrower than it was."""
 ELASTIC_KNOTS = 7
 """Shifts are drawn at this many points along each side; between them they go over smoothly."""
-ELASTIC_SHIFT = 0.02
+ELASTIC_SHIFT = 0.012
 """Standard deviation of a shift, as a share of the crop's side."""
 
 Box = tuple[int, int, int, int]

@@ -19,10 +19,10 @@ from bunri.config import AugmentConfig
 from bunri.contracts import MissingExtraError
 from bunri.learning.geometry import draw
 
-CLAHE_CLIP = (1.0, 4.0)
+CLAHE_CLIP = (1.0, 3.0)
 """How many times the mean a bar of a tile's histogram may be."""
 CLAHE_TILES = (8, 8)
-BLUR_SIGMA_PX = (0.5, 2.0)
+BLUR_SIGMA_PX = (0.5, 1.5)
 JPEG_QUALITY = (20, 70)
 NOISE_SIGMA = (2.0, 12.0)
 """Of 255."""

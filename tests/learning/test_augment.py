@@ -207,7 +207,7 @@ def test_augmentation__what_is_off_draws_no_number(size_hw):
     crop_size_px=st.sampled_from([None, 64, 96]),
     ignored=st.booleans(),
 )
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_augmentation__everything_on_any_size(size_hw, seed, crop_size_px, ignored):
     image, mask = paint(size_hw)
     if ignored:

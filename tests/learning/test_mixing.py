@@ -197,9 +197,10 @@ def test_paste__one_to_three_objects_at_half_to_one_and_a_half_their_size(store,
 
     monkeypatch.setattr(mixing, "_paste", note)
     counts = set()
+    image, mask = paint((SIDE, SIDE), [])
     for seed in range(40):
         before = len(laid)
-        paste(store, *paint((SIDE, SIDE), []), seed)
+        paste(store, image, mask, seed)
         counts.add(len(laid) - before)
     assert counts == {1, 2, 3}
     assert 0.2 < min(laid) < 0.4  # areas: a half squared, 1.5 squared
@@ -225,7 +226,8 @@ def test_paste__onto_nothing_but_ignored(store):
 
 
 def test_paste__onto_one_pixel(store):
-    changed, labels = paste(store, *paint((1, 1), []), 0)
+    image, mask = paint((1, 1), [])
+    changed, labels = paste(store, image, mask, 0)
     assert changed.shape == (1, 1, 3)
     assert labels[0, 0] in SHAPE_RGB
 
@@ -264,6 +266,7 @@ def test_build_paste__takes_rare_classes_or_named_ones(store):
     assert rare
     config = configure("data.repeat_rare=0.5", paste=1.0)
     drawn = build_paste(config, store, COMPETITION_TABLE)
+    assert drawn is not None
     image, mask = paint((SIDE, SIDE), [])
     seen = set()
     for seed in range(20):
@@ -324,6 +327,20 @@ def test_stream__everything_on_is_the_same_whatever_was_asked_before(store):
         assert torch.equal(targets, expected[1][position])
 
 
+def test_stream__everything_on_is_the_same_with_any_number_of_threads(store):
+    """Loader processes have one thread each, and the training process all of them."""
+    config, before = configure(**{**EVERYTHING, "crop_size_px": 256}), torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(read(store, config))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])
+
+
 @pytest.mark.parametrize("change", ["cutmix", "classmix", "paste"])
 def test_stream__mixed_pixels_bring_their_labels(store, change):
     plain = {**PLAIN, "crop_size_px": 64, "crop_area": (1.0, 1.0), "crop_aspect": (1.0, 1.0)}
@@ -358,8 +375,9 @@ def test_stream__other_photo_is_any_of_training_changed_in_its_own_way(store):
 
 
 def test_stream__interiors_tell_their_class_with_all_geometry_and_mixing(store):
-    """All that moves pixels, at once. Where a photo is cut off right at an object's soft edge,
-    a pixel or two show what their label does not say.
+    """All that moves pixels, at once.
+
+    Where a photo is cut off right at an object's soft edge, a pixel or two differ.
     """
     moving = ("quarter_turn", "rotate", "crop_object", "grid", "elastic", "hflip", "vflip",
               "cutmix", "classmix", "paste")  # fmt: skip
@@ -371,7 +389,7 @@ def test_stream__interiors_tell_their_class_with_all_geometry_and_mixing(store):
         image = (pixels.numpy().transpose(1, 2, 0) * 127.5 + 127.5).round()
         inside = find_inside(labels) & (labels != 255)
         assert np.mean(classify(image)[inside] != labels[inside]) < 0.005
-        objects += np.count_nonzero(labels[inside])
+        objects += int(np.count_nonzero(labels[inside]))
     assert objects > 5000
 
 

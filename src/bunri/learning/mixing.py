@@ -25,7 +25,7 @@ from bunri.contracts import (
 )
 from bunri.images import resize_image, resize_mask
 from bunri.learning.geometry import draw, happens
-from bunri.learning.object_bank import CutObject, LabelledPhotos, ObjectBank
+from bunri.learning.object_bank import MIN_OBJECT_PX, CutObject, LabelledPhotos, ObjectBank
 
 MAX_PASTED = 3
 """Objects pasted into one sample, at most; at least 1."""
@@ -86,14 +86,14 @@ def build_paste(config: Config, store: LabelledPhotos, table: ClassTable) -> Obj
     names = config.augment.paste_classes
     if names is None:
         indices = find_rare_classes(store.list_classes(), config.data.repeat_rare)
-        reason = f"no class is in fewer than data.repeat_rare = {config.data.repeat_rare:g} of them"
     else:
         indices = find_classes(names, table)
-        reason = f"they show no object of {', '.join(names)}"
     bank = ObjectBank.cut(store, indices, config.input.size_px)
     if not bank.objects:
-        if indices and names is None:
-            reason = f"they show too little of {', '.join(table.names[i] for i in indices)}"
+        reason = f"no class is in fewer than data.repeat_rare = {config.data.repeat_rare:g} of them"
+        if indices:
+            wanted = ", ".join(table.names[index] for index in indices)
+            reason = f"no object of at least {MIN_OBJECT_PX} px is of {wanted}"
         raise ConfigError(
             f"augment.paste is {config.augment.paste:g}, but the training photos hold nothing to "
             f"paste: {reason}.",

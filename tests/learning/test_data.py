@@ -1,4 +1,4 @@
-"""Which sample comes when, and that mask and photo stay together."""
+"""Which sample comes when, and what the store keeps."""
 
 import json
 
@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from bunri.annotations.cache import MaskCache
 from bunri.annotations.coco import read_coco
-from bunri.config import AugmentConfig, load_config
+from bunri.config import load_config
 from bunri.contracts import ImageError
-from bunri.learning.augment import build_augmentation
 from bunri.learning.data import (
     PhotoStore,
     TrainingStream,
@@ -21,26 +20,13 @@ from bunri.learning.data import (
 )
 from bunri.learning.loading import iterate_batches
 from tests.builders import (
-    GROUND_RGB,
-    SHAPE_RGB,
-    Shape,
     build_document,
     change_document,
     draw_photo,
-    draw_truth,
     write_data,
     write_document,
 )
-
-PLAIN = {
-    "crop_size_px": None,
-    **dict.fromkeys(("hflip", "vflip", "brightness", "contrast", "saturation", "hue"), 0.0),
-}
-
-
-def change_nothing_but(**changes):
-    return AugmentConfig.model_validate({**PLAIN, **changes})
-
+from tests.learning.painted import PLAIN
 
 FRAME = ("input.size_px=64", "augment.crop_size_px=64")
 
@@ -197,112 +183,6 @@ def test_mix_seed__fits_torch_and_depends_on_everything(seed, number):
     }
     assert value not in others
     assert len(others) == 3
-
-
-# -- photo and mask together ---------------------------------------------------------------
-
-SHAPES = [Shape(5, 6, 4, 30, 26), Shape(7, 36, 10, 60, 50)]
-SIZE_HW = (56, 72)
-
-
-def classify(image):
-    """Return the class whose colour each pixel is nearest to, uint8 (H, W)."""
-    indices = [0, *SHAPE_RGB]
-    colors = np.array([GROUND_RGB, *SHAPE_RGB.values()], np.int64)
-    distances = ((image[:, :, None].astype(np.int64) - colors) ** 2).sum(-1)
-    return np.array(indices, np.uint8)[distances.argmin(-1)]
-
-
-def find_inside(mask):
-    """Return where a mask is constant in the 5 x 5 around a pixel: away from edges."""
-    inside = np.ones(mask.shape, bool)
-    padded = np.pad(mask, 2, constant_values=254)
-    for dy in range(5):
-        for dx in range(5):
-            inside &= padded[dy : dy + mask.shape[0], dx : dx + mask.shape[1]] == mask
-    return inside
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"crop_size_px": 64, "crop_area": (0.1, 0.6)},
-        {"crop_size_px": 128, "crop_area": (0.5, 1.0), "crop_aspect": (0.3, 3.0)},
-        {"hflip": 1.0},
-        {"vflip": 1.0},
-        {"hflip": 0.5, "vflip": 0.5, "crop_size_px": 64},
-        {"brightness": 0.1, "contrast": 0.1, "saturation": 0.1, "hue": 0.02},
-        {},
-    ],
-    ids=["crop", "crop-stretched", "hflip", "vflip", "all-geometry", "color", "whole"],
-)
-def test_augmentation__mask_moves_with_the_photo(change):
-    image = np.asarray(draw_photo(SHAPES, SIZE_HW))
-    mask = draw_truth(SHAPES, SIZE_HW)
-    augment = build_augmentation(change_nothing_but(**change), 64)
-    objects = 0
-    for seed in range(12):
-        torch.manual_seed(seed)
-        changed, labels = augment(image, mask)
-        assert changed.shape[:2] == labels.shape
-        assert changed.dtype == labels.dtype == np.uint8
-        assert set(np.unique(labels)) <= {0, 5, 7, 255}
-        inside = find_inside(labels) & (labels != 255)
-        objects += int(np.count_nonzero(labels[inside]))
-        assert np.array_equal(classify(changed)[inside], labels[inside])
-    assert objects > 500  # not of background alone
-
-
-@pytest.mark.parametrize(("change", "axis"), [("hflip", 1), ("vflip", 0)])
-def test_augmentation__flip_flips(change, axis):
-    size_hw = (64, 64)
-    image, mask = np.asarray(draw_photo(SHAPES, size_hw)), draw_truth(SHAPES, size_hw)
-    augment = build_augmentation(change_nothing_but(**{change: 1.0}), 64)
-    changed, labels = augment(image, mask)
-    assert np.array_equal(changed, np.flip(image, axis))
-    assert np.array_equal(labels, np.flip(mask, axis))
-    assert not np.array_equal(labels, mask)
-
-
-def test_augmentation__color_changes_the_photo_and_not_the_mask():
-    size_hw = (64, 64)
-    image, mask = np.asarray(draw_photo(SHAPES, size_hw)), draw_truth(SHAPES, size_hw)
-    augment = build_augmentation(change_nothing_but(brightness=0.5), 64)
-    torch.manual_seed(0)
-    changed, labels = augment(image, mask)
-    assert not np.array_equal(changed, image)
-    assert np.array_equal(labels, mask)
-
-
-def test_augmentation__input_is_not_changed():
-    image, mask = np.array(draw_photo(SHAPES, SIZE_HW)), draw_truth(SHAPES, SIZE_HW)
-    before = image.copy(), mask.copy()
-    augment = build_augmentation(AugmentConfig(), 64)
-    for _ in range(3):
-        augment(image, mask)
-    assert np.array_equal(image, before[0])
-    assert np.array_equal(mask, before[1])
-
-
-@pytest.mark.parametrize(
-    ("size_hw", "content_hw"), [((30, 60), (64, 128)), ((60, 30), (128, 64)), ((9, 9), (128, 128))]
-)
-def test_augmentation__padding_of_whole_frames_is_ignored(size_hw, content_hw):
-    image, mask = np.full((*size_hw, 3), 200, np.uint8), np.full(size_hw, 3, np.uint8)
-    changed, labels = build_augmentation(change_nothing_but(), 128)(image, mask)
-    height, width = content_hw
-    expected = np.full((128, 128), 255)
-    expected[:height, :width] = 3
-    assert np.array_equal(labels, expected)
-    assert (changed[:height, :width] == 200).all()
-    assert not changed[labels == 255].any()
-
-
-def test_augmentation__padding_stays_ignored_when_flipped():
-    augment = build_augmentation(change_nothing_but(hflip=1.0), 64)
-    _, labels = augment(np.zeros((64, 32, 3), np.uint8), np.zeros((64, 32), np.uint8))
-    assert (labels[:, :32] == 255).all()
-    assert not labels[:, 32:].any()
 
 
 # -- opening the store ---------------------------------------------------------------------

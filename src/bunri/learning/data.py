@@ -2,17 +2,19 @@
 
 Owns which sample comes when. The training stream is endless: turn after turn, each a
 permutation of all photos (those with rare classes several times) drawn from (seed, number of
-the turn); sample ``i`` is augmented from (seed, i). So an interrupted run goes on exactly as an
-unbroken one, whatever the number of loader processes, and nothing of the loader's state needs
-to be saved.
+the turn); sample ``i`` is augmented, and mixed with another photo, from (seed, i). So an
+interrupted run goes on exactly as an unbroken one, whatever the number of loader processes, and
+nothing of the loader's state needs to be saved.
 """
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +29,7 @@ from bunri.config import Config, OverlapRule
 from bunri.contracts import BunriError, ImageArray, ImageError, MaskArray
 from bunri.images import Preprocessing, read_photo_as_labelled
 from bunri.learning.augment import build_augmentation
+from bunri.learning.mixing import Pair, build_paste, mix_pairs
 
 Sample = tuple[Tensor, Tensor]
 """Normalised pixels, float32 (3, h, w), and targets, int64 (h, w)."""
@@ -105,6 +108,11 @@ class PhotoStore:
         """Return a photo, uint8 (H, W, 3) RGB, and its mask, uint8 (H, W)."""
         return self._kept.get(index) or self._load(index)
 
+    def path_of(self, index: int) -> Path:
+        """Return where a photo lies."""
+        item = self.items[index]
+        return item.dataset.path_of(item.photo)
+
     def _open(
         self, index: int, takes_print: bool
     ) -> tuple[tuple[ImageArray, MaskArray] | BunriError, Fingerprint | None]:
@@ -128,7 +136,10 @@ class TrainingStream(Dataset[Sample]):
         self._store = store
         self._length = length
         self._seed = config.seed
-        self._augment = build_augmentation(config.augment, config.input.size_px)
+        self._config = config.augment
+        table = store.items[0].dataset.table
+        paste = build_paste(config, store, table)
+        self._augment = build_augmentation(config.augment, config.input.size_px, paste)
         self._preprocessing = Preprocessing.from_config(config.input)
         self._turn = repeat_rare_photos(store.list_classes(), config.data.repeat_rare)
         self._order: tuple[int, npt.NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
@@ -139,10 +150,9 @@ class TrainingStream(Dataset[Sample]):
 
     def __getitem__(self, position: int) -> Sample:
         number = self.epoch * self._length + position
-        image, mask = self._store.load(self._pick_photo(number))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(mix_seed(self._seed, "augment", number))
-            image, mask = self._augment(image, mask)
+        sample = self._draw(self._pick_photo(number), "augment", number)
+        with _seed_torch(mix_seed(self._seed, "mix", number)):
+            image, mask = mix_pairs(self._config, sample, lambda: self._draw_partner(number))
         pixels = torch.from_numpy(self._preprocessing.normalize(image))
         return pixels, torch.from_numpy(mask.astype(np.int64))
 
@@ -150,6 +160,16 @@ class TrainingStream(Dataset[Sample]):
         """Return the names of the photos at some positions of the epoch, for messages."""
         numbers = (self.epoch * self._length + position for position in positions)
         return [self._store.items[self._pick_photo(n)].photo.file_name for n in numbers]
+
+    def _draw(self, photo: int, purpose: str, number: int) -> Pair:
+        image, mask = self._store.load(photo)
+        with _seed_torch(mix_seed(self._seed, purpose, number)):
+            return self._augment(image, mask)
+
+    def _draw_partner(self, number: int) -> Pair:
+        """Return any photo of a turn, changed in its own way, to be mixed into a sample."""
+        place = int(torch.randint(len(self._turn), ()))
+        return self._draw(self._turn[place], "partner", number)
 
     def _pick_photo(self, number: int) -> int:
         turn, place = divmod(number, len(self._turn))
@@ -186,3 +206,11 @@ def mix_seed(seed: int, purpose: str, number: int) -> int:
     """Return a 63-bit seed for one purpose and number, unrelated to its neighbours'."""
     words = np.random.SeedSequence([seed, number, *purpose.encode()]).generate_state(2)
     return int(words[0]) << 31 ^ int(words[1])
+
+
+@contextmanager
+def _seed_torch(seed: int) -> Iterator[None]:
+    """Let torch draw from a seed inside the block, and go on afterwards as if nothing was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

@@ -170,6 +170,12 @@ TINY_SETTINGS = (
 class QuietListener:
     """Hears training and does nothing."""
 
+    def warn(self, text):
+        pass
+
+    def note(self, text):
+        pass
+
     def start_photos(self, num_photos):
         pass
 

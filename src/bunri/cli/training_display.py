@@ -33,6 +33,14 @@ class TrainingDisplay:
         self._steps_per_epoch = 0
         self._mean_loss: float | None = None
 
+    def warn(self, text: str) -> None:
+        """Print a warning."""
+        print_note(f"Warning: {text}")
+
+    def note(self, text: str) -> None:
+        """Print a line worth knowing."""
+        print_note(text)
+
     def start_photos(self, num_photos: int) -> None:
         """Announce that all photos are read and checked."""
         if self._bar:

@@ -11,6 +11,12 @@ from typing import Any, Protocol
 class TrainingListener(Protocol):
     """Who is told how training goes."""
 
+    def warn(self, text: str) -> None:
+        """Something is not as it should be, and training goes on."""
+
+    def note(self, text: str) -> None:
+        """Something was decided that people want to know."""
+
     def start_photos(self, num_photos: int) -> None:
         """All photos are about to be read and checked."""
 

@@ -47,6 +47,7 @@ from bunri.learning.optimization import (
     scale_rate,
 )
 from bunri.learning.plan import RunFolder, RunPlan
+from bunri.learning.trackers import open_tracking
 from bunri.learning.validate import Validation, validate
 from bunri.learning.weights import PretrainedWeights
 from bunri.metrics import ScoreSheet, compute_scores
@@ -60,11 +61,12 @@ def start_training(plan: RunPlan, folder: RunFolder, listener: TrainingListener)
             where it can be known.
     """
     _refuse_used(folder.path)
-    trainer = Trainer(plan, folder, Checkpoint(), listener)
-    with lock_folder(folder.path):
-        _refuse_used(folder.path)  # reading photos takes long: another run may have come first
-        plan.write(folder)
-        return trainer.run()
+    with open_tracking(plan.config, folder, listener) as tracked:
+        trainer = Trainer(plan, folder, Checkpoint(), tracked)
+        with lock_folder(folder.path):
+            _refuse_used(folder.path)  # reading photos takes long: another run may have come first
+            plan.write(folder)
+            return trainer.run()
 
 
 def _refuse_used(folder: Path) -> None:
@@ -84,10 +86,13 @@ def resume_training(folder: RunFolder, listener: TrainingListener) -> TrainingRe
         RunError: There is nothing to resume, it is in use, or its data changed.
     """
     plan = RunPlan.read(folder)
-    with lock_folder(folder.path):
+    with (
+        lock_folder(folder.path),
+        open_tracking(plan.config, folder, listener) as tracked,
+    ):
         found = folder.checkpoint.is_file()
         checkpoint = Checkpoint.load(folder.checkpoint) if found else Checkpoint()
-        return Trainer(plan, folder, checkpoint, listener).run()
+        return Trainer(plan, folder, checkpoint, tracked).run()
 
 
 class Trainer:
@@ -167,9 +172,9 @@ class Trainer:
         if checkpoint.num_epochs:
             self._restore(checkpoint)
         num_epochs = self._config.train.epochs
-        self._listener.start_training(checkpoint.num_epochs + 1, num_epochs, self._steps_per_epoch)
         _cut_lines(self._folder.timings, checkpoint.num_epochs)
-        self._write_history(checkpoint)
+        self._write_history(checkpoint)  # first: trackers look there for epochs that they lack
+        self._listener.start_training(checkpoint.num_epochs + 1, num_epochs, self._steps_per_epoch)
         for epoch in range(checkpoint.num_epochs + 1, num_epochs + 1):
             self._run_epoch_safely(epoch, checkpoint)
         return TrainingResult(checkpoint.history[checkpoint.best_epoch - 1], num_epochs)
@@ -339,7 +344,7 @@ class Trainer:
         if not validation.samples:
             return
         picture = draw_comparisons(validation.samples, self._table)
-        with replace_atomically(self._folder.samples / f"epoch_{epoch:03d}.jpg") as temporary:
+        with replace_atomically(self._folder.path_of_samples(epoch)) as temporary:
             Image.fromarray(picture).save(temporary, quality=88)
 
     def _write_history(self, checkpoint: Checkpoint) -> None:

@@ -20,14 +20,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from bunri.annotations.cache import MaskCache
 from bunri.annotations.records import LabelledSet, Photo
 from bunri.audit.similarity import Fingerprint, fingerprint_photo
 from bunri.config import Config, OverlapRule
-from bunri.contracts import BunriError, ImageArray, ImageError, MaskArray
-from bunri.images import Preprocessing, read_photo_as_labelled
+from bunri.contracts import IGNORE_INDEX, BunriError, ImageArray, ImageError, MaskArray
+from bunri.images import Preprocessing, pad_to_stride, read_photo_as_labelled
 from bunri.learning.augment import build_augmentation
 
 Sample = tuple[Tensor, Tensor]
@@ -185,6 +186,20 @@ def mix_seed(seed: int, purpose: str, number: int) -> int:
     return int(words[0]) << 31 ^ int(words[1])
 
 
+def collate_samples(samples: list[Sample]) -> Sample:
+    """Return samples as a batch, padded to multiples of 32 at the bottom and right.
+
+    Padding is 0 in pixels (N, 3, h, w) and ignored in targets (N, h, w).
+    """
+    pixels, targets = default_collate(samples)
+    height, width = targets.shape[1:]
+    padding = 0, pad_to_stride(width) - width, 0, pad_to_stride(height) - height
+    if any(padding):
+        pixels = functional.pad(pixels, padding)
+        targets = functional.pad(targets, padding, value=IGNORE_INDEX)
+    return pixels, targets
+
+
 def iterate_batches(
     stream: TrainingStream, epoch: int, batch_size: int, num_workers: int, *, pin_memory: bool
 ) -> Iterator[Sample]:
@@ -198,6 +213,7 @@ def iterate_batches(
         stream,
         batch_size=batch_size,
         num_workers=num_workers,
+        collate_fn=collate_samples,
         pin_memory=pin_memory,
         multiprocessing_context="fork" if num_workers else None,
         worker_init_fn=_ignore_hangups,

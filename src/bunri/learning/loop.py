@@ -47,6 +47,7 @@ from bunri.learning.optimization import (
     scale_rate,
 )
 from bunri.learning.plan import RunFolder, RunPlan
+from bunri.learning.remarks import tell_remarks
 from bunri.learning.trackers import open_tracking
 from bunri.learning.validate import Validation, validate
 from bunri.learning.weights import PretrainedWeights
@@ -119,6 +120,7 @@ class Trainer:
         self._sets = {"train": train_sets, "val": val_sets}
         self._listener = listener
         self._table = train_sets[0].table
+        checkpoint.claim_classes(self._table.names)
         check_class_weights(config.loss, len(self._table))
         self._preprocessing = Preprocessing.from_config(config.input)
         self._fabric = Fabric(
@@ -171,6 +173,9 @@ class Trainer:
         checkpoint = self._checkpoint
         if checkpoint.num_epochs:
             self._restore(checkpoint)
+        else:
+            stores = self._train_store, self._val_store
+            tell_remarks(self._config, self._table, *stores, self._listener)
         num_epochs = self._config.train.epochs
         _cut_lines(self._folder.timings, checkpoint.num_epochs)
         self._write_history(checkpoint)  # first: trackers look there for epochs that they lack

@@ -9,6 +9,7 @@ to be saved.
 
 import math
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -198,6 +199,23 @@ def collate_samples(samples: list[Sample]) -> Sample:
         pixels = functional.pad(pixels, padding)
         targets = functional.pad(targets, padding, value=IGNORE_INDEX)
     return pixels, targets
+
+
+class WaitClock:
+    """Adds up how long training waits for its loader."""
+
+    def __init__(self) -> None:
+        self.waited_s = 0.0
+
+    def watch(self, batches: Iterator[Sample]) -> Iterator[Sample]:
+        """Yield the batches; the time until each is there counts, what is done with it does not."""
+        while True:
+            started = time.monotonic()
+            batch = next(batches, None)
+            self.waited_s += time.monotonic() - started
+            if batch is None:
+                return
+            yield batch
 
 
 def iterate_batches(

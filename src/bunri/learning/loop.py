@@ -26,7 +26,13 @@ from bunri.drawing import draw_comparisons
 from bunri.files import lock_folder, replace_atomically, write_text
 from bunri.images import Preprocessing
 from bunri.learning.checkpoints import Checkpoint
-from bunri.learning.data import PhotoStore, TrainingStream, iterate_batches, mix_seed
+from bunri.learning.data import (
+    PhotoStore,
+    TrainingStream,
+    WaitClock,
+    iterate_batches,
+    mix_seed,
+)
 from bunri.learning.divergence import (
     MAX_ROLLBACKS,
     RATE_FACTOR,
@@ -218,7 +224,8 @@ class Trainer:
         started = time.monotonic()
         # Dropout draws from torch's generator: from here on it depends on the epoch alone.
         torch.manual_seed(mix_seed(self._config.seed, "epoch", epoch))
-        train_loss = self._train_epoch(epoch)
+        clock = WaitClock()
+        train_loss = self._train_epoch(epoch, clock)
         trained = time.monotonic()
         validation = self._validate()
         # Before anything is saved: a checkpoint of such weights could never be resumed.
@@ -249,24 +256,29 @@ class Trainer:
         # before it is written again, the same, if the process dies before this line.
         checkpoint.save(self._folder.checkpoint)
         self._write_history(checkpoint)
-        seconds = {"train_s": trained - started, "val_s": time.monotonic() - trained}
+        seconds = {
+            "train_s": trained - started,
+            "wait_s": clock.waited_s,  # part of train_s
+            "val_s": time.monotonic() - trained,
+        }
         with self._folder.timings.open("a") as file:
             file.write(json.dumps({"epoch": epoch, **seconds}) + "\n")
         self._listener.end_epoch(record, is_best=is_best)
 
-    def _train_epoch(self, epoch: int) -> float:
+    def _train_epoch(self, epoch: int, clock: WaitClock) -> float:
         """Make the steps of one epoch; return the mean loss over its samples."""
         config = self._config.train
         self._network.train()
         total, count = 0.0, 0
         step = (epoch - 1) * self._steps_per_epoch
-        for pixels, targets in iterate_batches(
+        batches = iterate_batches(
             self._stream,
             epoch - 1,
             config.batch_size,
             config.num_workers,
             pin_memory=self._fabric.device.type == "cuda",
-        ):
+        )
+        for pixels, targets in clock.watch(batches):
             rate = scale_rate(step, config.epochs * self._steps_per_epoch, self._config.optim)
             rate *= self._checkpoint.rate_scale
             for group in self._optimizer.param_groups:

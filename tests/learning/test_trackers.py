@@ -5,6 +5,7 @@ import json
 import math
 import sys
 from types import ModuleType
+from typing import Any, ClassVar
 
 import pytest
 
@@ -87,8 +88,8 @@ def read_lines(folder):
 class FakeTracker:
     """Notes what it is told; ``broken`` lists the calls that fail."""
 
-    runs: dict = {}  # noqa: RUF012
-    broken: tuple = ()
+    runs: ClassVar[dict[str, list[Any]]] = {}
+    broken: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, folder, settings, run_id, num_given):
         self.fail("open")
@@ -114,7 +115,7 @@ class FakeTracker:
 @pytest.fixture
 def fake(monkeypatch):
     class Fresh(FakeTracker):
-        runs: dict = {}  # noqa: RUF012
+        runs: ClassVar[dict[str, list[Any]]] = {}
 
     monkeypatch.setattr("bunri.learning.trackers.TRACKERS", {"tensorboard": Fresh})
     return Fresh

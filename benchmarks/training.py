@@ -3,9 +3,11 @@
 bunri and ``training_peer.py`` train FPN on EfficientNet-Lite0 in float32 with the same batch,
 crops, augmentation, loss, optimiser and number of loader processes, in turn, each time in a
 process of its own. Of each the last epoch counts, without validation. bunri does more in it: it
-averages the weights and checks every loss and gradient. Prints medians; waiting is the time in
-which a step could not begin for lack of a batch (the peer's: all time between two steps);
-memory is the largest resident size that one process of it had.
+averages the weights and checks every loss and gradient. Threads of both sleep while they wait for
+one another, as bunri's always do; awake, the peer's would be several times slower wherever
+anything else wants the cores. Prints medians. Waiting is the time in which a step could not
+begin for lack of a batch (the peer's: all time between two steps); memory is the largest resident
+size that one process of it had.
 
     python benchmarks/training.py --data ../shared/data/recycle_trash/train.json
 """
@@ -73,11 +75,13 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, float]:
         folder = Path(temporary)
         is_ours = name == "bunri"
         command = (list_bunri_arguments if is_ours else list_peer_arguments)(arguments, folder)
-        process = subprocess.Popen(
-            [sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        assert status == 0, f"{name} failed"
+        environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+        with (folder / "log").open("w") as log:
+            process = subprocess.Popen(
+                [sys.executable, *command], stdout=log, stderr=log, env=environment
+            )
+            _, status, usage = os.wait4(process.pid, 0)
+        assert status == 0, (folder / "log").read_text("utf-8", "replace")
         timings = folder / "run" / TIMINGS if is_ours else folder / TIMINGS
         last = json.loads(timings.read_text("utf-8").splitlines()[-1])
     return {

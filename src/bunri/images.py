@@ -268,7 +268,7 @@ class Preprocessing:
         height, width = image.shape[:2]
         content_hw = fit_size_hw((height, width), self.size_px)
         resized = resize_image(image, content_hw)
-        frame_hw = tuple(-(-side // STRIDE_PX) * STRIDE_PX for side in content_hw)
+        frame_hw = tuple(pad_to_stride(side) for side in content_hw)
         pixels = np.zeros((3, *frame_hw), np.float32)
         pixels[:, : content_hw[0], : content_hw[1]] = self.normalize(resized)
         return Frame(pixels, content_hw, (height, width))
@@ -278,6 +278,11 @@ class Preprocessing:
         scale = 1.0 / (255.0 * np.asarray(self.std_rgb, np.float32))
         shift = np.asarray(self.mean_rgb, np.float32) / np.asarray(self.std_rgb, np.float32)
         return np.ascontiguousarray((image * scale - shift).transpose(2, 0, 1), np.float32)
+
+
+def pad_to_stride(side_px: int) -> int:
+    """Return the next multiple of 32, which networks need."""
+    return -(-side_px // STRIDE_PX) * STRIDE_PX
 
 
 def fit_size_hw(size_hw: tuple[int, int], longer_px: int) -> tuple[int, int]:

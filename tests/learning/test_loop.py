@@ -139,12 +139,9 @@ def test_start_training__writes_everything(data, tmp_path):
     assert info.training["epoch"] == f"{best['epoch']} of 2"
     assert load_config(folder.config.read_text()) == plan_run(data).config
     assert listener.events[:11] == [("photos", 10), *[("photo",)] * 10]
-    assert listener.events[11:13] == [
-        ("note", "Computes in f32, channels last"), ("training", 1, 2, 2)
-    ]  # fmt: skip
-    kinds = [event[0] for event in listener.events[13:]]
-    assert kinds == ["step", "step", "epoch"] * 2
-    assert listener.events[15] == ("epoch", 1, True)
+    trained = listener.events[listener.events.index(("training", 1, 2, 2)) + 1 :]
+    assert [event[0] for event in trained] == ["step", "step", "epoch"] * 2
+    assert trained[2] == ("epoch", 1, True)
 
 
 @pytest.mark.slow
@@ -634,7 +631,7 @@ def test_training__memory_that_runs_out_is_told_and_remembered(data, tmp_path, m
     assert ("warn", "Out of memory: from step 1 on, each batch is worked through in 2 parts.") in (
         listener.events
     )
-    assert [e[0] for e in listener.events].count("warn") == 1
+    assert str(listener.events).count("Out of memory") == 1
     assert Checkpoint.load(folder.checkpoint).num_parts == 2
 
 

@@ -6,6 +6,7 @@ functions of the seed, the sample and the step (see ``data``).
 
 import io
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ class Checkpoint:
         rate_scale: What the learning rate is multiplied with, after training blew up.
         num_rollbacks: How often it did.
         licenses: Of the weights that training started from, and of the photos.
+        class_names: Of the network's outputs, in order.
     """
 
     num_epochs: int = 0
@@ -49,6 +51,25 @@ class Checkpoint:
     rate_scale: float = 1.0
     num_rollbacks: int = 0
     licenses: dict[str, str] = field(default_factory=dict)
+    class_names: list[str] = field(default_factory=list)
+
+    def claim_classes(self, names: Sequence[str]) -> None:
+        """Note the classes of a new run; make sure that one that goes on has the same.
+
+        Args:
+            names: Of the data's class table, in order.
+
+        Raises:
+            RunError: They differ; the difference is listed.
+        """
+        if not self.class_names:
+            self.class_names = list(names)
+        if self.class_names != list(names):
+            raise RunError(
+                "The checkpoint was trained for another class table than the data has:",
+                problems=_list_differences(self.class_names, list(names)),
+                hint="Start the run again in another folder, or give it the data that it had.",
+            )
 
     def save(self, path: Path) -> None:
         """Write the checkpoint atomically.
@@ -85,3 +106,15 @@ class Checkpoint:
                 f"The checkpoint {path} is damaged ({type(error).__name__}).",
                 hint="Start the run again in another folder.",
             ) from error
+
+
+def _list_differences(trained: list[str], given: list[str]) -> list[str]:
+    """Return how two class tables differ: names that one lacks, else those out of order."""
+    missing = [f"{name!r} is in the checkpoint alone" for name in trained if name not in given]
+    added = [f"{name!r} is in the data alone" for name in given if name not in trained]
+    moved = [
+        f"class {index} is {old!r} in the checkpoint, {new!r} in the data"
+        for index, (old, new) in enumerate(zip(trained, given, strict=False))
+        if old != new
+    ]
+    return missing + added or moved

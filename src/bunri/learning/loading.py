@@ -7,13 +7,16 @@ alone, a loader that fails is simply started anew at the first sample that is mi
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
-from torch.utils.data import DataLoader
+from torch.nn import functional
+from torch.utils.data import DataLoader, default_collate
 
 from bunri.config import TrainConfig
-from bunri.contracts import RunError
+from bunri.contracts import IGNORE_INDEX, RunError
+from bunri.images import pad_to_stride
 from bunri.learning.data import Sample, TrainingStream
 
 MAX_RESTARTS = 3
@@ -71,6 +74,37 @@ class _WorkerError(Exception):
     """A loader process is lost; the message says how."""
 
 
+class WaitClock:
+    """Adds up how long training waits for its loader."""
+
+    def __init__(self) -> None:
+        self.waited_s = 0.0
+
+    def watch(self, batches: Iterator[Sample]) -> Iterator[Sample]:
+        """Yield the batches; the time until each is there counts, what is done with it does not."""
+        while True:
+            started = time.monotonic()
+            batch = next(batches, None)
+            self.waited_s += time.monotonic() - started
+            if batch is None:
+                return
+            yield batch
+
+
+def collate_samples(samples: list[Sample]) -> Sample:
+    """Return samples as a batch, padded to multiples of 32 at the bottom and right.
+
+    Padding is 0 in pixels (N, 3, h, w) and ignored in targets (N, h, w).
+    """
+    pixels, targets = default_collate(samples)
+    height, width = targets.shape[1:]
+    padding = 0, pad_to_stride(width) - width, 0, pad_to_stride(height) - height
+    if any(padding):
+        pixels = functional.pad(pixels, padding)
+        targets = functional.pad(targets, padding, value=IGNORE_INDEX)
+    return pixels, targets
+
+
 def _load(
     stream: TrainingStream, positions: range, config: TrainConfig, pin_memory: bool
 ) -> Iterator[Sample]:
@@ -106,6 +140,7 @@ def _open_loader(
         batch_size=config.batch_size,
         sampler=positions,
         num_workers=num_workers,
+        collate_fn=collate_samples,
         pin_memory=pin_memory,
         multiprocessing_context="fork" if num_workers else None,
         worker_init_fn=_ignore_hangups,

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import nn
-from torch.utils.data import default_collate
 
 from bunri.annotations.cache import MaskCache
 from bunri.config import SelectBy
@@ -30,7 +29,7 @@ from bunri.learning.divergence import (
 )
 from bunri.learning.leak_check import refuse_leaks
 from bunri.learning.listener import TrainingListener, TrainingResult
-from bunri.learning.loading import iterate_batches
+from bunri.learning.loading import WaitClock, collate_samples, iterate_batches
 from bunri.learning.losses import check_class_weights, compute_loss
 from bunri.learning.memory import keep_freed_memory
 from bunri.learning.networks import build_network
@@ -43,9 +42,11 @@ from bunri.learning.numerics import (
 )
 from bunri.learning.optimization import build_average, build_optimizer
 from bunri.learning.plan import RunFolder, RunPlan
+from bunri.learning.remarks import tell_remarks
 from bunri.learning.run_writer import RunWriter, describe_licenses
 from bunri.learning.stepper import Stepper
 from bunri.learning.termination import TerminatedError, Termination
+from bunri.learning.trackers import open_tracking
 from bunri.learning.validate import Validation, validate
 from bunri.metrics import compute_scores
 
@@ -58,11 +59,12 @@ def start_training(plan: RunPlan, folder: RunFolder, listener: TrainingListener)
             where it can be known.
     """
     _refuse_used(folder.path)
-    trainer = Trainer(plan, folder, Checkpoint(), listener)
-    with lock_folder(folder.path):
-        _refuse_used(folder.path)  # reading photos takes long: another run may have come first
-        plan.write(folder)
-        return trainer.run()
+    with open_tracking(plan.config, folder, listener) as tracked:
+        trainer = Trainer(plan, folder, Checkpoint(), tracked)
+        with lock_folder(folder.path):
+            _refuse_used(folder.path)  # reading photos takes long: another run may have come first
+            plan.write(folder)
+            return trainer.run()
 
 
 def _refuse_used(folder: Path) -> None:
@@ -82,10 +84,10 @@ def resume_training(folder: RunFolder, listener: TrainingListener) -> TrainingRe
         RunError: There is nothing to resume, it is in use, or its data changed.
     """
     plan = RunPlan.read(folder)
-    with lock_folder(folder.path):
+    with lock_folder(folder.path), open_tracking(plan.config, folder, listener) as tracked:
         found = folder.checkpoint.is_file()
         checkpoint = Checkpoint.load(folder.checkpoint) if found else Checkpoint()
-        return Trainer(plan, folder, checkpoint, listener).run()
+        return Trainer(plan, folder, checkpoint, tracked).run()
 
 
 class Trainer:
@@ -112,6 +114,7 @@ class Trainer:
         self._writer = RunWriter(folder, config, {"train": train_sets, "val": val_sets})
         self._listener = listener
         self._table = self._writer.table
+        checkpoint.claim_classes(self._table.names)
         check_class_weights(config.loss, len(self._table))
         self._stop = Termination()
         self._device = Fabric(accelerator="auto", devices=1).device
@@ -161,11 +164,12 @@ class Trainer:
         num_epochs = self._config.train.epochs
         with self._stop:
             self._set_up()
+            self._writer.cut_timings(checkpoint.num_epochs)
+            # First: trackers look there for epochs that they lack.
+            self._writer.write_history(checkpoint.history)
             self._listener.start_training(
                 checkpoint.num_epochs + 1, num_epochs, self._steps_per_epoch
             )
-            self._writer.cut_timings(checkpoint.num_epochs)
-            self._writer.write_history(checkpoint.history)
             try:
                 for epoch in range(checkpoint.num_epochs + 1, num_epochs + 1):
                     self._run_epoch_safely(epoch)
@@ -194,6 +198,9 @@ class Trainer:
         if checkpoint.network:
             self._restore(checkpoint)
             self._stepper.num_parts = checkpoint.num_parts
+        else:
+            stores = self._train_store, self._val_store
+            tell_remarks(config, self._table, *stores, self._listener)
         checkpoint.num_parts = self._stepper.num_parts
 
     def _choose_numerics(self) -> Numerics:
@@ -203,7 +210,7 @@ class Trainer:
             return Numerics.read(path)
         if self._config.train.epochs * self._steps_per_epoch >= MIN_STEPS:
             samples = [self._stream[i] for i in range(min(MEASURED_SAMPLES, len(self._stream)))]
-            pixels, targets = (tensor.to(self._device) for tensor in default_collate(samples))
+            pixels, targets = (tensor.to(self._device) for tensor in collate_samples(samples))
             chosen = choose_numerics(
                 self._candidates,
                 self._module.to(self._device),
@@ -211,7 +218,8 @@ class Trainer:
                 lambda outputs: compute_loss(outputs, targets, self._config.loss),
             )
         chosen.write(path)
-        self._listener.note(chosen.explain())
+        if chosen.step_ms:
+            self._listener.note(chosen.explain())
         return chosen
 
     def _restore(self, checkpoint: Checkpoint) -> None:
@@ -260,7 +268,8 @@ class Trainer:
 
     def _run_epoch(self, epoch: int) -> None:
         started = time.monotonic()
-        wait_s = self._train_epoch(epoch)
+        clock = WaitClock()
+        self._train_epoch(epoch, clock)
         trained = time.monotonic()
         validation = self._validate()
         # Before anything is saved: a checkpoint of such weights could never be resumed.
@@ -268,12 +277,12 @@ class Trainer:
         with self._stop.held_back():
             record, is_best = self._end_epoch(epoch, validation)
             val_s = time.monotonic() - trained
-            seconds = {"train_s": trained - started, "wait_s": wait_s, "val_s": val_s}
-            self._writer.add_timing(epoch, seconds)
+            times = {"train_s": trained - started, "wait_s": clock.waited_s, "val_s": val_s}
+            self._writer.add_timing(epoch, times)
         self._listener.end_epoch(record, is_best=is_best)
 
-    def _train_epoch(self, epoch: int) -> float:
-        """Make the steps of one epoch that are missing; return the seconds spent waiting."""
+    def _train_epoch(self, epoch: int, clock: WaitClock) -> None:
+        """Make the steps of one epoch that are missing."""
         checkpoint, stepper = self._checkpoint, self._stepper
         losses = checkpoint.losses_done
         batches = iterate_batches(
@@ -285,13 +294,7 @@ class Trainer:
             warn=self._listener.warn,
         )
         self._module.train()
-        wait_s = 0.0
-        while True:
-            started = time.monotonic()
-            batch = next(batches, None)
-            wait_s += time.monotonic() - started
-            if batch is None:
-                return wait_s
+        for batch in clock.watch(batches):
             step = (epoch - 1) * self._steps_per_epoch + len(losses)
             # Dropout draws from torch's generator: so it depends on the step alone.
             torch.manual_seed(mix_seed(self._config.seed, "step", step))

@@ -84,8 +84,6 @@ class Numerics:
     def explain(self) -> str:
         """Return the choice in words, with what was measured."""
         text = f"Computes in {self.precision}, {self.memory_format.replace('_', ' ')}"
-        if not self.step_ms:
-            return text
         ranked = sorted(self.step_ms.items(), key=lambda item: item[1])
         return f"{text} ({', '.join(f'{name} {ms:.0f} ms' for name, ms in ranked)})"
 

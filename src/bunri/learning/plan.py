@@ -59,6 +59,15 @@ class RunFolder:
         """Pictures of validation photos after each epoch."""
         return self.path / "samples"
 
+    def path_of_samples(self, epoch: int) -> Path:
+        """Return the picture of an epoch; epochs count from 1."""
+        return self.samples / f"epoch_{epoch:03d}.jpg"
+
+    @property
+    def tracking(self) -> Path:
+        """Which epochs a tracker was given."""
+        return self.path / "tracking.json"
+
     @property
     def bundle(self) -> Path:
         """The best model so far."""

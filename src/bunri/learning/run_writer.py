@@ -83,7 +83,7 @@ class RunWriter:
         if not samples:
             return
         picture = draw_comparisons(samples, self.table)
-        with replace_atomically(self.folder.samples / f"epoch_{epoch:03d}.jpg") as temporary:
+        with replace_atomically(self.folder.path_of_samples(epoch)) as temporary:
             Image.fromarray(picture).save(temporary, quality=88)
 
     def write_history(self, history: Sequence[Mapping[str, Any]]) -> None:

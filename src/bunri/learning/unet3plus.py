@@ -111,7 +111,9 @@ class FullScaleDecoder(nn.Module):
 class _Depth(nn.Module):
     """All scales brought to one stride, convolved and fused."""
 
-    def __init__(self, scales: Sequence[tuple[int, int]], stride: int, branch_channels: int):
+    def __init__(
+        self, scales: Sequence[tuple[int, int]], stride: int, branch_channels: int
+    ) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
             nn.Sequential(

@@ -187,8 +187,9 @@ def _load_timm(encoder: str) -> PretrainedWeights:
     source = timm.get_pretrained_cfg(encoder)
     try:
         overlay = {}
-        if source and (source.hf_hub_id or "").startswith("timm/") and not source.hf_hub_filename:
-            overlay = {"file": str(fetch_from_hub(source.hf_hub_id))}
+        repo = (source and source.hf_hub_id) or ""
+        if source and repo.startswith("timm/") and not source.hf_hub_filename:
+            overlay = {"file": str(fetch_from_hub(repo))}
         # From the file, timm itself puts tensors under the names that its model has today.
         model: Any = timm.create_model(encoder, pretrained=True, pretrained_cfg_overlay=overlay)
     except Exception as error:  # network, hub and name errors alike

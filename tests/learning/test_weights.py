@@ -374,6 +374,23 @@ def test_load_weights__hub_offline(monkeypatch, tmp_path, encoder, message):
     assert_names_ways_out(e.value)
 
 
+def test_load_weights__timm_fetches_itself_what_is_not_kept_as_safetensors(monkeypatch):
+    def fetch(repo):
+        raise huggingface_hub.errors.EntryNotFoundError("no model.safetensors")
+
+    asked = []
+    real = timm.create_model
+
+    def create_model(name, *, pretrained, pretrained_cfg_overlay):
+        asked.append((name, pretrained, pretrained_cfg_overlay))
+        return real(name)
+
+    monkeypatch.setattr("bunri.learning.weights.fetch_from_hub", fetch)
+    monkeypatch.setattr(timm, "create_model", create_model)
+    assert load_weights(ModelConfig(encoder="resnet18")) is not None
+    assert asked == [("resnet18", True, {})]
+
+
 def test_load_weights__timm_error_without_words(monkeypatch):
     def fetch(repo):
         raise OSError

@@ -16,6 +16,7 @@ What is checked, and who keeps it:
 * A package as pip installed it.
 """
 
+import contextlib
 import importlib
 import re
 import socket
@@ -183,13 +184,16 @@ def _load_torchvision_vgg16() -> PretrainedWeights:
 
 def _load_timm(encoder: str) -> PretrainedWeights:
     import timm
+    from huggingface_hub.errors import EntryNotFoundError
 
     source = timm.get_pretrained_cfg(encoder)
+    repo = (source and source.hf_hub_id) or ""
+    overlay = {}
     try:
-        overlay = {}
-        repo = (source and source.hf_hub_id) or ""
         if source and repo.startswith("timm/") and not source.hf_hub_filename:
-            overlay = {"file": str(fetch_from_hub(repo))}
+            # The few that are kept elsewhere, or otherwise, timm fetches itself.
+            with contextlib.suppress(EntryNotFoundError):
+                overlay = {"file": str(fetch_from_hub(repo))}
         # From the file, timm itself puts tensors under the names that its model has today.
         model: Any = timm.create_model(encoder, pretrained=True, pretrained_cfg_overlay=overlay)
     except Exception as error:  # network, hub and name errors alike

@@ -7,8 +7,9 @@ from typing import Any, get_args
 import pytest
 import torch
 
-from bunri.config import ModelConfig, ModelName
+from bunri.config import LossConfig, ModelConfig, ModelName
 from bunri.contracts import ConfigError, MissingExtraError, WeightsError
+from bunri.learning.losses import compute_training_loss
 from bunri.learning.networks import build_network
 from bunri.learning.weights import PretrainedWeights
 from tests.learning.test_networks import NetworkContract
@@ -272,3 +273,25 @@ def test_sizes__depths_and_widths_are_those_of_the_published_models():
                 assert list(size.settings["depths"]) == params["depths"]
             elif encoder != "tiny":
                 assert encoder.partition("_")[2] in size.repo
+
+
+@pytest.mark.parametrize("name", ["hf_mask2former", "hf_eomt"])
+def test_queries__learn_from_the_loss_on_pixels(name):
+    """Two photos of two halves each, upright and across, are soon known by heart."""
+    pixels, targets = torch.zeros(2, 3, 64, 64), torch.zeros(2, 64, 64, dtype=torch.int64)
+    pixels[0, :, :32], targets[0, :32] = 1.0, 1
+    pixels[1, 0, :, 32:], targets[1, :, 32:] = 1.0, 2
+    torch.manual_seed(1)
+    network = build(configure(name), 4)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(40):
+        optimizer.zero_grad()
+        loss = compute_training_loss(network(pixels), targets, LossConfig())
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0] / 3
+    with torch.no_grad():
+        right = network.eval()(pixels).argmax(dim=1) == targets
+    assert right.float().mean() > 0.95

@@ -9,6 +9,8 @@ from bunri.config import LossConfig, ModelConfig
 from bunri.learning.losses import compute_loss, compute_training_loss
 from bunri.learning.networks import build_network
 from bunri.learning.unet3plus import FullScaleDecoder
+from tests.builders import write_data
+from tests.cli.runner import list_train_arguments, run
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +118,19 @@ def test_compute_training_loss__every_output_is_taught():
     )
     for logits in outputs:
         torch.testing.assert_close(logits.grad, expected)
+
+
+def test_train__with_several_logits(tmp_path):
+    """The whole command: steps on five heads, validation and prediction on their mean."""
+    data = write_data(tmp_path / "data", counts=(3, 2, 1))
+    settings = ("name=unet3plus", "encoder=mobilenetv2_050")
+    arguments = list_train_arguments(
+        data,
+        tmp_path / "run",
+        *(f"model.{setting}" for setting in settings),
+        "train.epochs=1",
+        "train.samples_per_epoch=3",
+    )
+    assert run(*arguments).code == 0
+    photo = data.folder / "batch_01" / "test_0000.png"
+    assert run("predict", tmp_path / "run", photo, "--out", tmp_path / "out").code == 0

@@ -258,7 +258,7 @@ def spoil_loss(monkeypatch, spoil, is_spoilt):
         loss = compute_loss(logits, targets, config)
         return spoil(loss) if is_spoilt(next(numbers)) else loss
 
-    monkeypatch.setattr(stepper, "compute_loss", compute)
+    monkeypatch.setattr(stepper, "compute_training_loss", compute)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

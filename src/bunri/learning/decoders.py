@@ -1,4 +1,4 @@
-"""Networks made of an encoder by name and one of segmentation_models.pytorch's decoders.
+"""Networks made of an encoder by name and a decoder: segmentation_models.pytorch's, or U-Net 3+.
 
 Owns which encoders and decoders there are, what ``model.decoder_channels`` and
 ``model.dropout`` mean to each decoder, and the check that the two fit. Weights are random.
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from bunri.config import ModelConfig, ModelName
 from bunri.contracts import ConfigError, suggest
+from bunri.learning.unet3plus import UNet3Plus
 
 PAN_MIN_PX = 128
 """Below, the three poolings of PAN's attention leave nothing of features at stride 16."""
@@ -88,6 +89,11 @@ def _read_unet_options(config: ModelConfig) -> dict[str, Any]:
     return {"decoder_channels": [config.decoder_channels * 2 // 2**i for i in range(5)]}
 
 
+def _read_unet3plus_options(config: ModelConfig) -> dict[str, Any]:
+    # Half: 64 for the default of 128, which is the paper's own.
+    return {"branch_channels": config.decoder_channels // 2, "dropout": config.dropout}
+
+
 def _read_deeplab_options(config: ModelConfig) -> dict[str, Any]:
     return {"decoder_channels": config.decoder_channels, "decoder_aspp_dropout": config.dropout}
 
@@ -96,6 +102,7 @@ _DECODERS: Mapping[ModelName, _Decoder] = {
     "fpn": _Decoder(smp.FPN, _read_fpn_options),
     "unet": _Decoder(smp.Unet, _read_unet_options),
     "unetplusplus": _Decoder(smp.UnetPlusPlus, _read_unet_options),
+    "unet3plus": _Decoder(UNet3Plus, _read_unet3plus_options),
     "deeplabv3plus": _Decoder(smp.DeepLabV3Plus, _read_deeplab_options, _KEPT_AT_16),
     # A quarter: 32 for the default of 128, which is smp's own.
     "pan": _Decoder(

@@ -30,7 +30,7 @@ from bunri.learning.divergence import (
 from bunri.learning.leak_check import refuse_leaks
 from bunri.learning.listener import TrainingListener, TrainingResult
 from bunri.learning.loading import WaitClock, collate_samples, iterate_batches
-from bunri.learning.losses import check_class_weights, compute_loss
+from bunri.learning.losses import check_class_weights, compute_training_loss
 from bunri.learning.memory import keep_freed_memory
 from bunri.learning.networks import build_network
 from bunri.learning.numerics import (
@@ -215,7 +215,7 @@ class Trainer:
                 self._candidates,
                 self._module.to(self._device),
                 pixels,
-                lambda outputs: compute_loss(outputs, targets, self._config.loss),
+                lambda outputs: compute_training_loss(outputs, targets, self._config.loss),
             )
         chosen.write(path)
         if chosen.step_ms:

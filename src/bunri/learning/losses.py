@@ -114,6 +114,20 @@ def compute_loss(logits: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
     return total
 
 
+def compute_training_loss(
+    outputs: Tensor | Sequence[Tensor], targets: Tensor, config: LossConfig
+) -> Tensor:
+    """Return the mean loss of what a network gave in training mode.
+
+    Args:
+        outputs: Logits, or several, of a network that is supervised at more than one depth.
+        targets: int64 (N, H, W), 255 = ignore.
+        config: Which losses, and their weights.
+    """
+    heads = [outputs] if isinstance(outputs, Tensor) else outputs
+    return torch.stack([compute_loss(logits, targets, config) for logits in heads]).mean()
+
+
 def check_class_weights(config: LossConfig, num_classes: int) -> None:
     """Refuse class weights that are not one per class.
 

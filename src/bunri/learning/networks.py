@@ -1,11 +1,13 @@
 """The networks by name, and the bundle that each is stored in and built from.
 
 Owns the registry. Every network takes normalised pixels (N, 3, H, W) with H and W multiples
-of 32 and returns logits (N, C, H, W), and keeps its pretrained part in ``.encoder``.
+of 32 and returns logits (N, C, H, W); in training mode it may return a list of several, whose
+mean loss is what it learns from. Its pretrained part is in ``.encoder``.
 """
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from safetensors.torch import load_file
@@ -13,7 +15,7 @@ from torch import nn
 
 from bunri.bundle import WEIGHTS_NAME, BundleInfo
 from bunri.config import ModelConfig, ModelName
-from bunri.contracts import ConfigError, ModelError
+from bunri.contracts import ConfigError, MissingExtraError, ModelError
 from bunri.learning.decoders import TIMM_TWINS, build_on_encoder
 from bunri.learning.fcn8s import FCN8s
 from bunri.learning.segnet import SegNet
@@ -26,7 +28,23 @@ _ON_ONE_ENCODER: Mapping[ModelName, tuple[Callable[[int], nn.Module], str]] = {
 }
 
 
+def _import_hf() -> ModuleType:
+    try:
+        from bunri.learning import hf
+    except ModuleNotFoundError as error:
+        if error.name != "transformers":
+            raise
+        raise MissingExtraError(
+            "The networks named hf_* come from transformers, which is not installed.",
+            hint='Install it with: pip install "bunri[hf]"',
+        ) from error
+    return hf
+
+
 def _build_untrained(config: ModelConfig, num_classes: int) -> nn.Module:
+    if config.name.startswith("hf_"):
+        network: nn.Module = _import_hf().build_hf_network(config, num_classes)
+        return network
     if config.name not in _ON_ONE_ENCODER:
         return build_on_encoder(config, num_classes)
     build, encoder = _ON_ONE_ENCODER[config.name]
@@ -47,7 +65,13 @@ def build_network(
     Raises:
         ConfigError: The encoder does not exist or does not go with the network.
         WeightsError: Its pretrained weights cannot be had.
+        MissingExtraError: It needs a library that is not installed.
     """
+    if config.name.startswith("hf_"):
+        hf = _import_hf()
+        weights: PretrainedWeights | None = hf.load_hf_weights(config)
+        tensors = None if weights is None else weights.tensors
+        return hf.build_hf_network(config, num_classes, tensors), weights
     network = _build_untrained(config, num_classes)
     weights = load_weights(_name_weights(config))
     if weights is not None:
@@ -80,6 +104,7 @@ def load_network(folder: Path, info: BundleInfo) -> nn.Module:
 
     Raises:
         ModelError: The architecture is unknown, or weights and architecture do not fit.
+        MissingExtraError: It needs a library that is not installed.
     """
     try:
         row = dict(info.architecture)

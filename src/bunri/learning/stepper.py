@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bunri.config import Config
 from bunri.contracts import RunError
 from bunri.learning.divergence import check_gradients, check_loss
-from bunri.learning.losses import compute_loss
+from bunri.learning.losses import compute_training_loss
 from bunri.learning.optimization import WeightAverage, scale_rate
 
 Batch = tuple[Tensor, Tensor]
@@ -131,7 +131,7 @@ class Stepper:
         device = self._fabric.device
         pixels = pixels.to(device, memory_format=self._memory_format, non_blocking=True)
         targets = targets.to(device, non_blocking=True)
-        return compute_loss(self._network(pixels), targets, self._config.loss)
+        return compute_training_loss(self._network(pixels), targets, self._config.loss)
 
     def _check_gradients(self) -> None:
         """Refuse gradients that are no numbers, and cut those that are too long."""

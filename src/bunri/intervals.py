@@ -14,10 +14,10 @@ An interval tells of other photos of the same kind, for the very model that was 
 not tell what training again with another seed would give.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -66,10 +66,35 @@ class ScoreIntervals:
     Attributes:
         overall: Keys are ``OVERALL_SCORES``.
         classes: Keys are ``CLASS_SCORES``; per class in index order.
+        level: How often they hold the truth.
+        num_draws: How often photos were drawn.
+        seed: Of the draws.
     """
 
     overall: Mapping[str, Interval]
     classes: Mapping[str, tuple[Interval, ...]]
+    level: float
+    num_draws: int
+    seed: int
+
+    def to_json(self, class_names: Sequence[str]) -> dict[str, Any]:
+        """Return the intervals as plain values: ``[low, high]`` by score, null where none is.
+
+        Args:
+            class_names: Names in index order.
+        """
+        columns = zip(*(self.classes[key] for key in CLASS_SCORES), strict=True)
+        return {
+            "level": self.level,
+            "draws": self.num_draws,
+            "seed": self.seed,
+            **{key: interval.to_json() for key, interval in self.overall.items()},
+            "classes": [
+                {"name": name}
+                | {key: one.to_json() for key, one in zip(CLASS_SCORES, row, strict=True)}
+                for name, row in zip(class_names, columns, strict=True)
+            ],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +144,30 @@ def bootstrap_scores(
     Raises:
         InputError: No photos, or arguments that make no sense.
     """
-    _check(matrices, num_draws, level)
-    sample = _tally(matrices)
+    return bootstrap_counts(ClassCounts.of(matrices), num_draws, seed, level)
+
+
+def bootstrap_counts(
+    counts: ClassCounts, num_draws: int = NUM_DRAWS, seed: int = SEED, level: float = LEVEL
+) -> ScoreIntervals:
+    """Return an interval for each score of counts alone, such as those along boundaries.
+
+    Args:
+        counts: integer (N, C) each, of single photos.
+        num_draws: See :func:`bootstrap_scores`, as for the rest.
+        seed: Of the draws.
+        level: How often an interval shall hold the truth.
+
+    Raises:
+        InputError: No photos, or arguments that make no sense.
+    """
+    _check(counts.truth.shape, num_draws, level)
+    sample = _tally(counts)
     draws = _draw_scores([sample], num_draws, seed)[0]
     bounds = _bound(_score(sample.sum(0)), draws, _score(sample.sum(0) - sample), level)
-    bounds = np.where(_find_supported(matrices), np.clip(bounds, 0, 1), np.nan)
+    bounds = np.where(_find_supported(counts), np.clip(bounds, 0, 1), np.nan)
     intervals = [Interval(low, high) for low, high in bounds.T.tolist()]
-    return ScoreIntervals(*_name_scores(intervals))
+    return ScoreIntervals(*_name_scores(intervals), level, num_draws, seed)
 
 
 def bootstrap_difference(
@@ -151,14 +193,15 @@ def bootstrap_difference(
     Raises:
         InputError: No photos, different photos or labels, or arguments that make no sense.
     """
-    _check(baseline, num_draws, level)
+    _check(baseline.shape, num_draws, level)
     if baseline.shape != candidate.shape or (baseline.sum(2) != candidate.sum(2)).any():
         raise InputError(
             "Only scores of the same photos against the same labels can be paired; "
             "the pixels of each class differ between the two.",
             hint="Evaluate both models on one file, with one overlap rule.",
         )
-    samples = [_tally(baseline), _tally(candidate)]
+    counts = ClassCounts.of(baseline)
+    samples = [_tally(counts), _tally(ClassCounts.of(candidate))]
     first, second = _draw_scores(samples, num_draws, seed)
     value, left_out = (
         _score(new) - _score(old)
@@ -167,7 +210,7 @@ def bootstrap_difference(
         )
     )
     bounds = _bound(value, second - first, left_out, level)
-    bounds = np.where(_find_supported(baseline), np.clip(bounds, -1, 1), np.nan)
+    bounds = np.where(_find_supported(counts), np.clip(bounds, -1, 1), np.nan)
     differences = [
         Difference(one, Interval(low, high))
         for one, (low, high) in zip(value.tolist(), bounds.T.tolist(), strict=True)
@@ -175,8 +218,8 @@ def bootstrap_difference(
     return ScoreDifferences(*_name_scores(differences))
 
 
-def _check(matrices: Matrices, num_draws: int, level: float) -> None:
-    if matrices.ndim != 3 or not len(matrices):
+def _check(shape: tuple[int, ...], num_draws: int, level: float) -> None:
+    if len(shape) < 2 or not shape[0]:
         raise InputError("There are no photos to score.")
     if num_draws < 1:
         raise InputError(f"A bootstrap needs at least 1 draw, not {num_draws}.")
@@ -184,13 +227,12 @@ def _check(matrices: Matrices, num_draws: int, level: float) -> None:
         raise InputError(f"The level of an interval lies between 0 and 1; {level} does not.")
 
 
-def _tally(matrices: Matrices) -> Floats:
+def _tally(counts: ClassCounts) -> Floats:
     """Return all that scores need of each photo as float64 (N, 3 C + 2), which may be summed.
 
     Hits, truth and predicted pixels of each class; the photo's mean IoU, and whether it has one.
     Sums are exact up to 2 ** 53.
     """
-    counts = ClassCounts.of(matrices)
     mean_iou = counts.miou[:, np.newaxis]
     has_mean = ~np.isnan(mean_iou)
     columns = (counts.hits, counts.truth, counts.predicted, np.nan_to_num(mean_iou), has_mean)
@@ -223,10 +265,10 @@ def _name_scores(values: list[Named]) -> tuple[dict[str, Named], dict[str, tuple
     return dict(zip(OVERALL_SCORES, values[:start], strict=True)), classes
 
 
-def _find_supported(matrices: Matrices) -> npt.NDArray[np.bool_]:
+def _find_supported(counts: ClassCounts) -> npt.NDArray[np.bool_]:
     """Return for each score whether enough photos stand behind it, bool (5 + 4 C,)."""
-    classes = (matrices.sum(2) > 0).sum(0) >= MIN_PHOTOS
-    overall = np.full(len(OVERALL_SCORES), len(matrices) >= MIN_PHOTOS)
+    classes = (counts.truth > 0).sum(0) >= MIN_PHOTOS
+    overall = np.full(len(OVERALL_SCORES), len(counts.truth) >= MIN_PHOTOS)
     return np.concatenate((overall, np.tile(classes, len(CLASS_SCORES))))
 
 

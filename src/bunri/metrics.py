@@ -9,7 +9,7 @@ competition's ``label_accuracy_score`` (wkentaro/pytorch-fcn).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -20,6 +20,8 @@ from bunri.contracts import IGNORE_INDEX, InputError, check_mask
 Matrix = npt.NDArray[np.int64]  # (C, C): [truth, prediction] -> pixels
 Matrices = npt.NDArray[np.int64]  # (N, C, C): one per photo
 Scores = npt.NDArray[np.float64]
+
+_MIN_RUN_PX = 8  # mean length from which counting runs beats counting pixels
 
 
 def count_confusion(
@@ -41,9 +43,9 @@ def count_confusion(
     """
     if truth.shape != prediction.shape:
         raise InputError(f"Truth is {truth.shape}, prediction {prediction.shape}: sizes differ.")
+    pairs, lengths = _find_runs(truth.ravel(), prediction.ravel())
     # One joint histogram over all 256 x 256 pairs needs no mask of valid pixels first.
-    pairs = (truth.astype(np.uint16) << 8) | prediction
-    joint = np.bincount(pairs.ravel(), minlength=65536).reshape(256, 256)
+    joint = np.bincount(pairs, lengths, minlength=65536).reshape(256, 256)
     matrix = joint[:num_classes, :num_classes]
     if int(matrix.sum()) + int(joint[IGNORE_INDEX].sum()) != truth.size:
         check_mask(truth, num_classes)
@@ -52,6 +54,21 @@ def count_confusion(
             f"The prediction holds {IGNORE_INDEX} (ignore) where the truth has a class."
         )
     return matrix.astype(np.int64)
+
+
+def _find_runs(
+    truth: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8]
+) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.int64] | None]:
+    """Return pairs of classes, truth in the high byte, and over how many pixels each goes on.
+
+    Masks are made of areas, so that pixels beside one another mostly hold the same pair and
+    there is little to count. Noise would make it slower: there, each pixel is a pair of its own.
+    """
+    changes = (truth[1:] != truth[:-1]) | (prediction[1:] != prediction[:-1])
+    if np.count_nonzero(changes) * _MIN_RUN_PX > truth.size:
+        return truth * np.uint16(256) + prediction, None
+    ends = np.append(np.flatnonzero(changes), truth.size - 1)
+    return truth[ends] * np.uint16(256) + prediction[ends], np.diff(ends, prepend=-1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,30 +178,57 @@ def compute_per_batch_miou(matrices: Matrices, batch_size: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class ClassScores:
+    """Every score of one class; NaN where there is no data.
+
+    Attributes:
+        iou: Intersection over union.
+        precision: Share of what was predicted as the class that is right.
+        recall: Share of the class that was found.
+        f1: Harmonic mean of the two.
+        photos: Photos whose truth holds the class.
+        pixels: Pixels of the truth in the class.
+        predicted_photos: Photos where the class was predicted.
+        predicted_pixels: Pixels predicted as the class.
+    """
+
+    iou: float
+    precision: float
+    recall: float
+    f1: float
+    photos: int
+    pixels: int
+    predicted_photos: int
+    predicted_pixels: int
+
+
+@dataclass(frozen=True, slots=True)
 class ScoreSheet:
     """Every score of a set of photos.
 
     Attributes:
         num_photos: How many photos were scored.
+        num_pixels: How many pixels, without ignored ones.
         pixel_accuracy: Share of right pixels.
+        mean_accuracy: Mean recall over classes.
+        weighted_iou: IoU weighted by the pixels of each class.
         global_miou: From one matrix over the set.
         per_image_miou: Mean over photos.
         per_batch_miou: Mean over batches of ``batch_size``.
         batch_size: Photos in a batch of ``per_batch_miou``.
-        class_iou: Per class in index order; NaN where there is no data.
-        class_photos: Photos whose truth holds the class.
-        class_pixels: Pixels of the truth in the class.
+        classes: Per class in index order.
     """
 
     num_photos: int
+    num_pixels: int
     pixel_accuracy: float
+    mean_accuracy: float
+    weighted_iou: float
     global_miou: float
     per_image_miou: float
     per_batch_miou: float
     batch_size: int
-    class_iou: tuple[float, ...]
-    class_photos: tuple[int, ...]
-    class_pixels: tuple[int, ...]
+    classes: tuple[ClassScores, ...]
 
     def to_json(self, class_names: Sequence[str]) -> dict[str, Any]:
         """Return the sheet as plain values; "no data" is null.
@@ -192,10 +236,12 @@ class ScoreSheet:
         Args:
             class_names: Names in index order.
         """
-        rows = zip(class_names, self.class_iou, self.class_photos, self.class_pixels, strict=True)
         return {
             "num_photos": self.num_photos,
+            "num_pixels": self.num_pixels,
             "pixel_accuracy": replace_nan(self.pixel_accuracy),
+            "mean_accuracy": replace_nan(self.mean_accuracy),
+            "weighted_iou": replace_nan(self.weighted_iou),
             "miou": {
                 "global": replace_nan(self.global_miou),
                 "per_image": replace_nan(self.per_image_miou),
@@ -203,8 +249,8 @@ class ScoreSheet:
                 "batch_size": self.batch_size,
             },
             "classes": [
-                {"name": name, "iou": replace_nan(iou), "photos": photos, "pixels": pixels}
-                for name, iou, photos, pixels in rows
+                {"name": name} | {key: replace_nan(value) for key, value in asdict(row).items()}
+                for name, row in zip(class_names, self.classes, strict=True)
             ],
         }
 
@@ -221,18 +267,23 @@ def compute_scores(matrices: Matrices, batch_size: int = 16) -> ScoreSheet:
     """
     if matrices.ndim != 3 or not len(matrices):
         raise InputError("There are no photos to score.")
-    total = matrices.sum(0)
-    in_truth = matrices.sum(2)  # (N, C)
+    photos, total = ClassCounts.of(matrices), ClassCounts.of(matrices.sum(0))
+    columns = (
+        total.iou, total.precision, total.recall, total.f1,
+        (photos.truth > 0).sum(0), total.truth, (photos.predicted > 0).sum(0), total.predicted,
+    )  # fmt: skip
+    rows = zip(*(column.tolist() for column in columns), strict=True)
     return ScoreSheet(
         num_photos=len(matrices),
-        pixel_accuracy=compute_pixel_accuracy(total),
+        num_pixels=int(total.truth.sum()),
+        pixel_accuracy=float(total.pixel_accuracy),
+        mean_accuracy=float(total.mean_accuracy),
+        weighted_iou=float(total.weighted_iou),
         global_miou=compute_global_miou(matrices),
         per_image_miou=compute_per_image_miou(matrices),
         per_batch_miou=compute_per_batch_miou(matrices, batch_size),
         batch_size=batch_size,
-        class_iou=tuple(compute_iou(total).tolist()),
-        class_photos=tuple((in_truth > 0).sum(0).tolist()),
-        class_pixels=tuple(in_truth.sum(0).tolist()),
+        classes=tuple(ClassScores(*row) for row in rows),
     )
 
 

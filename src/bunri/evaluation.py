@@ -4,14 +4,17 @@ Owns what is compared with what, and at which size. Scores are ``metrics``'; mas
 are others'.
 """
 
+import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from bunri.annotations.cache import MaskCache
+from bunri.annotations.coco import require_nonempty
 from bunri.annotations.records import LabelledSet
 from bunri.boundary import count_boundary
 from bunri.calibration import Calibration
@@ -32,11 +35,12 @@ class Evaluation:
 
     Attributes:
         sizes: Counts at each of ``results.SIZES``.
-        predict_s: Seconds from photos to masks, without reading files and counting.
+        photo_s: Seconds from a photo to its mask, without reading files and counting; the
+            median, since the first takes longer.
     """
 
     sizes: Mapping[str, SizeCounts]
-    predict_s: float
+    photo_s: float
 
 
 def evaluate_model(
@@ -53,23 +57,26 @@ def evaluate_model(
         advance: Called after each photo.
 
     Raises:
+        AnnotationError: There are no photos.
         ImageError: A photo cannot be used.
         ModelError: The model gives probabilities that are no numbers.
     """
-    check_photo_headers(dataset)
-    cache, predict_s = MaskCache.open_default(), 0.0
+    check_photo_headers(require_nonempty(dataset))
+    cache, seconds = MaskCache.open_default(), []
     own, small = (_Counter(len(dataset.table)) for _ in range(2))
     for photo in dataset.photos:
         image = read_photo_as_labelled(dataset, photo)
         started = time.perf_counter()
         prediction, confidence = predictor.predict_winners(image)
-        predict_s += time.perf_counter() - started
+        seconds.append(time.perf_counter() - started)
         truth = cache.load_mask(dataset, photo, rule)
         own.count(truth, prediction, confidence)
         chosen = choose_pixels(photo.size_hw)
         small.count(truth[chosen], prediction[chosen], confidence[chosen])
         advance()
-    return Evaluation({"photo": own.finish(), "submission": small.finish()}, predict_s)
+    return Evaluation(
+        {"photo": own.finish(), "submission": small.finish()}, statistics.median(seconds)
+    )
 
 
 class _Counter:
@@ -78,24 +85,23 @@ class _Counter:
     def __init__(self, num_classes: int) -> None:
         self._num_classes = num_classes
         self._matrices: list[Matrix] = []
-        self._boundaries: list[ClassCounts] = []
+        self._boundaries: list[tuple[npt.NDArray[np.int64], ...]] = []
         self._calibration = Calibration()
 
     def count(self, truth: MaskArray, prediction: MaskArray, confidence: FloatArray) -> None:
         """Count a photo, all three (H, W)."""
         self._matrices.append(count_confusion(truth, prediction, self._num_classes))
-        self._boundaries.append(count_boundary(truth, prediction, self._num_classes))
+        counts = count_boundary(truth, prediction, self._num_classes)
+        self._boundaries.append((counts.hits, counts.truth, counts.predicted))
         self._calibration.add(truth, prediction, confidence)
 
     def finish(self) -> SizeCounts:
         """Return what was counted."""
-        columns = ([c.hits for c in self._boundaries], [c.truth for c in self._boundaries],
-                   [c.predicted for c in self._boundaries])  # fmt: skip
-        boundary = ClassCounts(
-            *(np.reshape(np.array(rows, np.int64), (-1, self._num_classes)) for rows in columns)
-        )
+        hits, truth, predicted = np.array(self._boundaries).swapaxes(0, 1)
         return SizeCounts(
-            stack_matrices(self._matrices, self._num_classes), boundary, self._calibration
+            stack_matrices(self._matrices, self._num_classes),
+            ClassCounts(hits, truth, predicted),
+            self._calibration,
         )
 
 

@@ -4,11 +4,12 @@ Owns resampling and verdicts. What a score is stands in ``metrics``; nothing is 
 files.
 
 Photos are drawn with replacement, as many as there are, and every score is reckoned again from
-the summed matrices of each draw. A plain percentile interval of the global mIoU is too narrow on
-few photos, since rare classes hang on a handful of them: on simulated sets of 42 and 100 photos
-95 % intervals held the truth in 88 % and 92 %, bias-corrected (BCa) ones in 87 % and 91 %. So the
-percentiles' distances from the score are stretched to Student's t times the jackknife's standard
-error, after which both sizes are at 95 %.
+the summed matrices of each draw. Percentiles of these draws alone lie too close on few photos,
+since rare classes hang on a handful of them: on 500 simulated sets of 42 and of 100 photos with 12
+classes, 95 % intervals of the global mIoU held the truth in 88 % and 92 %, bias-corrected ones
+(BCa) in 87 % and 91 %. So the percentiles' distances from the score are stretched to Student's t
+times the jackknife's standard error, with as many degrees of freedom as the kurtosis of the
+jackknife leaves: 96 % and 96 % on the same sets.
 
 An interval tells of other photos of the same kind, for the very model that was scored. It does
 not tell what training again with another seed would give.
@@ -305,11 +306,14 @@ def _bound(value: Floats, draws: Floats, left_out: Floats, level: float) -> Floa
     num_photos = len(left_out)
     tail = (1 - level) / 2
     normal = -NormalDist().inv_cdf(tail)
-    known = ~np.isnan(left_out)
-    centred = np.where(known, left_out - _mean_down(left_out), 0)
-    error = np.sqrt((centred**2).sum(0) * (num_photos - 1) / num_photos)
+    centred = np.nan_to_num(left_out - _mean_down(left_out))
+    squares = (centred**2).sum(0)
+    error = np.sqrt(squares * (num_photos - 1) / num_photos)
+    # How well the error itself is known hangs on the tails of what it is reckoned from.
+    kurtosis = num_photos * np.nan_to_num(divide((centred**4).sum(0), squares**2))
+    freedom = 2 * num_photos / np.maximum(kurtosis - 1, 1e-9)
+    wanted = error * _find_student(normal, np.clip(freedom, 4, max(4, num_photos - 1)))
     spread = np.sqrt(_mean_down((draws - _mean_down(draws)) ** 2))
-    wanted = error * _find_student(normal, num_photos - 1)
     stretch = np.maximum(np.nan_to_num(divide(wanted, normal * np.nan_to_num(spread))), 1)
     return value + stretch * (_find_quantiles(draws, (tail, 1 - tail)) - value)
 
@@ -331,12 +335,12 @@ def _find_quantiles(values: Floats, shares: tuple[float, ...]) -> Floats:
     return quantiles
 
 
-def _find_student(normal: float, freedom: int) -> float:
+def _find_student(normal: float, freedom: Floats) -> Floats:
     """Return Student's t where the normal distribution has ``normal``.
 
     Fisher's series (Abramowitz and Stegun 26.7.5): at 95 % within 0.01 from 4 degrees of freedom.
     """
-    z, v = normal, max(freedom, 1)
+    z, v = normal, freedom
     return (
         z
         + (z**3 + z) / (4 * v)

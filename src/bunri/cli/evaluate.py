@@ -65,7 +65,7 @@ def run_evaluate(
         photos=tuple(photo.file_name for photo in dataset.photos),
         sizes=evaluation.sizes,
         config=predictor.info.training.get("config") or {},
-        cost=_measure_cost(model, evaluation.predict_s / len(dataset.photos)),
+        cost=_measure_cost(model, evaluation.photo_s),
     )
     scores = {size: score_counts(counts, batch_size) for size, counts in result.sizes.items()}
     if target is not None:

@@ -4,12 +4,18 @@ Classes differ in how often, how large and how hard they are, and photos in how 
 in real sets; pixels are counts, nothing is drawn.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bunri.metrics import Matrices
+from bunri.calibration import Calibration
+from bunri.contracts import ClassInfo, ClassTable
+from bunri.metrics import ClassCounts, Matrices
+from bunri.results import SIZES, Result, SizeCounts, score_counts, write_result
 
 PRESENCE = np.array([1.0, 0.57, 0.53, 0.33, 0.16, 0.12])
 RECALL = np.array([0.96, 0.85, 0.8, 0.65, 0.7, 0.55])
@@ -56,3 +62,32 @@ def predict_scenes(rng: np.random.Generator, scenes: Scenes, gain: float = 0.0) 
 
 def draw_matrices(rng: np.random.Generator, num_photos: int, gain: float = 0.0) -> Matrices:
     return predict_scenes(rng, draw_scenes(rng, num_photos), gain)
+
+
+def make_result(matrices: Matrices, names: Sequence[str] = (), **changes: Any) -> Result:
+    """Return an evaluation of photos whose boundary and calibration are made up."""
+    num_photos, num_classes, _ = matrices.shape
+    counts = ClassCounts.of(matrices)
+    boundary = ClassCounts(counts.hits // 9, counts.truth // 9, counts.predicted // 9)
+    calibration = Calibration(num_photos)
+    calibration.pixels[:], calibration.right[:], calibration.confidence[:] = 100, 50, 60
+    classes = (ClassInfo(f"class {i}", f"클래스 {i}", (i, 0, 0)) for i in range(num_classes))
+    values: dict[str, Any] = {
+        "model": "runs/a",
+        "data": "val.json",
+        "overlap_rule": "largest-first",
+        "table": ClassTable(tuple(classes)),
+        "photos": tuple(names) or tuple(f"{i:04d}.jpg" for i in range(num_photos)),
+        "sizes": dict.fromkeys(SIZES, SizeCounts(matrices, boundary, calibration)),
+        "config": {"seed": 1, "optim": {"lr": 0.001, "name": "adamw"}},
+        "cost": {
+            "parameters": 1000, "file_bytes": 4100, "photo_s": 0.25, "peak_memory_bytes": None,
+        },
+    }  # fmt: skip
+    return Result(**{**values, **changes})
+
+
+def write_evaluation(folder: Path, result: Result) -> Path:
+    """Write an evaluation folder as ``bunri evaluate`` does."""
+    write_result(folder, result, {size: score_counts(c) for size, c in result.sizes.items()})
+    return folder

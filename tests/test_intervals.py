@@ -140,10 +140,9 @@ def test_bootstrap_scores__higher_level_is_wider():
 
 def test_bootstrap_scores__photos_that_are_all_alike_leave_no_doubt():
     found = bootstrap_scores(np.array([[[6, 2], [0, 8]]] * 9))
-    assert (found.overall["pixel_accuracy"].low, found.overall["pixel_accuracy"].high) == (
-        pytest.approx(14 / 16),
-        pytest.approx(14 / 16),
-    )
+    interval = found.overall["pixel_accuracy"]
+    assert interval.low == pytest.approx(14 / 16)
+    assert interval.high == pytest.approx(14 / 16)
 
 
 # --- where there is too little ------------------------------------------------------------------
@@ -325,7 +324,7 @@ def test_bootstrap_scores__95_percent_hold_the_truth(num_photos, least):
         "pixel_accuracy": compute_pixel_accuracy(total),
     }
     class_truth = compute_iou(total)
-    held = {name: [] for name in (*truth, "class")}
+    held: dict[str, list[bool]] = {name: [] for name in (*truth, "class")}
     for seed in range(500):
         found = bootstrap_scores(draw_matrices(np.random.default_rng(seed), num_photos))
         for name, value in truth.items():

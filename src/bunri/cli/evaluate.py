@@ -1,6 +1,5 @@
 """``bunri evaluate``: a model against labelled photos."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ from bunri.cli.console import (
     out,
     print_json,
     print_line,
+    print_note,
     print_score,
     print_scores,
     show_progress,
@@ -94,10 +94,12 @@ def _choose_folder(model: str, folder: Path | None) -> Path | None:
     run = Path(model)
     if find_bundle(model) == run:
         return None
-    with suppress(OutputError):
+    try:
         check_writable(run / RUN_RESULT_NAME / RESULT_NAME)
-        return run / RUN_RESULT_NAME
-    return None
+    except OutputError as error:
+        print_note(f"The evaluation is not kept: {error.message}")
+        return None
+    return run / RUN_RESULT_NAME
 
 
 def _measure_cost(model: str, photo_s: float) -> dict[str, float | None]:

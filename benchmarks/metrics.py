@@ -68,15 +68,16 @@ def compare_peers(pairs: list[Pair]) -> dict[str, list[float]]:
     from torchmetrics import JaccardIndex
 
     torch.set_num_threads(1)
-    metric = JaccardIndex(task="multiclass", num_classes=NUM_CLASSES)
+    metric: Any = JaccardIndex(task="multiclass", num_classes=NUM_CLASSES)
     wide = [tuple(mask.astype(np.int64) for mask in pair) for pair in pairs]
     tensors = [tuple(torch.from_numpy(mask) for mask in pair) for pair in wide]
     for (truth, prediction), (wide_truth, wide_prediction) in zip(pairs, wide, strict=True):
         counted = count_confusion(truth, prediction, NUM_CLASSES)
         assert (counted == count_as_notebook(wide_truth, wide_prediction)).all()
-        metric.update(*(torch.from_numpy(m.astype(np.int64)) for m in (prediction, truth)))
+    for tensor_truth, tensor_prediction in tensors:
+        metric.update(tensor_prediction, tensor_truth)
     total = sum(count_confusion(truth, prediction, NUM_CLASSES) for truth, prediction in pairs)
-    assert (metric.confmat.numpy() == total).all()
+    assert (metric.confmat == torch.from_numpy(total)).all()
     work: dict[str, Callable[[int], object]] = {
         "bunri": lambda i: count_confusion(*pairs[i], NUM_CLASSES),
         "notebook": lambda i: count_as_notebook(*wide[i]),
@@ -85,8 +86,11 @@ def compare_peers(pairs: list[Pair]) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(NUM_ROUNDS):
         for name, count in work.items():
-            seconds[name].append(measure(lambda count=count: [count(i) for i in range(len(pairs))]))
-    return {name: [s / len(pairs) for s in values] for name, values in seconds.items()}
+            start = time.perf_counter()
+            for i in range(len(pairs)):
+                count(i)
+            seconds[name].append((time.perf_counter() - start) / len(pairs))
+    return seconds
 
 
 def measure(work: Callable[[], object]) -> float:
@@ -144,15 +148,16 @@ def main() -> None:
         score_photos(int(sys.argv[1]))
         return
     print(f"Python {platform.python_version()}, numpy {np.__version__}, {platform.machine()}")
-    pairs = make_pairs(np.random.default_rng(2021))
-    for name, some in pairs.items():
-        print_peers(name, compare_peers(some))
-    print_own(pairs["scenes"])
+    # First, since a new process starts with the peak of the one it comes from.
     for num_photos in PHOTO_COUNTS:
         done = subprocess.run(
             [sys.executable, __file__, str(num_photos)], capture_output=True, text=True, check=True
         )
-        print(f"most memory for {num_photos:>4} photos    {float(done.stdout):7.1f} MB")
+        print(f"most memory for {num_photos:>4} photos {float(done.stdout):10.1f} MB")
+    pairs = make_pairs(np.random.default_rng(2021))
+    print_own(pairs["scenes"])
+    for name, some in pairs.items():
+        print_peers(name, compare_peers(some))
 
 
 if __name__ == "__main__":

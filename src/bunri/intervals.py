@@ -45,7 +45,7 @@ Verdict = Literal["better", "no evidence", "worse", "no data"]
 Floats = npt.NDArray[np.float64]
 Named = TypeVar("Named")
 
-_MAX_CHUNK_BYTES = 32 * 2**20  # of the weights of some draws, so that memory stays flat
+_MAX_CHUNK_BYTES = 4 * 2**20  # of the weights of some draws, so that memory stays flat
 
 
 @dataclass(frozen=True, slots=True)

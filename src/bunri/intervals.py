@@ -12,7 +12,7 @@ times the jackknife's standard error, with as many degrees of freedom as the kur
 jackknife leaves: 96 % and 96 % on the same sets.
 
 An interval tells of other photos of the same kind, for the very model that was scored. It does
-not tell what training again with another seed would give.
+not tell what training again with another seed would give, nor of classes that no photo holds.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

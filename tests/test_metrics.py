@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from bunri.contracts import InputError
 from bunri.metrics import (
+    ClassCounts,
+    ClassScores,
     compute_global_miou,
     compute_iou,
     compute_per_batch_miou,
@@ -118,6 +120,24 @@ def test_count_confusion__equals_the_notebook(case):
     np.testing.assert_array_equal(count_confusion(truth, prediction, num_classes), expected)
 
 
+@given(MASKS, st.sampled_from([1, 2, 5, 40]), st.sampled_from([1, 3, 40]))
+def test_count_confusion__areas_and_noise_alike(case, height, width):
+    """Areas are counted by their runs, noise pixel by pixel."""
+    seed, num_classes, _ = case
+    truth, prediction = make_pair(np.random.default_rng(seed), num_classes)
+    big_truth, big_prediction = (
+        np.kron(m, np.ones((height, width), np.uint8)) for m in (truth, prediction)
+    )
+    np.testing.assert_array_equal(
+        count_confusion(big_truth, big_prediction, num_classes),
+        count_confusion(truth, prediction, num_classes) * height * width,
+    )
+
+
+def test_count_confusion__one_pixel():
+    assert count_confusion(mask([1]), mask([0]), 2).tolist() == [[0, 0], [1, 0]]
+
+
 def test_compute_iou__by_hand():
     # Class 1: 2 hits, 1 wrongly predicted. Class 2: 2 hits, 1 missed, 1 wrongly predicted.
     matrix = np.array([[1, 1, 1], [0, 2, 0], [1, 0, 2]])
@@ -146,6 +166,95 @@ def test_compute_iou__stack_of_matrices():
 def test_compute_pixel_accuracy__by_hand():
     assert compute_pixel_accuracy(np.array([[3, 1], [2, 4]])) == 0.7
     assert math.isnan(compute_pixel_accuracy(np.zeros((2, 2), np.int64)))
+
+
+# --- classes ------------------------------------------------------------------------------------
+
+
+def test_class_counts__by_hand():
+    # Class 0 is missed once, class 1 is found whole, class 2 is invented, class 3 is nowhere.
+    counts = ClassCounts.of(
+        np.array([[2, 1, 1, 0], [0, 4, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]], np.int64)
+    )
+    np.testing.assert_array_equal(counts.iou, [2 / 4, 4 / 5, 0, NAN])
+    np.testing.assert_array_equal(counts.precision, [1, 4 / 5, 0, NAN])
+    np.testing.assert_array_equal(counts.recall, [2 / 4, 1, NAN, NAN])
+    np.testing.assert_array_equal(counts.f1, [4 / 6, 8 / 9, 0, NAN])
+    assert counts.miou == pytest.approx((2 / 4 + 4 / 5 + 0) / 3)
+    assert counts.pixel_accuracy == 6 / 8
+    assert counts.mean_accuracy == pytest.approx((2 / 4 + 1) / 2)
+    assert counts.weighted_iou == pytest.approx((4 * 2 / 4 + 4 * 4 / 5) / 8)
+
+
+@given(MASKS)
+def test_class_counts__equal_pixels_counted_one_by_one(case):
+    seed, num_classes, _ = case
+    truth, prediction = make_pair(np.random.default_rng(seed), num_classes)
+    counts = ClassCounts.of(count_confusion(truth, prediction, num_classes))
+    pairs = [(t, p) for t, p in zip(truth.flat, prediction.flat, strict=True) if t != 255]
+    for index in range(num_classes):
+        right = sum(t == p == index for t, p in pairs)
+        missed = sum(t == index != p for t, p in pairs)
+        invented = sum(p == index != t for t, p in pairs)
+        for found, part, rest in (
+            (counts.iou, right, missed + invented),
+            (counts.precision, right, invented),
+            (counts.recall, right, missed),
+            (counts.f1, 2 * right, missed + invented),
+        ):
+            expected = part / (part + rest) if part + rest else NAN
+            np.testing.assert_allclose(found[index], expected, rtol=1e-12)
+
+
+def test_class_counts__equal_the_notebooks_formula():
+    hist = np.array([[6, 1, 0], [1, 1, 0], [1, 0, 3]])
+    counts = ClassCounts.of(hist)
+    frequency = hist.sum(1) / hist.sum()
+    iu = np.diag(hist) / (hist.sum(1) + hist.sum(0) - np.diag(hist))
+    assert counts.pixel_accuracy == np.diag(hist).sum() / hist.sum()
+    assert counts.mean_accuracy == pytest.approx(np.nanmean(np.diag(hist) / hist.sum(1)))
+    assert counts.weighted_iou == pytest.approx((frequency[frequency > 0] * iu).sum())
+
+
+# --- traps of the three mIoUs -------------------------------------------------------------------
+
+PERFECT = [[8, 0, 0], [0, 8, 0], [0, 0, 0]]
+
+
+def test_trap__absent_class_is_neither_0_nor_1():
+    """Half of class 1 is missed; class 2 is nowhere."""
+    matrix = np.array([[[8, 0, 0], [4, 4, 0], [0, 0, 0]]])
+    expected = (8 / 12 + 4 / 8) / 2
+    assert compute_global_miou(matrix) == compute_per_image_miou(matrix) == pytest.approx(expected)
+    counted_as_1, counted_as_0 = (2 * expected + 1) / 3, 2 * expected / 3
+    assert counted_as_0 < expected < counted_as_1
+
+
+def test_trap__one_spurious_pixel_costs_a_photo_a_full_class():
+    clean = np.array([PERFECT] * 4)
+    spurious = clean.copy()
+    spurious[0, 0] = [7, 0, 1]  # one pixel of background is called class 2
+    lost_per_image = compute_per_image_miou(clean) - compute_per_image_miou(spurious)
+    assert lost_per_image == pytest.approx((1 - (7 / 8 + 1 + 0) / 3) / 4)
+    # Where the class is elsewhere in the set, the global one hardly moves.
+    clean[1:, 2, 2] = spurious[1:, 2, 2] = 8
+    lost_globally = compute_global_miou(clean) - compute_global_miou(spurious)
+    assert lost_globally == pytest.approx((1 / 32 + 1 / 25) / 3)
+    assert lost_globally < lost_per_image / 3
+
+
+def test_trap__per_batch_moves_with_the_batch_size_and_the_others_do_not():
+    matrices = np.array([A, B, C, B, A, C])
+    found = {size: compute_scores(matrices, size) for size in (1, 2, 4, 6)}
+    assert len({sheet.per_batch_miou for sheet in found.values()}) == 4
+    assert len({(s.global_miou, s.per_image_miou) for s in found.values()}) == 1
+
+
+def test_trap__last_batch_weighs_as_much_as_a_whole_one():
+    good, bad = [[4, 0], [0, 4]], [[0, 4], [4, 0]]
+    matrices = np.array([good] * 4 + [bad])  # batches of 4 and of 1
+    assert compute_per_batch_miou(matrices, 4) == 0.5
+    assert compute_per_image_miou(matrices) == 0.8
 
 
 # --- a set --------------------------------------------------------------------------------------
@@ -266,9 +375,15 @@ def test_compute_scores__everything_by_hand():
     assert sheet.per_image_miou == compute_per_image_miou(SET)
     assert sheet.per_batch_miou == compute_per_batch_miou(SET, 2)
     assert sheet.batch_size == 2
-    assert sheet.class_iou == (6 / 9, 1 / 3, 3 / 4)
-    assert sheet.class_photos == (2, 1, 1)
-    assert sheet.class_pixels == (7, 2, 4)
+    assert sheet.num_pixels == 13
+    # Rows of the sum [[6, 1, 0], [1, 1, 0], [1, 0, 3]]: 7, 2, 4; columns: 8, 2, 3.
+    assert sheet.mean_accuracy == pytest.approx((6 / 7 + 1 / 2 + 3 / 4) / 3)
+    assert sheet.weighted_iou == pytest.approx((7 * 6 / 9 + 2 / 3 + 4 * 3 / 4) / 13)
+    assert sheet.classes == (
+        ClassScores(6 / 9, 6 / 8, 6 / 7, 12 / 15, 2, 7, 3, 8),
+        ClassScores(1 / 3, 1 / 2, 1 / 2, 2 / 4, 1, 2, 1, 2),
+        ClassScores(3 / 4, 1.0, 3 / 4, 6 / 7, 1, 4, 1, 3),
+    )
 
 
 def test_compute_scores__batches_are_of_16_unless_said():
@@ -293,13 +408,20 @@ def test_to_json__no_data_is_null_and_never_nan():
     sheet = compute_scores(np.array([[[4, 0], [0, 0]]]))
     values = sheet.to_json(["Background", "Paper"])
     text = json.dumps(values, allow_nan=False)
+    scores = ("iou", "precision", "recall", "f1")
+    counts = ("photos", "pixels", "predicted_photos", "predicted_pixels")
     assert json.loads(text) == {
         "num_photos": 1,
+        "num_pixels": 4,
         "pixel_accuracy": 1.0,
+        "mean_accuracy": 1.0,
+        "weighted_iou": 1.0,
         "miou": {"global": 1.0, "per_image": 1.0, "per_batch": 1.0, "batch_size": 16},
         "classes": [
-            {"name": "Background", "iou": 1.0, "photos": 1, "pixels": 4},
-            {"name": "Paper", "iou": None, "photos": 0, "pixels": 0},
+            {"name": "Background"}
+            | dict.fromkeys(scores, 1.0)
+            | dict(zip(counts, (1, 4, 1, 4), strict=True)),
+            {"name": "Paper"} | dict.fromkeys(scores, None) | dict.fromkeys(counts, 0),
         ],
     }
 

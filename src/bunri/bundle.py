@@ -5,6 +5,7 @@ here, so bundles are listed, checked and described without torch.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -130,6 +131,28 @@ def read_bundle(folder: Path) -> BundleInfo:
     return info
 
 
+def measure_weights(folder: Path) -> tuple[int, int]:
+    """Return how many numbers the weights of a bundle hold, and the bytes of their file.
+
+    Read from the header of the safetensors file: its length as 8 bytes, then JSON.
+
+    Raises:
+        ModelError: It is no such file.
+    """
+    path = folder / WEIGHTS_NAME
+    try:
+        num_bytes = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(length, _MAX_HEADER_BYTES)))
+        header.pop("__metadata__", None)
+        num_values = sum(math.prod(tensor["shape"]) for tensor in header.values())
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{path} is not a safetensors file.", hint=_BUNDLE_RULE) from error
+    return num_values, num_bytes
+
+
+_MAX_HEADER_BYTES = 100 * 2**20  # the format's own limit
 _BUNDLE_RULE = f"A MODEL is a run folder, or a bundle folder with {INFO_NAME} and {WEIGHTS_NAME}."
 
 

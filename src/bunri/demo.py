@@ -94,8 +94,8 @@ def run_demo(folder: Path, listener: DemoListener, *, num_scenes: int = NUM_SCEN
     run = _train(folder, data, listener)
     predictor = load_predictor(str(run.path))
     with listener.track("Evaluating", len(sets["val"].photos)) as advance:
-        matrices = evaluate_model(predictor, sets["val"], "largest-first", advance)
-    val = compute_scores(matrices).to_json(predictor.table.names)
+        evaluation = evaluate_model(predictor, sets["val"], "largest-first", advance)
+    val = compute_scores(evaluation.sizes["photo"].matrices).to_json(predictor.table.names)
     listener.end_stage(f"evaluated  {_tell_mious(val)} on {val['num_photos']} validation scenes")
     submission, test = _submit(folder, predictor, sets, data, listener)
     page = folder / "index.html"

@@ -4,25 +4,51 @@ Owns what is compared with what, and at which size. Scores are ``metrics``'; mas
 are others'.
 """
 
-from collections.abc import Callable, Iterator
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from bunri.annotations.cache import MaskCache
+from bunri.annotations.coco import require_nonempty
 from bunri.annotations.records import LabelledSet
+from bunri.boundary import count_boundary
+from bunri.calibration import Calibration
 from bunri.config import OverlapRule
-from bunri.contracts import MaskArray, SubmissionError
+from bunri.contracts import FloatArray, MaskArray, SubmissionError
 from bunri.images import check_photo_headers, read_photo_as_labelled
-from bunri.metrics import Matrices, count_confusion, stack_matrices
+from bunri.metrics import ClassCounts, Matrices, Matrix, count_confusion, stack_matrices
 from bunri.predict.predictor import Predictor
-from bunri.submission import read_submission, shrink_mask
+from bunri.results import SizeCounts
+from bunri.submission import choose_pixels, read_submission, shrink_mask
 
 Advance = Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a model did on a set of photos.
+
+    Attributes:
+        sizes: Counts at each of ``results.SIZES``.
+        photo_s: Seconds from a photo to its mask, without reading files and counting; the
+            median, since the first takes longer.
+    """
+
+    sizes: Mapping[str, SizeCounts]
+    photo_s: float
+
+
 def evaluate_model(
     predictor: Predictor, dataset: LabelledSet, rule: OverlapRule, advance: Advance
-) -> Matrices:
-    """Predict every photo of a labelled set and compare at the photo's own size.
+) -> Evaluation:
+    """Predict every photo of a labelled set and compare, at its own size and a submission's.
+
+    Only counts are kept of a photo.
 
     Args:
         predictor: The model; ``dataset`` must have been read with its class table.
@@ -30,21 +56,53 @@ def evaluate_model(
         rule: How masks are drawn from labels.
         advance: Called after each photo.
 
-    Returns:
-        int64 (N, C, C), one confusion matrix per photo, in the order of the set.
-
     Raises:
+        AnnotationError: There are no photos.
         ImageError: A photo cannot be used.
+        ModelError: The model gives probabilities that are no numbers.
     """
-    check_photo_headers(dataset)
-    cache = MaskCache.open_default()
-    matrices = []
+    check_photo_headers(require_nonempty(dataset))
+    cache, seconds = MaskCache.open_default(), []
+    own, small = (_Counter(len(dataset.table)) for _ in range(2))
     for photo in dataset.photos:
-        prediction = predictor.predict_mask(read_photo_as_labelled(dataset, photo))
+        image = read_photo_as_labelled(dataset, photo)
+        started = time.perf_counter()
+        prediction, confidence = predictor.predict_winners(image)
+        seconds.append(time.perf_counter() - started)
         truth = cache.load_mask(dataset, photo, rule)
-        matrices.append(count_confusion(truth, prediction, len(dataset.table)))
+        own.count(truth, prediction, confidence)
+        chosen = choose_pixels(photo.size_hw)
+        small.count(truth[chosen], prediction[chosen], confidence[chosen])
         advance()
-    return stack_matrices(matrices, len(dataset.table))
+    return Evaluation(
+        {"photo": own.finish(), "submission": small.finish()}, statistics.median(seconds)
+    )
+
+
+class _Counter:
+    """Counts photo by photo."""
+
+    def __init__(self, num_classes: int) -> None:
+        self._num_classes = num_classes
+        self._matrices: list[Matrix] = []
+        self._boundaries: list[tuple[npt.NDArray[np.int64], ...]] = []
+        self._calibration = Calibration()
+
+    def count(self, truth: MaskArray, prediction: MaskArray, confidence: FloatArray) -> None:
+        """Count a photo, all three (H, W)."""
+        self._matrices.append(count_confusion(truth, prediction, self._num_classes))
+        counts = count_boundary(truth, prediction, self._num_classes)
+        self._boundaries.append((counts.hits, counts.truth, counts.predicted))
+        self._calibration.add(truth, prediction, confidence)
+
+    def finish(self) -> SizeCounts:
+        """Return what was counted."""
+        hits, truth, predicted = np.array(self._boundaries).swapaxes(0, 1)
+        return SizeCounts(
+            stack_matrices(self._matrices, self._num_classes),
+            ClassCounts(hits, truth, predicted),
+            self._calibration,
+        )
 
 
 def predict_submission(

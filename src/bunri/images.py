@@ -328,9 +328,17 @@ def restore_probs(probs: FloatArray, frame: Frame) -> FloatArray:
 
 
 def restore_mask(probs: FloatArray, frame: Frame) -> MaskArray:
-    """Return the most probable class of each pixel of the photo.
+    """Return the most probable class of each pixel of the photo, uint8 (H, W).
 
-    The same as ``restore_probs(...).argmax(0)`` without ever holding all classes at the
+    See :func:`restore_winners`.
+    """
+    return restore_winners(probs, frame)[0]
+
+
+def restore_winners(probs: FloatArray, frame: Frame) -> tuple[MaskArray, FloatArray]:
+    """Return the most probable class of each pixel of the photo, and its probability.
+
+    The same as argmax and max of ``restore_probs(...)`` without ever holding all classes at the
     photo's size: a 12-megapixel photo would need 576 MB.
 
     Args:
@@ -338,7 +346,7 @@ def restore_mask(probs: FloatArray, frame: Frame) -> MaskArray:
         frame: What the network was given.
 
     Returns:
-        uint8 (H, W).
+        uint8 (H, W) and float32 (H, W).
     """
     height, width = frame.content_hw
     best = np.full(frame.photo_hw, -np.inf, np.float32)
@@ -348,7 +356,7 @@ def restore_mask(probs: FloatArray, frame: Frame) -> MaskArray:
         wins = restored > best
         mask[wins] = index
         np.copyto(best, restored, where=wins)
-    return mask
+    return mask, best
 
 
 def _resize_plane(plane: npt.NDArray[np.float32], size_hw: tuple[int, int]) -> FloatArray:

@@ -9,8 +9,8 @@ competition's ``label_accuracy_score`` (wkentaro/pytorch-fcn).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,8 @@ from bunri.contracts import IGNORE_INDEX, InputError, check_mask
 Matrix = npt.NDArray[np.int64]  # (C, C): [truth, prediction] -> pixels
 Matrices = npt.NDArray[np.int64]  # (N, C, C): one per photo
 Scores = npt.NDArray[np.float64]
+
+_MIN_RUN_PX = 8  # mean length from which counting runs beats counting pixels
 
 
 def count_confusion(
@@ -41,9 +43,9 @@ def count_confusion(
     """
     if truth.shape != prediction.shape:
         raise InputError(f"Truth is {truth.shape}, prediction {prediction.shape}: sizes differ.")
+    pairs, lengths = _find_runs(truth.ravel(), prediction.ravel())
     # One joint histogram over all 256 x 256 pairs needs no mask of valid pixels first.
-    pairs = (truth.astype(np.uint16) << 8) | prediction
-    joint = np.bincount(pairs.ravel(), minlength=65536).reshape(256, 256)
+    joint = np.bincount(pairs, lengths, minlength=65536).reshape(256, 256)
     matrix = joint[:num_classes, :num_classes]
     if int(matrix.sum()) + int(joint[IGNORE_INDEX].sum()) != truth.size:
         check_mask(truth, num_classes)
@@ -54,23 +56,94 @@ def count_confusion(
     return matrix.astype(np.int64)
 
 
-def compute_iou(matrix: npt.NDArray[np.integer[Any]]) -> Scores:
-    """Return intersection over union per class.
+def _find_runs(
+    truth: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8]
+) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.int64] | None]:
+    """Return pairs of classes, truth in the high byte, and over how many pixels each goes on.
 
-    Args:
-        matrix: integer (..., C, C) confusion matrices.
-
-    Returns:
-        float64 (..., C); NaN for a class in neither truth nor prediction.
+    Masks are made of areas, so that pixels beside one another mostly hold the same pair and
+    there is little to count. Noise would make it slower: there, each pixel is a pair of its own.
     """
-    hits = np.diagonal(matrix, axis1=-2, axis2=-1)
-    union = matrix.sum(-1) + matrix.sum(-2) - hits
-    return _divide(hits, union)
+    changes = (truth[1:] != truth[:-1]) | (prediction[1:] != prediction[:-1])
+    if np.count_nonzero(changes) * _MIN_RUN_PX > truth.size:
+        return truth * np.uint16(256) + prediction, None
+    ends = np.append(np.flatnonzero(changes), truth.size - 1)
+    return truth[ends] * np.uint16(256) + prediction[ends], np.diff(ends, prepend=-1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassCounts:
+    """Pixels of each class, all that IoU, precision, recall and F1 need of a confusion matrix.
+
+    Each array is (..., C), integer, or float64 that holds integers. Scores are float64 (..., C)
+    and means over classes float64 (...); NaN is "no data".
+
+    Attributes:
+        hits: Predicted as the class and right.
+        truth: In the class.
+        predicted: Predicted as the class.
+    """
+
+    hits: npt.NDArray[Any]
+    truth: npt.NDArray[Any]
+    predicted: npt.NDArray[Any]
+
+    @classmethod
+    def of(cls, matrices: npt.NDArray[np.integer[Any]]) -> Self:
+        """Return the counts of confusion matrices, integer (..., C, C)."""
+        hits = np.diagonal(matrices, axis1=-2, axis2=-1)
+        return cls(hits, matrices.sum(-1), matrices.sum(-2))
+
+    @property
+    def iou(self) -> Scores:
+        """Intersection over union; NaN for a class in neither truth nor prediction."""
+        return divide(self.hits, self.truth + self.predicted - self.hits)
+
+    @property
+    def precision(self) -> Scores:
+        """Share of what was predicted as the class that is right; NaN if nothing was."""
+        return divide(self.hits, self.predicted)
+
+    @property
+    def recall(self) -> Scores:
+        """Share of the class that was found; NaN for a class that the truth does not hold."""
+        return divide(self.hits, self.truth)
+
+    @property
+    def f1(self) -> Scores:
+        """Harmonic mean of precision and recall, 2 hits / (truth + predicted), as Dice."""
+        return divide(2 * self.hits, self.truth + self.predicted)
+
+    @property
+    def miou(self) -> Scores:
+        """Mean IoU over the classes in truth or prediction."""
+        return mean_rows(self.iou)
+
+    @property
+    def pixel_accuracy(self) -> Scores:
+        """Share of right pixels."""
+        return divide(self.hits.sum(-1), self.truth.sum(-1))
+
+    @property
+    def mean_accuracy(self) -> Scores:
+        """Mean recall over the classes of the truth, the notebook's ``acc_cls``."""
+        return mean_rows(self.recall)
+
+    @property
+    def weighted_iou(self) -> Scores:
+        """IoU weighted by the pixels of each class in the truth, the notebook's ``fwavacc``."""
+        known = np.nan_to_num(self.iou)  # a class without an IoU has weight 0
+        return divide((self.truth * known).sum(-1), self.truth.sum(-1))
+
+
+def compute_iou(matrix: npt.NDArray[np.integer[Any]]) -> Scores:
+    """Return intersection over union per class, float64 (..., C), of matrices (..., C, C)."""
+    return ClassCounts.of(matrix).iou
 
 
 def compute_pixel_accuracy(matrix: Matrix) -> float:
     """Return the share of counted pixels that are right; NaN without any."""
-    return float(_divide(np.trace(matrix), matrix.sum()))
+    return float(ClassCounts.of(matrix).pixel_accuracy)
 
 
 def compute_global_miou(matrices: Matrices) -> float:
@@ -84,7 +157,7 @@ def compute_per_image_miou(matrices: Matrices) -> float:
     A photo's mean runs over the classes in its truth or prediction; a photo whose pixels are
     all ignored has no data and is left out.
     """
-    return _mean(_mean_rows(compute_iou(matrices)))
+    return _mean(mean_rows(compute_iou(matrices)))
 
 
 def compute_per_batch_miou(matrices: Matrices, batch_size: int) -> float:
@@ -101,7 +174,32 @@ def compute_per_batch_miou(matrices: Matrices, batch_size: int) -> float:
     starts = np.arange(0, len(matrices), batch_size)
     if not starts.size:
         return float("nan")
-    return _mean(_mean_rows(compute_iou(np.add.reduceat(matrices, starts, axis=0))))
+    return _mean(mean_rows(compute_iou(np.add.reduceat(matrices, starts, axis=0))))
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScores:
+    """Every score of one class; NaN where there is no data.
+
+    Attributes:
+        iou: Intersection over union.
+        precision: Share of what was predicted as the class that is right.
+        recall: Share of the class that was found.
+        f1: Harmonic mean of the two.
+        photos: Photos whose truth holds the class.
+        pixels: Pixels of the truth in the class.
+        predicted_photos: Photos where the class was predicted.
+        predicted_pixels: Pixels predicted as the class.
+    """
+
+    iou: float
+    precision: float
+    recall: float
+    f1: float
+    photos: int
+    pixels: int
+    predicted_photos: int
+    predicted_pixels: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,25 +208,27 @@ class ScoreSheet:
 
     Attributes:
         num_photos: How many photos were scored.
+        num_pixels: How many pixels, without ignored ones.
         pixel_accuracy: Share of right pixels.
+        mean_accuracy: Mean recall over classes.
+        weighted_iou: IoU weighted by the pixels of each class.
         global_miou: From one matrix over the set.
         per_image_miou: Mean over photos.
         per_batch_miou: Mean over batches of ``batch_size``.
         batch_size: Photos in a batch of ``per_batch_miou``.
-        class_iou: Per class in index order; NaN where there is no data.
-        class_photos: Photos whose truth holds the class.
-        class_pixels: Pixels of the truth in the class.
+        classes: Per class in index order.
     """
 
     num_photos: int
+    num_pixels: int
     pixel_accuracy: float
+    mean_accuracy: float
+    weighted_iou: float
     global_miou: float
     per_image_miou: float
     per_batch_miou: float
     batch_size: int
-    class_iou: tuple[float, ...]
-    class_photos: tuple[int, ...]
-    class_pixels: tuple[int, ...]
+    classes: tuple[ClassScores, ...]
 
     def to_json(self, class_names: Sequence[str]) -> dict[str, Any]:
         """Return the sheet as plain values; "no data" is null.
@@ -136,10 +236,12 @@ class ScoreSheet:
         Args:
             class_names: Names in index order.
         """
-        rows = zip(class_names, self.class_iou, self.class_photos, self.class_pixels, strict=True)
         return {
             "num_photos": self.num_photos,
+            "num_pixels": self.num_pixels,
             "pixel_accuracy": replace_nan(self.pixel_accuracy),
+            "mean_accuracy": replace_nan(self.mean_accuracy),
+            "weighted_iou": replace_nan(self.weighted_iou),
             "miou": {
                 "global": replace_nan(self.global_miou),
                 "per_image": replace_nan(self.per_image_miou),
@@ -147,8 +249,8 @@ class ScoreSheet:
                 "batch_size": self.batch_size,
             },
             "classes": [
-                {"name": name, "iou": replace_nan(iou), "photos": photos, "pixels": pixels}
-                for name, iou, photos, pixels in rows
+                {"name": name} | {key: replace_nan(value) for key, value in asdict(row).items()}
+                for name, row in zip(class_names, self.classes, strict=True)
             ],
         }
 
@@ -165,18 +267,23 @@ def compute_scores(matrices: Matrices, batch_size: int = 16) -> ScoreSheet:
     """
     if matrices.ndim != 3 or not len(matrices):
         raise InputError("There are no photos to score.")
-    total = matrices.sum(0)
-    in_truth = matrices.sum(2)  # (N, C)
+    photos, total = ClassCounts.of(matrices), ClassCounts.of(matrices.sum(0))
+    columns = (
+        total.iou, total.precision, total.recall, total.f1,
+        (photos.truth > 0).sum(0), total.truth, (photos.predicted > 0).sum(0), total.predicted,
+    )  # fmt: skip
+    rows = zip(*(column.tolist() for column in columns), strict=True)
     return ScoreSheet(
         num_photos=len(matrices),
-        pixel_accuracy=compute_pixel_accuracy(total),
+        num_pixels=int(total.truth.sum()),
+        pixel_accuracy=float(total.pixel_accuracy),
+        mean_accuracy=float(total.mean_accuracy),
+        weighted_iou=float(total.weighted_iou),
         global_miou=compute_global_miou(matrices),
         per_image_miou=compute_per_image_miou(matrices),
         per_batch_miou=compute_per_batch_miou(matrices, batch_size),
         batch_size=batch_size,
-        class_iou=tuple(compute_iou(total).tolist()),
-        class_photos=tuple((in_truth > 0).sum(0).tolist()),
-        class_pixels=tuple(in_truth.sum(0).tolist()),
+        classes=tuple(ClassScores(*row) for row in rows),
     )
 
 
@@ -192,7 +299,7 @@ def replace_nan(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
-def _divide(part: npt.ArrayLike, whole: npt.ArrayLike) -> Scores:
+def divide(part: npt.ArrayLike, whole: npt.ArrayLike) -> Scores:
     """Return part / whole, NaN where whole is 0."""
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
     quotient: Scores = np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
@@ -204,6 +311,6 @@ def _mean(values: Scores) -> float:
     return float(known.mean()) if known.size else float("nan")
 
 
-def _mean_rows(values: Scores) -> Scores:
+def mean_rows(values: Scores) -> Scores:
     """Return the mean of each row's known values; NaN for a row without any."""
-    return _divide(np.nansum(values, axis=-1), (~np.isnan(values)).sum(-1))
+    return divide(np.nansum(values, axis=-1), (~np.isnan(values)).sum(-1))

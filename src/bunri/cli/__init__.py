@@ -10,6 +10,7 @@ import typer
 
 from bunri.cli import (
     check_submission,
+    compare,
     convert,
     demo,
     doctor,
@@ -42,6 +43,7 @@ app.command("split")(split.run_split)
 app.command("convert")(convert.run_convert)
 app.command("train")(train.run_train)
 app.command("evaluate")(evaluate.run_evaluate)
+app.command("compare")(compare.run_compare)
 app.command("predict")(predict.run_predict)
 app.command("submit")(submit.run_submit)
 app.command("check-submission")(check_submission.run_check_submission)

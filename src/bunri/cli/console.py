@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from bunri.contracts import BunriError, ClassTable, drop_controls
+from bunri.intervals import Interval, ScoreIntervals
 from bunri.metrics import ScoreSheet
 
 out = Console(highlight=False, soft_wrap=True)
@@ -62,33 +63,58 @@ def show_progress(label: str, total: int) -> Iterator[Callable[[], None]]:
         yield lambda: progress.advance(task)
 
 
-def print_scores(scores: ScoreSheet, table: ClassTable, title: str) -> None:
-    """Print the three mIoUs and the IoU of each class."""
+def print_scores(
+    scores: ScoreSheet, intervals: ScoreIntervals, table: ClassTable, title: str
+) -> None:
+    """Print the three mIoUs, accuracies and the scores of each class, with their intervals."""
     out.print(f"[bold]{escape(drop_controls(title))}[/bold] ({scores.num_photos} photos)")
-    out.print(f"  global mIoU     {format_score(scores.global_miou)}   one matrix over the set")
-    out.print(f"  per-image mIoU  {format_score(scores.per_image_miou)}   mean over photos")
-    out.print(
-        f"  per-batch mIoU  {format_score(scores.per_batch_miou)}   "
-        f"mean over batches of {scores.batch_size}"
-    )
-    out.print(f"  pixel accuracy  {format_score(scores.pixel_accuracy)}")
-    rows = Table("class", "IoU", "photos with it", "share of pixels", box=None, pad_edge=False)
-    for column in rows.columns[1:]:
-        column.justify = "right"
-    total = max(1, sum(scores.class_pixels))
-    for info, iou, photos, pixels in zip(
-        table.classes, scores.class_iou, scores.class_photos, scores.class_pixels, strict=True
+    print_score("global mIoU", scores.global_miou, intervals.overall["global_miou"],
+                "one matrix over the set")  # fmt: skip
+    print_score("per-image mIoU", scores.per_image_miou, intervals.overall["per_image_miou"],
+                "mean over photos")  # fmt: skip
+    print_score("per-batch mIoU", scores.per_batch_miou, None,
+                f"mean over batches of {scores.batch_size}")  # fmt: skip
+    for name in ("pixel_accuracy", "mean_accuracy", "weighted_iou"):
+        label = name.replace("_", " ").replace("iou", "IoU")
+        print_score(label, getattr(scores, name), intervals.overall[name])
+    _print_class_scores(scores, intervals, table)
+
+
+def print_score(label: str, value: float, interval: Interval | None, note: str = "") -> None:
+    """Print one score on a line; the last column says what it is."""
+    shown = format_interval(interval) if interval else ""
+    out.print(f"  {label:<15} {format_score(value)}  {shown:<13}  {note}".rstrip())
+
+
+def _print_class_scores(scores: ScoreSheet, intervals: ScoreIntervals, table: ClassTable) -> None:
+    head = f"{100 * intervals.level:g} %"
+    rows = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    rows.add_column("class", overflow="fold")
+    for name in ("IoU", head, "prec.", "recall", "F1", "photos", "pixels"):
+        rows.add_column(name, justify="right", no_wrap=True)
+    total = max(1, scores.num_pixels)
+    for info, one, interval in zip(
+        table.classes, scores.classes, intervals.classes["iou"], strict=True
     ):
         name = info.name if info.name == info.name_ko else f"{info.name} ({info.name_ko})"
         rows.add_row(
             escape(drop_controls(name)),
-            format_score(iou),
-            str(photos),
-            f"{100 * pixels / total:.2f} %",
+            format_score(one.iou),
+            format_interval(interval, digits=2),
+            *(format_score(value, digits=3) for value in (one.precision, one.recall, one.f1)),
+            str(one.photos),
+            f"{100 * one.pixels / total:.2f} %",
         )
     out.print(rows)
 
 
-def format_score(value: float | None) -> str:
+def format_interval(interval: Interval, *, digits: int = 4) -> str:
+    """Return an interval as "0.1234-0.2345", or "-" where there is none."""
+    if isnan(interval.low):
+        return "-"
+    return f"{interval.low:.{digits}f}-{interval.high:.{digits}f}"
+
+
+def format_score(value: float | None, *, digits: int = 4) -> str:
     """Return a score with four digits, or "no data" for NaN and None."""
-    return "no data" if value is None or isnan(value) else f"{value:.4f}"
+    return "no data" if value is None or isnan(value) else f"{value:.{digits}f}"

@@ -1,12 +1,24 @@
 """``bunri evaluate``: a model against labelled photos."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bunri.cli.console import print_json, print_scores, show_progress
+from bunri.cli.console import (
+    out,
+    print_json,
+    print_line,
+    print_note,
+    print_score,
+    print_scores,
+    show_progress,
+)
 from bunri.cli.options import DEFAULT_RULE, AsJson, BatchSize, Images, Model, Rule, parse_rule
+from bunri.contracts import OutputError
+
+if TYPE_CHECKING:
+    from bunri.results import Result, SizeScores
 
 
 def run_evaluate(
@@ -15,25 +27,102 @@ def run_evaluate(
     images: Images = None,
     overlap_rule: Rule = DEFAULT_RULE,
     batch_size: BatchSize = 16,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FOLDER",
+            help="Where evaluation.json and matrices.npz go; the folder evaluation of MODEL if "
+            "that is a run.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score a model on labelled photos, at the photos' own size.
+    """Score a model on labelled photos, with 95 % intervals.
 
-    Example: [bold]bunri evaluate runs/first data/val.json[/bold]
+    Masks are compared at the photos' own size and at the submission's 256 x 256. What is kept
+    of each photo lets bunri compare pair this model with another.
+
+    Example: [bold]bunri evaluate runs/first data/val.json --out scores/first[/bold]
     """
     from bunri.annotations.coco import read_coco, require_labels, require_photos
     from bunri.evaluation import evaluate_model
-    from bunri.metrics import compute_scores
     from bunri.predict.predictor import load_predictor
+    from bunri.results import Result, describe_result, score_counts, write_result
 
     rule = parse_rule(overlap_rule)
     predictor = load_predictor(model)
+    target = _choose_folder(model, folder)
     dataset = read_coco(data, image_root=images, table=predictor.table)
     require_photos(require_labels(dataset))
     with show_progress("Predicting photos", len(dataset.photos)) as advance:
-        matrices = evaluate_model(predictor, dataset, rule, advance)
-    scores = compute_scores(matrices, batch_size)
+        evaluation = evaluate_model(predictor, dataset, rule, advance)
+    result = Result(
+        model=model,
+        data=str(data),
+        overlap_rule=rule,
+        table=dataset.table,
+        photos=tuple(photo.file_name for photo in dataset.photos),
+        sizes=evaluation.sizes,
+        config=predictor.info.training.get("config") or {},
+        cost=_measure_cost(model, evaluation.photo_s),
+    )
+    scores = {size: score_counts(counts, batch_size) for size, counts in result.sizes.items()}
+    if target is not None:
+        write_result(target, result, scores)
     if as_json:
-        print_json({"model": model, "data": str(data), **scores.to_json(dataset.table.names)})
-    else:
-        print_scores(scores, dataset.table, f"{model} on {data}")
+        print_json(describe_result(result, scores))
+        return
+    _print_result(result, scores)
+    if target is not None:
+        print_line(f"Kept in {target}; compare with another: bunri compare {target} OTHER")
+
+
+def _choose_folder(model: str, folder: Path | None) -> Path | None:
+    """Return where to keep the result; None for a bare bundle, or a run that may not be written.
+
+    Raises:
+        OutputError: ``folder`` cannot be written.
+    """
+    from bunri.bundle import find_bundle
+    from bunri.files import check_writable
+    from bunri.results import RESULT_NAME, RUN_RESULT_NAME
+
+    if folder is not None:
+        check_writable(folder / RESULT_NAME)
+        return folder
+    run = Path(model)
+    if find_bundle(model) == run:
+        return None
+    try:
+        check_writable(run / RUN_RESULT_NAME / RESULT_NAME)
+    except OutputError as error:
+        print_note(f"The evaluation is not kept: {error.message}")
+        return None
+    return run / RUN_RESULT_NAME
+
+
+def _measure_cost(model: str, photo_s: float) -> dict[str, float | None]:
+    from bunri.bundle import find_bundle, measure_weights
+    from bunri.files import measure_peak_memory_bytes
+
+    num_parameters, num_bytes = measure_weights(find_bundle(model))
+    return {
+        "parameters": num_parameters,
+        "file_bytes": num_bytes,
+        "photo_s": photo_s,
+        "peak_memory_bytes": measure_peak_memory_bytes(),
+    }
+
+
+def _print_result(result: "Result", scores: "dict[str, SizeScores]") -> None:
+    own, small = scores["photo"], scores["submission"]
+    print_scores(own.sheet, own.intervals, result.table, f"{result.model} on {result.data}")
+    print_score("boundary IoU", own.boundary.miou, own.boundary.interval, "mean over classes")
+    print_score("calibration", own.calibration.error, None, "expected error of the confidence")
+    out.print("At the submission's 256 x 256:")
+    for label, value, name in (
+        ("global mIoU", small.sheet.global_miou, "global_miou"),
+        ("per-image mIoU", small.sheet.per_image_miou, "per_image_miou"),
+    ):
+        print_score(label, value, small.intervals.overall[name])

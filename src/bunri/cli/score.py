@@ -27,15 +27,23 @@ def run_score(
     """
     from bunri.annotations.coco import read_coco, require_labels
     from bunri.evaluation import score_submission
+    from bunri.intervals import bootstrap_scores
     from bunri.metrics import compute_scores
 
     rule = parse_rule(overlap_rule)
     dataset = require_labels(read_coco(labels, image_root=images))
     with show_progress("Scoring rows", len(dataset.photos)) as advance:
         matrices = score_submission(submission, dataset, rule, advance)
-    scores = compute_scores(matrices, batch_size)
+    scores, intervals = compute_scores(matrices, batch_size), bootstrap_scores(matrices)
     if as_json:
         names = dataset.table.names
-        print_json({"submission": str(submission), "data": str(labels), **scores.to_json(names)})
+        print_json(
+            {
+                "submission": str(submission),
+                "data": str(labels),
+                **scores.to_json(names),
+                "intervals": intervals.to_json(names),
+            }
+        )
     else:
-        print_scores(scores, dataset.table, f"{submission} against {labels}")
+        print_scores(scores, intervals, dataset.table, f"{submission} against {labels}")

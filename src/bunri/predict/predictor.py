@@ -7,6 +7,8 @@ import importlib.util
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from bunri.bundle import BundleInfo, find_bundle, read_bundle
 from bunri.contracts import (
     ClassTable,
@@ -14,9 +16,10 @@ from bunri.contracts import (
     ImageArray,
     MaskArray,
     MissingExtraError,
+    ModelError,
     check_image,
 )
-from bunri.images import restore_mask, restore_probs
+from bunri.images import restore_probs, restore_winners
 
 
 class Backend(Protocol):
@@ -54,9 +57,10 @@ class Predictor:
 
         Raises:
             ImageError: Wrong type or shape.
+            ModelError: The network gives something that is no number.
         """
         frame = self.info.preprocessing.prepare(check_image(image))
-        return restore_probs(self._backend.predict_probs(frame.pixels), frame)
+        return restore_probs(self._run(frame.pixels), frame)
 
     def predict_mask(self, image: ImageArray) -> MaskArray:
         """Return the most probable class of each pixel.
@@ -69,9 +73,35 @@ class Predictor:
 
         Raises:
             ImageError: Wrong type or shape.
+            ModelError: The network gives something that is no number.
+        """
+        return self.predict_winners(image)[0]
+
+    def predict_winners(self, image: ImageArray) -> tuple[MaskArray, FloatArray]:
+        """Return the most probable class of each pixel, and its probability.
+
+        Args:
+            image: uint8 (H, W, 3) RGB, upright.
+
+        Returns:
+            uint8 (H, W), index into ``table``, and float32 (H, W).
+
+        Raises:
+            ImageError: Wrong type or shape.
+            ModelError: The network gives something that is no number.
         """
         frame = self.info.preprocessing.prepare(check_image(image))
-        return restore_mask(self._backend.predict_probs(frame.pixels), frame)
+        return restore_winners(self._run(frame.pixels), frame)
+
+    def _run(self, pixels: FloatArray) -> FloatArray:
+        """Return the network's probabilities, sure to be numbers: NaN would lose every argmax."""
+        probs = self._backend.predict_probs(pixels)
+        if not np.isfinite(probs).all():
+            raise ModelError(
+                "The model's probabilities are not all numbers (NaN or infinite).",
+                hint="Its weights are damaged, or its training diverged: use another epoch or run.",
+            )
+        return probs
 
 
 def load_predictor(model: str) -> Predictor:

@@ -5,7 +5,7 @@ models, photos or COCO; masks and image ids come from the caller.
 """
 
 from bunri.submission.check import SubmissionCheck, check_submission
-from bunri.submission.format import HEADER, SUBMISSION_SIZE_PX, Fault, shrink_mask
+from bunri.submission.format import HEADER, SUBMISSION_SIZE_PX, Fault, choose_pixels, shrink_mask
 from bunri.submission.stream import read_submission, write_submission
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Fault",
     "SubmissionCheck",
     "check_submission",
+    "choose_pixels",
     "read_submission",
     "shrink_mask",
     "write_submission",

@@ -88,10 +88,16 @@ def shrink_mask(mask: MaskArray) -> MaskArray:
     if mask.dtype != np.uint8 or mask.ndim != 2 or mask.size == 0:
         raise InputError(f"A mask must be uint8 (H, W); this one is {mask.dtype} {mask.shape}.")
     height, width = mask.shape
+    shrunk: MaskArray = mask[choose_pixels((height, width))]
+    return shrunk
+
+
+def choose_pixels(size_hw: tuple[int, int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return which rows (256, 1) and columns (256,) of a photo stand in a submission."""
+    height, width = size_hw
     steps = np.arange(SUBMISSION_SIZE_PX)
     rows, columns = steps * height // SUBMISSION_SIZE_PX, steps * width // SUBMISSION_SIZE_PX
-    shrunk: MaskArray = mask[rows[:, np.newaxis], columns]
-    return shrunk
+    return rows[:, np.newaxis], columns
 
 
 def show(content: str | bytes) -> str:

@@ -1,0 +1,96 @@
+"""Calibration: whether a model that says 80 % is right in 80 % of the pixels.
+
+Owns the reliability curve and the expected calibration error. Knows nothing of models.
+
+Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017: pixels are
+sorted into bins of equal width by the probability of their most probable class; the error is the
+mean distance between accuracy and confidence over the bins, weighted by their pixels.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bunri.contracts import IGNORE_INDEX, FloatArray, InputError, MaskArray
+from bunri.metrics import divide, replace_nan
+
+NUM_BINS = 15
+_ROUNDING = 1e-4  # softmax and interpolation in float32 may end a little above 1
+
+
+@dataclass(slots=True, eq=False)
+class Calibration:
+    """Pixels by confidence; grows photo by photo and stays as small as it is.
+
+    Bin i holds confidences from i / 15 up to below (i + 1) / 15; 1 is in the last.
+
+    Attributes:
+        num_photos: How many photos were added.
+        pixels: int64 (15,), pixels of each bin.
+        right: int64 (15,), those of them that are right.
+        confidence: float64 (15,), sum of their confidences.
+    """
+
+    num_photos: int = 0
+    pixels: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(NUM_BINS, np.int64))
+    right: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(NUM_BINS, np.int64))
+    confidence: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(NUM_BINS))
+
+    def add(self, truth: MaskArray, prediction: MaskArray, confidence: FloatArray) -> None:
+        """Count a photo.
+
+        Args:
+            truth: uint8 (H, W), class index; pixels of 255 are not counted.
+            prediction: uint8 (H, W), the most probable class.
+            confidence: float32 (H, W), its probability, 0 to 1.
+
+        Raises:
+            InputError: Different sizes, or a probability that is none.
+        """
+        if not truth.shape == prediction.shape == confidence.shape:
+            raise InputError(
+                f"Truth is {truth.shape}, prediction {prediction.shape}, "
+                f"confidence {confidence.shape}: sizes differ."
+            )
+        counted = truth != IGNORE_INDEX
+        values = confidence[counted]
+        # Said the other way round, since every comparison with NaN is false.
+        wrong = ~((values >= 0) & (values <= 1 + _ROUNDING))
+        if wrong.any():
+            raise InputError(
+                f"A confidence must be a number from 0 to 1; found {values[wrong][0]}."
+            )
+        bins = np.minimum((values * NUM_BINS).astype(np.intp), NUM_BINS - 1)
+        is_right = (truth == prediction)[counted]
+        joint = np.bincount(bins + NUM_BINS * is_right, minlength=2 * NUM_BINS)
+        self.num_photos += 1
+        self.pixels += joint[:NUM_BINS] + joint[NUM_BINS:]
+        self.right += joint[NUM_BINS:]
+        self.confidence += np.bincount(bins, values, minlength=NUM_BINS)
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error, 0 to 1; NaN without pixels."""
+        return float(divide(np.abs(self.right - self.confidence).sum(), self.pixels.sum()))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the error and the reliability curve as plain values."""
+        accuracy = divide(self.right, self.pixels).tolist()
+        confidence = divide(self.confidence, self.pixels).tolist()
+        return {
+            "num_photos": self.num_photos,
+            "num_pixels": int(self.pixels.sum()),
+            "ece": replace_nan(self.error),
+            "bins": [
+                {
+                    "from": i / NUM_BINS,
+                    "to": (i + 1) / NUM_BINS,
+                    "pixels": int(self.pixels[i]),
+                    "accuracy": replace_nan(accuracy[i]),
+                    "confidence": replace_nan(confidence[i]),
+                }
+                for i in range(NUM_BINS)
+            ],
+        }

@@ -1,0 +1,349 @@
+"""How far a score can be trusted: intervals by bootstrap over photos, paired between models.
+
+Owns resampling and verdicts. What a score is stands in ``metrics``; nothing is known of models or
+files.
+
+Photos are drawn with replacement, as many as there are, and every score is reckoned again from
+the summed matrices of each draw. Percentiles of these draws alone lie too close on few photos,
+since rare classes hang on a handful of them: on 500 simulated sets of 42 and of 100 photos with 12
+classes, 95 % intervals of the global mIoU held the truth in 88 % and 92 %, bias-corrected ones
+(BCa) in 87 % and 91 %. So the percentiles' distances from the score are stretched to Student's t
+times the jackknife's standard error, with as many degrees of freedom as the kurtosis of the
+jackknife leaves: 96 % and 96 % on the same sets.
+
+An interval tells of other photos of the same kind, for the very model that was scored. It does
+not tell what training again with another seed would give, nor of classes that no photo holds.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from bunri.contracts import InputError
+from bunri.metrics import ClassCounts, Matrices, divide, replace_nan
+
+NUM_DRAWS, SEED, LEVEL = 1000, 0, 0.95
+MIN_PHOTOS = 5
+"""Fewer photos that hold a class say nothing about others: there is no interval."""
+
+OVERALL_SCORES = (
+    "global_miou",
+    "per_image_miou",
+    "pixel_accuracy",
+    "mean_accuracy",
+    "weighted_iou",
+)
+"""The per-batch mIoU is not among them: it belongs to one order of the photos, and a draw has
+none."""
+CLASS_SCORES = ("iou", "precision", "recall", "f1")
+
+Verdict = Literal["better", "no evidence", "worse", "no data"]
+Floats = npt.NDArray[np.float64]
+Named = TypeVar("Named")
+
+_MAX_CHUNK_BYTES = 4 * 2**20  # of the weights of some draws, so that memory stays flat
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Where a score lies at the level asked for; NaN on both sides where there is too little."""
+
+    low: float
+    high: float
+
+    def to_json(self) -> list[float] | None:
+        """Return ``[low, high]``, or None without an interval."""
+        return None if replace_nan(self.low) is None else [self.low, self.high]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreIntervals:
+    """Intervals of every score of a set of photos.
+
+    Attributes:
+        overall: Keys are ``OVERALL_SCORES``.
+        classes: Keys are ``CLASS_SCORES``; per class in index order.
+        level: How often they hold the truth.
+        num_draws: How often photos were drawn.
+        seed: Of the draws.
+    """
+
+    overall: Mapping[str, Interval]
+    classes: Mapping[str, tuple[Interval, ...]]
+    level: float
+    num_draws: int
+    seed: int
+
+    def to_json(self, class_names: Sequence[str]) -> dict[str, Any]:
+        """Return the intervals as plain values: ``[low, high]`` by score, null where none is.
+
+        Args:
+            class_names: Names in index order.
+        """
+        columns = zip(*(self.classes[key] for key in CLASS_SCORES), strict=True)
+        return {
+            "level": self.level,
+            "draws": self.num_draws,
+            "seed": self.seed,
+            **{key: interval.to_json() for key, interval in self.overall.items()},
+            "classes": [
+                {"name": name}
+                | {key: one.to_json() for key, one in zip(CLASS_SCORES, row, strict=True)}
+                for name, row in zip(class_names, columns, strict=True)
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How much more one model scores than another on the same photos.
+
+    Attributes:
+        value: Score of the candidate minus score of the baseline; NaN is "no data".
+        interval: Of the value.
+    """
+
+    value: float
+    interval: Interval
+
+    @property
+    def verdict(self) -> Verdict:
+        """The candidate is better or worse only if the interval is on one side of 0."""
+        if replace_nan(self.value) is None:
+            return "no data"
+        if self.interval.low > 0:
+            return "better"
+        return "worse" if self.interval.high < 0 else "no evidence"
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreDifferences:
+    """Differences of every score; keys as in :class:`ScoreIntervals`."""
+
+    overall: Mapping[str, Difference]
+    classes: Mapping[str, tuple[Difference, ...]]
+
+
+def bootstrap_scores(
+    matrices: Matrices, num_draws: int = NUM_DRAWS, seed: int = SEED, level: float = LEVEL
+) -> ScoreIntervals:
+    """Return an interval for each score.
+
+    A draw in which a class is absent counts for the scores of that class as little as for its
+    mean. Where every photo gives the same score, the interval is that one value.
+
+    Args:
+        matrices: int64 (N, C, C), one confusion matrix per photo.
+        num_draws: How often photos are drawn.
+        seed: Of the draws; the same seed gives the same intervals.
+        level: How often an interval shall hold the truth, between 0 and 1.
+
+    Raises:
+        InputError: No photos, or arguments that make no sense.
+    """
+    return bootstrap_counts(ClassCounts.of(matrices), num_draws, seed, level)
+
+
+def bootstrap_counts(
+    counts: ClassCounts, num_draws: int = NUM_DRAWS, seed: int = SEED, level: float = LEVEL
+) -> ScoreIntervals:
+    """Return an interval for each score of counts alone, such as those along boundaries.
+
+    Args:
+        counts: integer (N, C) each, of single photos.
+        num_draws: See :func:`bootstrap_scores`, as for the rest.
+        seed: Of the draws.
+        level: How often an interval shall hold the truth.
+
+    Raises:
+        InputError: No photos, or arguments that make no sense.
+    """
+    _check(counts.truth.shape, num_draws, level)
+    sample = _tally(counts)
+    draws = _draw_scores([sample], num_draws, seed)[0]
+    bounds = _bound(_score(sample.sum(0)), draws, _score(sample.sum(0) - sample), level)
+    bounds = np.where(_find_supported(counts), np.clip(bounds, 0, 1), np.nan)
+    intervals = [Interval(low, high) for low, high in bounds.T.tolist()]
+    return ScoreIntervals(*_name_scores(intervals), level, num_draws, seed)
+
+
+def bootstrap_difference(
+    baseline: Matrices,
+    candidate: Matrices,
+    num_draws: int = NUM_DRAWS,
+    seed: int = SEED,
+    level: float = LEVEL,
+) -> ScoreDifferences:
+    """Return how much more ``candidate`` scores, both on the same draws of the same photos.
+
+    What makes a photo hard is hard for both and drops out, so that far smaller differences
+    show than intervals of each alone would let one believe.
+
+    Args:
+        baseline: int64 (N, C, C), one confusion matrix per photo.
+        candidate: The same photos in the same order.
+        num_draws: How often photos are drawn.
+        seed: Of the draws.
+        level: How often an interval shall hold the truth, between 0 and 1. Of 20 classes that do
+            not differ, one is called better or worse by chance at 0.95.
+
+    Raises:
+        InputError: No photos, different photos or labels, or arguments that make no sense.
+    """
+    _check(baseline.shape, num_draws, level)
+    if baseline.shape != candidate.shape or (baseline.sum(2) != candidate.sum(2)).any():
+        raise InputError(
+            "Only scores of the same photos against the same labels can be paired; "
+            "the pixels of each class differ between the two.",
+            hint="Evaluate both models on one file, with one overlap rule.",
+        )
+    counts = ClassCounts.of(baseline)
+    samples = [_tally(counts), _tally(ClassCounts.of(candidate))]
+    first, second = _draw_scores(samples, num_draws, seed)
+    value, left_out = (
+        _score(new) - _score(old)
+        for old, new in zip(
+            *([sample.sum(0), sample.sum(0) - sample] for sample in samples), strict=True
+        )
+    )
+    bounds = _bound(value, second - first, left_out, level)
+    bounds = np.where(_find_supported(counts), np.clip(bounds, -1, 1), np.nan)
+    differences = [
+        Difference(one, Interval(low, high))
+        for one, (low, high) in zip(value.tolist(), bounds.T.tolist(), strict=True)
+    ]
+    return ScoreDifferences(*_name_scores(differences))
+
+
+def _check(shape: tuple[int, ...], num_draws: int, level: float) -> None:
+    if len(shape) < 2 or not shape[0]:
+        raise InputError("There are no photos to score.")
+    if num_draws < 1:
+        raise InputError(f"A bootstrap needs at least 1 draw, not {num_draws}.")
+    if not 0 < level < 1:
+        raise InputError(f"The level of an interval lies between 0 and 1; {level} does not.")
+
+
+def _tally(counts: ClassCounts) -> Floats:
+    """Return all that scores need of each photo as float64 (N, 3 C + 2), which may be summed.
+
+    Hits, truth and predicted pixels of each class; the photo's mean IoU, and whether it has one.
+    Sums are exact up to 2 ** 53.
+    """
+    mean_iou = counts.miou[:, np.newaxis]
+    has_mean = ~np.isnan(mean_iou)
+    columns = (counts.hits, counts.truth, counts.predicted, np.nan_to_num(mean_iou), has_mean)
+    return np.concatenate(columns, axis=1, dtype=np.float64)
+
+
+def _score(sums: Floats) -> Floats:
+    """Return every score, float64 (..., 5 + 4 C), from sums of tallies (..., 3 C + 2)."""
+    num_classes = sums.shape[-1] // 3
+    hits, truth, predicted = (
+        sums[..., i * num_classes : (i + 1) * num_classes] for i in range(3)
+    )  # fmt: skip
+    counts = ClassCounts(hits, truth, predicted)
+    per_image = divide(sums[..., -2], sums[..., -1])
+    overall = (
+        counts.miou, per_image, counts.pixel_accuracy, counts.mean_accuracy, counts.weighted_iou,
+    )  # fmt: skip
+    by_class = (counts.iou, counts.precision, counts.recall, counts.f1)
+    return np.concatenate((np.stack(overall, axis=-1), *by_class), axis=-1)
+
+
+def _name_scores(values: list[Named]) -> tuple[dict[str, Named], dict[str, tuple[Named, ...]]]:
+    """Return a row in the order of :func:`_score` by name."""
+    start = len(OVERALL_SCORES)
+    num_classes = (len(values) - start) // len(CLASS_SCORES)
+    classes = {
+        name: tuple(values[start + i * num_classes : start + (i + 1) * num_classes])
+        for i, name in enumerate(CLASS_SCORES)
+    }
+    return dict(zip(OVERALL_SCORES, values[:start], strict=True)), classes
+
+
+def _find_supported(counts: ClassCounts) -> npt.NDArray[np.bool_]:
+    """Return for each score whether enough photos stand behind it, bool (5 + 4 C,)."""
+    classes = (counts.truth > 0).sum(0) >= MIN_PHOTOS
+    overall = np.full(len(OVERALL_SCORES), len(counts.truth) >= MIN_PHOTOS)
+    return np.concatenate((overall, np.tile(classes, len(CLASS_SCORES))))
+
+
+def _draw_scores(samples: list[Floats], num_draws: int, seed: int) -> list[Floats]:
+    """Return the scores of each draw, float64 (draws, 5 + 4 C), the same draws for each sample."""
+    parts = [
+        [_score(weights @ sample) for sample in samples]
+        for weights in _draw_weights(len(samples[0]), num_draws, seed)
+    ]
+    return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+
+def _draw_weights(num_photos: int, num_draws: int, seed: int) -> Iterator[Floats]:
+    """Yield how often each photo is in each draw, float64 (some draws, photos)."""
+    rng = np.random.default_rng(seed)
+    chunk = max(1, _MAX_CHUNK_BYTES // (8 * num_photos))
+    for start in range(0, num_draws, chunk):
+        rows = min(chunk, num_draws - start)
+        photos = rng.integers(0, num_photos, (rows, num_photos))
+        photos += np.arange(rows)[:, np.newaxis] * num_photos
+        counts = np.bincount(photos.ravel(), minlength=rows * num_photos)
+        yield counts.reshape(rows, num_photos).astype(np.float64)
+
+
+def _bound(value: Floats, draws: Floats, left_out: Floats, level: float) -> Floats:
+    """Return low and high ends, float64 (2, K).
+
+    Args:
+        value: float64 (K,), the scores themselves.
+        draws: float64 (draws, K), of each draw.
+        left_out: float64 (N, K), of the set without each photo in turn.
+        level: See :func:`bootstrap_scores`.
+    """
+    num_photos = len(left_out)
+    tail = (1 - level) / 2
+    normal = -NormalDist().inv_cdf(tail)
+    centred = np.nan_to_num(left_out - _mean_down(left_out))
+    squares = (centred**2).sum(0)
+    error = np.sqrt(squares * (num_photos - 1) / num_photos)
+    # How well the error itself is known hangs on the tails of what it is reckoned from.
+    kurtosis = num_photos * np.nan_to_num(divide((centred**4).sum(0), squares**2))
+    freedom = 2 * num_photos / np.maximum(kurtosis - 1, 1e-9)
+    wanted = error * _find_student(normal, np.clip(freedom, 4, max(4, num_photos - 1)))
+    spread = np.sqrt(_mean_down((draws - _mean_down(draws)) ** 2))
+    stretch = np.maximum(np.nan_to_num(divide(wanted, normal * np.nan_to_num(spread))), 1)
+    return value + stretch * (_find_quantiles(draws, (tail, 1 - tail)) - value)
+
+
+def _mean_down(values: Floats) -> Floats:
+    """Return the mean of the known values of each column, float64 (K,)."""
+    return divide(np.nansum(values, axis=0), (~np.isnan(values)).sum(0))
+
+
+def _find_quantiles(values: Floats, shares: tuple[float, ...]) -> Floats:
+    """Return quantiles of each column's known values, float64 (shares, K), NaN without any."""
+    ordered = np.sort(values, axis=0)  # NaN last
+    last = np.maximum((~np.isnan(values)).sum(0) - 1, 0)
+    position = np.multiply.outer(shares, last)
+    below = position.astype(np.intp)
+    columns = np.arange(values.shape[1])
+    low, high = ordered[below, columns], ordered[np.minimum(below + 1, last), columns]
+    quantiles: Floats = low + (position - below) * (high - low)
+    return quantiles
+
+
+def _find_student(normal: float, freedom: Floats) -> Floats:
+    """Return Student's t where the normal distribution has ``normal``.
+
+    Fisher's series (Abramowitz and Stegun 26.7.5): at 95 % within 0.01 from 4 degrees of freedom.
+    """
+    z, v = normal, freedom
+    return (
+        z
+        + (z**3 + z) / (4 * v)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
+    )

@@ -1,0 +1,314 @@
+"""What an evaluation gave: counts of every photo, the scores they make, and both on disk.
+
+Owns the layout of an evaluation folder. Knows nothing of how photos are predicted.
+
+``evaluation.json`` holds what people and programs want to read, and the SHA-256 of
+``matrices.npz``, which holds the counts of each photo. From these any score can be reckoned
+again, with intervals, and paired with another model's.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bunri import __version__
+from bunri.boundary import DISTANCE_SHARE
+from bunri.calibration import NUM_BINS, Calibration
+from bunri.contracts import ClassTable, InputError, PathError, summarize
+from bunri.files import is_file, is_folder, write_bytes, write_json
+from bunri.intervals import (
+    Interval,
+    ScoreIntervals,
+    bootstrap_counts,
+    bootstrap_scores,
+)
+from bunri.metrics import ClassCounts, Matrices, ScoreSheet, compute_scores, replace_nan
+
+FORMAT_VERSION = 1
+RESULT_NAME, COUNTS_NAME = "evaluation.json", "matrices.npz"
+RUN_RESULT_NAME = "evaluation"
+"""Where a run folder keeps its evaluation."""
+SIZES = ("photo", "submission")
+"""At the photo's own size, and at the submission's 256 x 256."""
+_MAX_COUNTS_BYTES = 2 * 2**30  # unpacked; ten times a set of 100,000 photos
+_HINT = "Make one with: bunri evaluate MODEL DATA.json --out FOLDER"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SizeCounts:
+    """What was counted at one size.
+
+    Attributes:
+        matrices: int64 (N, C, C), one confusion matrix per photo.
+        boundary: int64 (N, C) each, one row per photo.
+        calibration: Over all photos.
+    """
+
+    matrices: Matrices
+    boundary: ClassCounts
+    calibration: Calibration
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """One model on one set of photos.
+
+    Attributes:
+        model: The model, as it was named.
+        data: The annotation file.
+        overlap_rule: How its masks were drawn.
+        table: The classes.
+        photos: File names, in the order of the counts.
+        sizes: Keys are ``SIZES``.
+        config: Settings the model was trained with; empty if unknown.
+        cost: ``parameters``, ``file_bytes``, ``photo_s`` and ``peak_memory_bytes``; None is
+            unknown.
+    """
+
+    model: str
+    data: str
+    overlap_rule: str
+    table: ClassTable
+    photos: tuple[str, ...]
+    sizes: Mapping[str, SizeCounts]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    cost: Mapping[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BoundaryScores:
+    """Boundary IoU; NaN where there is no data.
+
+    Attributes:
+        miou: Mean over classes.
+        interval: Of the mean.
+        class_iou: Per class in index order.
+        class_intervals: Of each class.
+        class_photos: Photos whose truth holds the class.
+        class_pixels: Pixels of the truth along the edges of the class.
+    """
+
+    miou: float
+    interval: Interval
+    class_iou: tuple[float, ...]
+    class_intervals: tuple[Interval, ...]
+    class_photos: tuple[int, ...]
+    class_pixels: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SizeScores:
+    """Every score at one size."""
+
+    sheet: ScoreSheet
+    intervals: ScoreIntervals
+    boundary: BoundaryScores
+    calibration: Calibration
+
+    def to_json(self, class_names: tuple[str, ...]) -> dict[str, Any]:
+        """Return all scores as plain values; "no data" is null."""
+        boundary = self.boundary
+        columns = (
+            class_names, boundary.class_iou, boundary.class_intervals, boundary.class_photos,
+            boundary.class_pixels,
+        )  # fmt: skip
+        return {
+            **self.sheet.to_json(class_names),
+            "intervals": self.intervals.to_json(class_names),
+            "boundary": {
+                "distance_share": DISTANCE_SHARE,
+                "miou": replace_nan(boundary.miou),
+                "interval": boundary.interval.to_json(),
+                "classes": [
+                    {
+                        "name": name,
+                        "iou": replace_nan(iou),
+                        "interval": interval.to_json(),
+                        "photos": photos,
+                        "pixels": pixels,
+                    }
+                    for name, iou, interval, photos, pixels in zip(*columns, strict=True)
+                ],
+            },
+            "calibration": self.calibration.to_json(),
+        }
+
+
+def score_counts(counts: SizeCounts, batch_size: int = 16) -> SizeScores:
+    """Return every score of the photos behind ``counts``.
+
+    Raises:
+        InputError: No photos, or a batch size below 1.
+    """
+    boundary = counts.boundary
+    total = ClassCounts(boundary.hits.sum(0), boundary.truth.sum(0), boundary.predicted.sum(0))
+    sheet = compute_scores(counts.matrices, batch_size)
+    along = bootstrap_counts(boundary)
+    return SizeScores(
+        sheet,
+        bootstrap_scores(counts.matrices),
+        BoundaryScores(
+            miou=float(total.miou),
+            interval=along.overall["global_miou"],
+            class_iou=tuple(total.iou.tolist()),
+            class_intervals=along.classes["iou"],
+            class_photos=tuple((boundary.truth > 0).sum(0).tolist()),
+            class_pixels=tuple(total.truth.tolist()),
+        ),
+        counts.calibration,
+    )
+
+
+def describe_result(result: Result, scores: Mapping[str, SizeScores]) -> dict[str, Any]:
+    """Return a result as plain values: scores at the photo's size, and the others below a key.
+
+    Args:
+        result: Whose.
+        scores: Keys are ``SIZES``.
+    """
+    names = result.table.names
+    return {
+        "model": result.model,
+        "data": result.data,
+        "overlap_rule": result.overlap_rule,
+        **scores["photo"].to_json(names),
+        "submission_size": scores["submission"].to_json(names),
+        "cost": dict(result.cost),
+    }
+
+
+def write_result(folder: Path, result: Result, scores: Mapping[str, SizeScores]) -> None:
+    """Write an evaluation folder; an earlier evaluation in it is replaced.
+
+    Each file is written whole or not at all. A crash between the two leaves a pair that does not
+    belong together; :func:`read_result` notices by the SHA-256.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    arrays = {
+        f"{size}_{name}": array
+        for size, counts in result.sizes.items()
+        for name, array in _list_arrays(counts).items()
+    }
+    packed = io.BytesIO()
+    np.savez_compressed(packed, allow_pickle=False, **arrays)
+    write_bytes(folder / COUNTS_NAME, packed.getvalue())
+    content = {
+        "format": FORMAT_VERSION,
+        "bunri": __version__,
+        **describe_result(result, scores),
+        "photos": list(result.photos),
+        "class_table": result.table.to_json(),
+        "config": dict(result.config),
+        "matrices_sha256": hashlib.sha256(packed.getvalue()).hexdigest(),
+    }
+    write_json(folder / RESULT_NAME, content)
+
+
+def _list_arrays(counts: SizeCounts) -> dict[str, npt.NDArray[Any]]:
+    boundary, calibration = counts.boundary, counts.calibration
+    return {
+        "confusion": counts.matrices,
+        "boundary": np.stack((boundary.hits, boundary.truth, boundary.predicted), axis=1),
+        "calibration": np.stack((calibration.pixels, calibration.right, calibration.confidence)),
+    }
+
+
+def find_result(path: Path) -> Path:
+    """Return the evaluation folder that a path on the command line means.
+
+    Args:
+        path: An evaluation folder, or a run folder that holds one.
+
+    Raises:
+        PathError: There is none.
+    """
+    for folder in (path, path / RUN_RESULT_NAME):
+        if is_file(folder / RESULT_NAME):
+            return folder
+    what = f"{path} holds no evaluation." if is_folder(path) else f"There is no folder {path}."
+    raise PathError(what, hint=_HINT)
+
+
+def read_result(folder: Path) -> Result:
+    """Read and check an evaluation folder.
+
+    Raises:
+        InputError: It is none, damaged, or of a newer bunri.
+    """
+    path = folder / RESULT_NAME
+    try:
+        content = json.loads(path.read_bytes())
+        version = content["format"]
+        if type(version) is not int or version < 1:
+            raise ValueError(f"'format' is {version!r}")
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise InputError(f"{path} is no evaluation: {summarize(error)}.", hint=_HINT) from error
+    if version > FORMAT_VERSION:
+        raise InputError(
+            f"{path} was written by bunri {content.get('bunri')!r}, which is newer than this one "
+            f"({__version__}).",
+            hint="Upgrade with: pip install --upgrade bunri",
+        )
+    try:
+        return _parse_result(content, (folder / COUNTS_NAME).read_bytes())
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile,
+            InputError) as error:  # fmt: skip
+        raise InputError(
+            f"{folder} is incomplete or damaged: {summarize(error)}.",
+            hint="Evaluate the model again.",
+        ) from error
+
+
+def _parse_result(content: dict[str, Any], packed: bytes) -> Result:
+    if hashlib.sha256(packed).hexdigest() != content["matrices_sha256"]:
+        raise ValueError(f"{COUNTS_NAME} is not the file that {RESULT_NAME} describes")
+    table = ClassTable.from_json(content["class_table"])
+    photos = tuple(content["photos"])
+    if len(set(photos)) < len(photos) or not all(isinstance(name, str) for name in photos):
+        raise ValueError("'photos' must be file names, each of them once")
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        if sum(member.file_size for member in archive.infolist()) > _MAX_COUNTS_BYTES:
+            raise ValueError(f"{COUNTS_NAME} unpacks to over {_MAX_COUNTS_BYTES} bytes")
+    with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
+        sizes = {size: _parse_counts(arrays, size, len(photos), len(table)) for size in SIZES}
+    return Result(
+        model=str(content["model"]),
+        data=str(content["data"]),
+        overlap_rule=str(content["overlap_rule"]),
+        table=table,
+        photos=photos,
+        sizes=sizes,
+        config=dict(content["config"]),
+        cost=dict(content["cost"]),
+    )
+
+
+def _parse_counts(
+    arrays: Mapping[str, npt.NDArray[Any]], size: str, num_photos: int, num_classes: int
+) -> SizeCounts:
+    shapes: dict[str, tuple[tuple[int, ...], type]] = {
+        "confusion": ((num_photos, num_classes, num_classes), np.int64),
+        "boundary": ((num_photos, 3, num_classes), np.int64),
+        "calibration": ((3, NUM_BINS), np.float64),
+    }
+    found = {}
+    for name, (shape, dtype) in shapes.items():
+        array = found[name] = arrays[f"{size}_{name}"]
+        if array.shape != shape or array.dtype != dtype or not (array >= 0).all():
+            raise ValueError(f"{size}_{name} is not {dtype.__name__} {shape} of counts")
+    pixels, right, confidence = found["calibration"]
+    return SizeCounts(
+        found["confusion"],
+        ClassCounts(*found["boundary"].swapaxes(0, 1)),
+        Calibration(num_photos, pixels.astype(np.int64), right.astype(np.int64), confidence),
+    )

@@ -14,6 +14,7 @@ SOURCE = ROOT / "src" / "bunri"
 # The reading order; a part may import only itself and what stands before it.
 PARTS = (
     "contracts", "classes", "config", "files", "annotations", "images", "formats", "metrics",
+    "boundary", "calibration", "intervals", "results", "comparison",
     "drawing", "submission", "scenes", "audit", "bundle", "learning", "predict",
     "evaluation", "report", "demo", "cli",
 )  # fmt: skip

@@ -58,7 +58,7 @@ def open_stream(store, *settings, kind=FailingStream):
 
 
 def gather(stream, train, **options):
-    return torch.cat([pixels for pixels, _ in iterate_batches(stream, 0, train, **options)])
+    return torch.cat([batch[0] for batch in iterate_batches(stream, 0, train, **options)])
 
 
 @pytest.mark.parametrize(

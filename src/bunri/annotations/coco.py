@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from bunri.annotations.document import read_document
+from bunri.annotations.pseudo import describes_pseudo_labels, read_teacher_photos
 from bunri.annotations.rasterize import MIN_POLYGON_POINTS
-from bunri.annotations.records import Annotation, LabelledSet, Photo, Polygons
+from bunri.annotations.records import Annotation, LabelledSet, Photo, Polygons, RunLengths
 from bunri.annotations.segmentations import parse_segmentation
 from bunri.classes import BACKGROUND_NAMES, choose_class_table
 from bunri.contracts import (
@@ -26,11 +27,17 @@ from bunri.contracts import (
 )
 from bunri.files import is_folder, join_under
 
+IGNORED_KEY = "ignored"
+"""Of a row of ``images``: run lengths of the pixels that are 255 in its mask."""
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 def read_coco(
-    path: Path, *, image_root: Path | None = None, table: ClassTable | None = None
+    path: Path,
+    *,
+    image_root: Path | None = None,
+    table: ClassTable | None = None,
+    takes_labels: bool = True,
 ) -> LabelledSet:
     """Read a COCO JSON.
 
@@ -39,12 +46,15 @@ def read_coco(
         image_root: Where ``file_name`` starts; the JSON's own folder if not given.
         table: The class table that categories must fit by name, for example a model's;
             without it the file's own, see :func:`bunri.classes.choose_class_table`.
+        takes_labels: Without, only photos are read, whatever else is in the file.
 
     Raises:
         PathError: The file or the image root does not exist.
         AnnotationError: Not JSON, not COCO, or inconsistent; all faults are listed.
     """
     document = read_document(path)
+    if not takes_labels:
+        document = {key: document[key] for key in ("images", "licenses") if key in document}
     root = path.parent if image_root is None else image_root
     if not is_folder(root):
         raise PathError(f"The image folder {root} does not exist.", hint="Choose it with --images.")
@@ -67,6 +77,9 @@ def read_coco(
                 licenses=_read_license_names(document),
                 warnings=tuple(reader.warnings),
                 index_of_category=map_categories(categories, table),
+                ignored=reader.ignored,
+                is_pseudo=describes_pseudo_labels(document),
+                teacher_photos=read_teacher_photos(document),
             )
         except InputError as error:
             reader.problems += [error.message, *error.problems]
@@ -186,6 +199,7 @@ class _Reader:
     def __init__(self) -> None:
         self.problems: list[str] = []
         self.warnings: list[str] = []
+        self.ignored: dict[int, RunLengths] = {}
         self._declared: dict[str, Counter[int]] = defaultdict(Counter)  # list -> ids in it
 
     def _iterate(self, document: dict[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
@@ -223,7 +237,22 @@ class _Reader:
             else:
                 names[name] = where
                 photos[photo.id] = photo
+                self._read_ignored(where, row, photo)
         return photos
+
+    def _read_ignored(self, where: str, row: dict[str, Any], photo: Photo) -> None:
+        """Keep the run lengths of a photo's key ``ignored``, which is bunri's own."""
+        if row.get(IGNORED_KEY) is None:
+            return
+        try:
+            shape = parse_segmentation(row[IGNORED_KEY], photo.size_hw)
+        except AnnotationError as error:
+            self.problems.append(f"{where}: '{IGNORED_KEY}': {error.message}")
+            return
+        if isinstance(shape, RunLengths):
+            self.ignored[photo.id] = shape
+        else:
+            self.problems.append(f"{where}: '{IGNORED_KEY}' must be run lengths")
 
     def read_categories(self, document: dict[str, Any]) -> dict[int, str]:
         if "categories" not in document and document.get("annotations") is None:

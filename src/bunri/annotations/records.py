@@ -83,6 +83,12 @@ class LabelledSet:
     warnings: tuple[str, ...] = ()
     index_of_category: Mapping[int, int] = field(default_factory=dict)
     """Category id -> index in ``table``."""
+    ignored: Mapping[int, RunLengths] = field(default_factory=dict)
+    """Photo id -> pixels that count for nothing, whatever lies there; 255 in masks."""
+    is_pseudo: bool = False
+    """Whether labels are a model's: good to train on, worth nothing as a truth."""
+    teacher_photos: frozenset[str] = frozenset()
+    """Of pseudo-labels: hashes of the photos whose labels their teachers were trained on."""
     outline_digests: dict[int, tuple[tuple[Annotation, ...], bytes]] = field(
         init=False, repr=False, default_factory=dict
     )

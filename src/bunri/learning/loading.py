@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from bunri.config import TrainConfig
 from bunri.contracts import RunError
-from bunri.learning.data import Sample, TrainingStream
+from bunri.learning.data import Batch, TrainingStream
 
 MAX_RESTARTS = 3
 """In a row, without a batch in between; then the photos or the machine are at fault."""
@@ -30,8 +30,8 @@ def iterate_batches(
     first_batch: int = 0,
     pin_memory: bool = False,
     warn: Callable[[str], None] = lambda _: None,
-) -> Iterator[Sample]:
-    """Yield the batches of an epoch: pixels (N, 3, h, w) and targets (N, h, w).
+) -> Iterator[Batch]:
+    """Yield the batches of an epoch.
 
     Workers are started anew for each epoch: they hold nothing but a view of the store, and
     so each sees the epoch's number.
@@ -73,7 +73,7 @@ class _WorkerError(Exception):
 
 def _load(
     stream: TrainingStream, positions: range, config: TrainConfig, pin_memory: bool
-) -> Iterator[Sample]:
+) -> Iterator[Batch]:
     """Yield batches until the end, or until a loader process is lost."""
     iterator = _open_loader(stream, positions, config, pin_memory)
     silent_s = 0
@@ -99,7 +99,7 @@ def _load(
 
 def _open_loader(
     stream: TrainingStream, positions: range, config: TrainConfig, pin_memory: bool
-) -> Iterator[Sample]:
+) -> Iterator[Batch]:
     num_workers = config.num_workers
     loader = DataLoader(
         stream,
@@ -112,7 +112,7 @@ def _open_loader(
         timeout=POLL_S if num_workers else 0,
     )
     earlier = signal.getsignal(signal.SIGCHLD)
-    iterator: Iterator[Sample] = iter(loader)
+    iterator: Iterator[Batch] = iter(loader)
     # Torch would raise the death of a worker wherever this process happens to be, be it in
     # the middle of an update or of a file; here it is noticed when a batch is asked for.
     if threading.current_thread() is threading.main_thread():

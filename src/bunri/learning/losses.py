@@ -114,6 +114,40 @@ def compute_loss(logits: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
     return total
 
 
+def compute_weighted_loss(
+    logits: Tensor, targets: Tensor, is_pseudo: Tensor, config: LossConfig, pseudo_weight: float
+) -> Tensor:
+    """Return the loss of a batch in which photos with pseudo-labels count less.
+
+    The mean of the loss over the photos with true labels and of that over the others, by what
+    they count for in all: ``(t * L_true + w * p * L_pseudo) / (t + w * p)`` with ``t`` and ``p``
+    photos of either kind. Where all photos count the same this is :func:`compute_loss` of the
+    whole batch, since the losses of regions are not means over photos.
+
+    Args:
+        logits: Float (N, C, H, W).
+        targets: int64 (N, H, W), 255 = ignore.
+        is_pseudo: bool (N,).
+        config: Which losses.
+        pseudo_weight: ``w``; above 0, at most 1.
+    """
+    num_pseudo = int(is_pseudo.sum())
+    num_true = len(is_pseudo) - num_pseudo
+    if pseudo_weight == 1 or not num_pseudo or not num_true:
+        return compute_loss(logits, targets, config)
+    is_true = ~is_pseudo.to(logits.device)
+    share = num_true / weigh_samples(is_pseudo, pseudo_weight)
+    true_loss = compute_loss(logits[is_true], targets[is_true], config)
+    pseudo_loss = compute_loss(logits[~is_true], targets[~is_true], config)
+    return share * true_loss + (1 - share) * pseudo_loss
+
+
+def weigh_samples(is_pseudo: Tensor, pseudo_weight: float) -> float:
+    """Return what samples, bool (N,), count for in all: the true ones 1 each."""
+    num_pseudo = int(is_pseudo.sum())
+    return len(is_pseudo) - num_pseudo + pseudo_weight * num_pseudo
+
+
 def check_class_weights(config: LossConfig, num_classes: int) -> None:
     """Refuse class weights that are not one per class.
 

@@ -11,7 +11,7 @@ a multiple of 32. Masks and probabilities that leave bunri are always in the pho
 import io
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -302,6 +302,20 @@ def resize_mask(mask: MaskArray, size_hw: tuple[int, int]) -> MaskArray:
     return np.asarray(Image.fromarray(mask).resize(size_hw[::-1], Image.Resampling.NEAREST))
 
 
+def restore_planes(probs: FloatArray, frame: Frame) -> Iterator[FloatArray]:
+    """Yield what :func:`restore_probs` returns class by class, each float32 (H, W).
+
+    Nobody holds all classes at the photo's size then: for 12 megapixels that is 576 MB.
+
+    Args:
+        probs: float32 (C, h, w) over ``frame.pixels``.
+        frame: What the network was given.
+    """
+    height, width = frame.content_hw
+    for plane in probs[:, :height, :width]:
+        yield _resize_plane(plane, frame.photo_hw)
+
+
 def restore_probs(probs: FloatArray, frame: Frame) -> FloatArray:
     """Return probabilities of the network frame in the photo's own frame.
 
@@ -315,18 +329,13 @@ def restore_probs(probs: FloatArray, frame: Frame) -> FloatArray:
     Returns:
         float32 (C, H, W).
     """
-    height, width = frame.content_hw
-    content = probs[:, :height, :width]
-    if frame.content_hw == frame.photo_hw:
-        return np.ascontiguousarray(content)
-    return np.stack([_resize_plane(plane, frame.photo_hw) for plane in content])
+    return np.stack(list(restore_planes(probs, frame)))
 
 
 def restore_mask(probs: FloatArray, frame: Frame) -> MaskArray:
     """Return the most probable class of each pixel of the photo.
 
-    The same as ``restore_probs(...).argmax(0)`` without ever holding all classes at the
-    photo's size: a 12-megapixel photo would need 576 MB.
+    The same as ``restore_probs(...).argmax(0)``, in the memory of two classes.
 
     Args:
         probs: float32 (C, h, w) over ``frame.pixels``.
@@ -335,15 +344,26 @@ def restore_mask(probs: FloatArray, frame: Frame) -> MaskArray:
     Returns:
         uint8 (H, W).
     """
-    height, width = frame.content_hw
-    best = np.full(frame.photo_hw, -np.inf, np.float32)
-    mask = np.zeros(frame.photo_hw, np.uint8)
-    for index, plane in enumerate(probs[:, :height, :width]):
-        restored = _resize_plane(plane, frame.photo_hw)
-        wins = restored > best
+    return choose_classes(restore_planes(probs, frame))[0]
+
+
+def choose_classes(planes: Iterable[FloatArray]) -> tuple[MaskArray, FloatArray]:
+    """Return the most probable class of each pixel, and how probable it is.
+
+    Args:
+        planes: Class by class the probabilities, float32 (H, W); at least one class.
+
+    Returns:
+        uint8 (H, W), the lower index between equals, and float32 (H, W).
+    """
+    rest = iter(planes)
+    best = next(rest).copy()
+    mask = np.zeros(best.shape, np.uint8)
+    for index, plane in enumerate(rest, start=1):
+        wins = plane > best
         mask[wins] = index
-        np.copyto(best, restored, where=wins)
-    return mask
+        np.copyto(best, plane, where=wins)
+    return mask, best
 
 
 def _resize_plane(plane: npt.NDArray[np.float32], size_hw: tuple[int, int]) -> FloatArray:

@@ -31,7 +31,8 @@ def hash_labels(dataset: LabelledSet, photo: Photo, rule: OverlapRule) -> str:
     """Return a key of 64 hex digits for everything that a photo's mask depends on.
 
     That is: its annotations in order (outline and class index), its ignored pixels, the rule,
-    the size, and the version of the drawing code. Two equal keys mean equal masks, whatever file they are from.
+    the size, and the version of the drawing code. Two equal keys mean equal masks, whatever file
+    they are from.
     """
     annotations = dataset.annotations.get(photo.id, ())
     indices = [dataset.index_of_category[annotation.category_id] for annotation in annotations]

@@ -103,6 +103,21 @@ def require_labels(dataset: LabelledSet) -> LabelledSet:
     return dataset
 
 
+def require_truth(dataset: LabelledSet) -> LabelledSet:
+    """Return ``dataset`` if its labels are not a model's.
+
+    Raises:
+        AnnotationError: They are pseudo-labels.
+    """
+    if dataset.is_pseudo:
+        raise AnnotationError(
+            f"{dataset.source} holds pseudo-labels: what models said, not what is true.",
+            hint="A score on them says how alike two models are. To use them as a truth all the "
+            f"same, name the file: --allow-pseudo {dataset.source}",
+        )
+    return dataset
+
+
 def require_photos(dataset: LabelledSet) -> LabelledSet:
     """Return ``dataset`` if it has photos and all of them are on disk.
 

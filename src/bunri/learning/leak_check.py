@@ -1,6 +1,7 @@
 """Validation photos that are in training too: a score on them would be no score.
 
-Owns the refusal, and which photos a model is said to have learned from. What a copy is, is :mod:`bunri.audit.similarity`'s.
+Owns the refusal, and which photos a model is said to have learned from. What a copy is, is
+:mod:`bunri.audit.similarity`'s.
 """
 
 from collections.abc import Iterator, Sequence

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from bunri.annotations.coco import require_labels, require_photos
+from bunri.annotations.coco import require_labels, require_photos, require_truth
 from bunri.annotations.records import LabelledSet
 from bunri.annotations.sources import pair_roots, read_together
 from bunri.bundle import RUN_BUNDLE_NAME
@@ -67,10 +67,14 @@ class RunFolder:
 
 @dataclass(frozen=True, slots=True)
 class DataSource:
-    """An annotation file and the folder its photos are in; both absolute."""
+    """An annotation file and the folder its photos are in; both absolute.
+
+    ``allows_pseudo`` says that pseudo-labels in it may be validated on.
+    """
 
     annotations: Path
     image_root: Path
+    allows_pseudo: bool = False
 
     @classmethod
     def pair(cls, files: Sequence[Path], roots: Sequence[Path], option: str) -> tuple[Self, ...]:
@@ -136,12 +140,15 @@ class RunPlan:
 
         Raises:
             AnnotationError: A file cannot be used, or its categories fit no common table;
-                photos that do not exist are listed.
+                photos that do not exist are listed; pseudo-labels shall be validated on.
         """
         sources = (*self.train, *self.val)
         sets = read_together((source.annotations, source.image_root) for source in sources)
         for dataset in sets:
             require_photos(require_labels(dataset))
+        for source, dataset in zip(self.val, sets[len(self.train) :], strict=True):
+            if not source.allows_pseudo:
+                require_truth(dataset)
         return sets[: len(self.train)], sets[len(self.train) :]
 
 
@@ -150,11 +157,13 @@ def _describe(source: DataSource) -> dict[str, Any]:
         "annotations": str(source.annotations),
         "images": str(source.image_root),
         "sha256": hash_file(source.annotations),
+        **({"allows_pseudo": True} if source.allows_pseudo else {}),
     }
 
 
 def _read_source(row: dict[str, Any]) -> DataSource:
-    return DataSource(Path(row["annotations"]), Path(row["images"]))
+    allows_pseudo = row.get("allows_pseudo", False) is True
+    return DataSource(Path(row["annotations"]), Path(row["images"]), allows_pseudo)
 
 
 def _find_change(row: dict[str, Any]) -> str | None:

@@ -104,7 +104,10 @@ class RunPlan:
         """Store the plan in a run folder."""
         write_json(
             folder.data,
-            {"train": [_describe(s) for s in self.train], "val": [_describe(s) for s in self.val]},
+            {
+                "train": [describe_source(s) for s in self.train],
+                "val": [describe_source(s) for s in self.val],
+            },
         )
         write_text(folder.config, dump_config(self.config))
 
@@ -124,8 +127,8 @@ class RunPlan:
         try:
             config = load_config(folder.config.read_text("utf-8"), source=str(folder.config))
             rows = json.loads(folder.data.read_text("utf-8"))
-            problems = [p for row in rows["train"] + rows["val"] if (p := _find_change(row))]
-            train, val = (tuple(map(_read_source, rows[part])) for part in ("train", "val"))
+            problems = [p for row in rows["train"] + rows["val"] if (p := find_change(row))]
+            train, val = (tuple(map(read_source, rows[part])) for part in ("train", "val"))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(
                 f"{folder.config} and {folder.data.name} are not as bunri wrote them: {error!r}.",
@@ -152,21 +155,29 @@ class RunPlan:
         return sets[: len(self.train)], sets[len(self.train) :]
 
 
-def _describe(source: DataSource) -> dict[str, Any]:
+def describe_source(source: DataSource, content: Path | None = None) -> dict[str, Any]:
+    """Return a source as plain values.
+
+    Args:
+        source: What to describe.
+        content: The annotation file as it lies now, if it is still to be put in its place.
+    """
     return {
         "annotations": str(source.annotations),
         "images": str(source.image_root),
-        "sha256": hash_file(source.annotations),
+        "sha256": hash_file(content or source.annotations),
         **({"allows_pseudo": True} if source.allows_pseudo else {}),
     }
 
 
-def _read_source(row: dict[str, Any]) -> DataSource:
+def read_source(row: dict[str, Any]) -> DataSource:
+    """Return a source from its plain values."""
     allows_pseudo = row.get("allows_pseudo", False) is True
     return DataSource(Path(row["annotations"]), Path(row["images"]), allows_pseudo)
 
 
-def _find_change(row: dict[str, Any]) -> str | None:
+def find_change(row: dict[str, Any]) -> str | None:
+    """Return what is no longer as a source was described; None if all is."""
     path = Path(row["annotations"])
     if not path.is_file():
         return f"{path} is gone"

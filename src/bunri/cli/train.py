@@ -3,13 +3,16 @@
 import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bunri.cli.console import format_score, print_line, print_note
 from bunri.cli.folds import train_folds
 from bunri.cli.options import AllowPseudo, match_allowed, require_torch
+
+if TYPE_CHECKING:
+    from bunri.learning.plan import DataSource
 
 EXIT_TERMINATED = 143
 """By SIGTERM: 128 + 15, as shells and schedulers reckon."""
@@ -98,17 +101,15 @@ def run_train(
         return
     if config is not None and not (data and (val or num_folds)):
         raise typer.BadParameter("Give at least one --data and one --val, or --folds, or --resume.")
-    if num_folds and (val or val_images or allow_pseudo):
-        raise typer.BadParameter(
-            "--folds validates on the photos of --data; leave out --val, or give its file as "
-            "another --data."
-        )
-    if not num_folds and (also_train or also_images):
-        raise typer.BadParameter("--also-train belongs to --folds; without it, use --data.")
+    _refuse_mixture(
+        by_folds=num_folds is not None,
+        val_options=(val, val_images, allow_pseudo),
+        fold_options=(also_train, also_images),
+    )
     require_torch("Training")
     from bunri.cli.training_display import open_display
-    from bunri.learning.loop import resume_training, start_training
     from bunri.learning.folds import FoldsFolder, FoldsRequest
+    from bunri.learning.loop import resume_training, start_training
     from bunri.learning.plan import DataSource, RunFolder, RunPlan
     from bunri.learning.termination import TerminatedError
 
@@ -127,12 +128,7 @@ def run_train(
             if config is None:
                 result = resume_training(folder, display)
             else:
-                val_sources = DataSource.pair(val or [], val_images or [], "--val-images")
-                allowed = match_allowed(allow_pseudo or [], val or [], "--allow-pseudo")
-                val_sources = tuple(
-                    replace(source, allows_pseudo=file in allowed)
-                    for file, source in zip(val or [], val_sources, strict=True)
-                )
+                val_sources = _pair_val_sources(val or [], val_images or [], allow_pseudo or [])
                 plan = RunPlan(config, train_sources, val_sources)
                 result = start_training(plan, folder, display)
     except (KeyboardInterrupt, TerminatedError) as stopped:
@@ -153,3 +149,29 @@ def run_train(
     following = ["bunri", "evaluate", str(run_folder), str(val[0]) if val else "VAL.json"]
     following += ["--images", str(val_images[0])] if val_images else []
     print_line(f"Next: {shlex.join(following)}")
+
+
+def _refuse_mixture(
+    *, by_folds: bool, val_options: tuple[object, ...], fold_options: tuple[object, ...]
+) -> None:
+    """Refuse options of a single run beside those of folds."""
+    if by_folds and any(val_options):
+        raise typer.BadParameter(
+            "--folds validates on the photos of --data; leave out --val, or give its file as "
+            "another --data."
+        )
+    if not by_folds and any(fold_options):
+        raise typer.BadParameter("--also-train belongs to --folds; without it, use --data.")
+
+
+def _pair_val_sources(
+    files: list[Path], roots: list[Path], allowed: list[Path]
+) -> tuple["DataSource", ...]:
+    from bunri.learning.plan import DataSource
+
+    named = match_allowed(allowed, files, "--allow-pseudo")
+    sources = DataSource.pair(files, roots, "--val-images")
+    return tuple(
+        replace(source, allows_pseudo=file in named)
+        for file, source in zip(files, sources, strict=True)
+    )

@@ -114,7 +114,7 @@ class FoldsRequest:
             raise AnnotationError(
                 "Photos with pseudo-labels would be validated on:",
                 problems=pseudo,
-                hint="Give such a file by --also-train in place of --data: every fold learns from it.",
+                hint="Give such a file by --also-train, not by --data: every fold learns from it.",
             )
         return own
 

@@ -12,7 +12,7 @@ from bunri.cli.options import AsJson, Images
 
 def run_pseudo_label(
     models: Annotated[
-        list[str], typer.Argument(metavar="TEACHER...", help="Run folders or bundle folders.")
+        list[str], typer.Argument(metavar="TEACHER", help="Run folders or bundle folders.")
     ],
     photos: Annotated[
         Path, typer.Argument(metavar="PHOTOS", help="COCO file, or a folder of photos.")

@@ -105,7 +105,10 @@ def parse_thresholds(table: ClassTable, default: float, texts: Sequence[str]) ->
     thresholds = np.full(len(table), default, np.float32)
     problems, seen = [], set()
     for text in texts:
-        name, _, number = text.rpartition("=")
+        name, sign, number = text.rpartition("=")
+        if not sign:
+            problems.append(f"{text!r}: there is no '='")
+            continue
         try:
             index = table.index_of(name)
             value = float(number)

@@ -313,7 +313,7 @@ def restore_planes(probs: FloatArray, frame: Frame) -> Iterator[FloatArray]:
     """
     height, width = frame.content_hw
     for plane in probs[:, :height, :width]:
-        yield _resize_plane(plane, frame.photo_hw)
+        yield resize_plane(plane, frame.photo_hw)
 
 
 def restore_probs(probs: FloatArray, frame: Frame) -> FloatArray:
@@ -366,7 +366,8 @@ def choose_classes(planes: Iterable[FloatArray]) -> tuple[MaskArray, FloatArray]
     return mask, best
 
 
-def _resize_plane(plane: npt.NDArray[np.float32], size_hw: tuple[int, int]) -> FloatArray:
+def resize_plane(plane: npt.NDArray[np.float32], size_hw: tuple[int, int]) -> FloatArray:
+    """Return one class's probabilities, float32 (H, W), at another size, as photos are resized."""
     if plane.shape == size_hw:
         return plane
     picture = Image.fromarray(np.ascontiguousarray(plane))

@@ -75,6 +75,25 @@ def test_pseudo_label__labels_of_the_photos_are_not_looked_at(model, data):
     assert len(json.loads(output.read_text("utf-8"))["images"]) == 3
 
 
+def test_pseudo_label__soft_and_a_student(model, data, tmp_path):
+    for seed, path in enumerate(sorted((data.folder / "batch_01").glob("*.png"))):
+        draw_scene(seed, 48, 64).save(path)
+    output, ended = label(model, data, "--soft", "--json")
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["unsure"] == 0
+    folder = data.folder / "pseudo_soft"
+    assert sorted(p.name for p in folder.iterdir()) == [f"00000{i}.png" for i in range(3)]
+    settings = [part for s in (*TINY_SETTINGS, "train.epochs=1") for part in ("--set", s)]
+    arguments = ["--data", data.train, "--data", output, "--val", data.val, *settings]
+    ended = run("train", *arguments, "--out", tmp_path / "student")
+    assert ended.code == 0, ended.err
+    output.unlink()
+    output, ended = label(model, data, "--soft")  # nor is the folder written over
+    assert ended.code == 2
+    assert f"{folder} exists already" in ended.err
+    assert not output.exists()
+
+
 # -- refused -----------------------------------------------------------------------------------
 
 
@@ -119,10 +138,11 @@ def test_pseudo_label__teachers_of_other_classes(model, data, tmp_path):
 
 def test_pseudo_label__a_photo_that_is_none(model, data):
     (data.folder / "batch_01" / "test_0001.png").write_bytes(b"no photo")
-    output, ended = label(model, data)
+    before = sorted(data.folder.iterdir())
+    _, ended = label(model, data, "--soft")
     assert ended.code == 2
     assert "test_0001.png" in ended.err
-    assert not output.exists()
+    assert sorted(data.folder.iterdir()) == before
 
 
 @pytest.mark.parametrize("command", ["evaluate", "score"])

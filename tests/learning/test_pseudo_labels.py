@@ -9,15 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from bunri.annotations.cache import MaskCache
 from bunri.annotations.coco import read_coco
 from bunri.annotations.overlap import draw_mask
 from bunri.bundle import BundleInfo
 from bunri.classes import COMPETITION_TABLE, choose_class_table
-from bunri.config import OVERLAP_RULES
+from bunri.config import OVERLAP_RULES, load_config
 from bunri.contracts import AnnotationError, ImageError, InputError, ModelError, PathError
+from bunri.formats.soft import draw_soft_mask, read_planes
 from bunri.images import Preprocessing
+from bunri.learning.data import PhotoStore, TrainingStream
 from bunri.predict.predictor import Predictor
 from bunri.predict.pseudo_labels import (
+    SoftPlace,
     Teacher,
     describe_pseudo_labels,
     find_unlabelled,
@@ -27,7 +31,7 @@ from bunri.predict.pseudo_labels import (
     parse_thresholds,
     require_one_table,
 )
-from tests.builders import write_data, write_document
+from tests.builders import change_document, write_data, write_document
 
 TABLE = choose_class_table(["Can", "Cup"])
 
@@ -60,6 +64,7 @@ def make_probs(*columns):
 
 
 IMAGE = np.zeros((32, 32, 3), np.uint8)
+PLAIN = ("input.size_px=64", "augment.crop_size_px=null")
 SEVEN = np.full(3, 0.7, np.float32)
 
 
@@ -68,7 +73,7 @@ SEVEN = np.full(3, 0.7, np.float32)
 
 def test_label_photo__where_the_best_class_is_sure_enough():
     teacher = make_teacher(make_probs((0.1, 0.8, 0.1), (0.2, 0.2, 0.6), (0.7, 0.2, 0.1), (0, 0, 1)))
-    mask = label_photo([teacher], IMAGE, SEVEN)
+    mask = label_photo([teacher], IMAGE, SEVEN)[0]
     assert mask.dtype == np.uint8
     assert mask[0, :5].tolist() == [1, 255, 0, 2, 0]
     assert (mask == mask[:1]).all()
@@ -77,7 +82,7 @@ def test_label_photo__where_the_best_class_is_sure_enough():
 def test_label_photo__a_threshold_of_each_class():
     teacher = make_teacher(make_probs((0.1, 0.6, 0.3), (0.1, 0.3, 0.6), (0.6, 0.2, 0.2)))
     thresholds = np.array([0.65, 0.5, 0.7], np.float32)
-    assert label_photo([teacher], IMAGE, thresholds)[0, :4].tolist() == [1, 255, 255, 0]
+    assert label_photo([teacher], IMAGE, thresholds)[0][0, :4].tolist() == [1, 255, 255, 0]
 
 
 def test_label_photo__the_mean_of_teachers_decides():
@@ -85,14 +90,14 @@ def test_label_photo__the_mean_of_teachers_decides():
     first = make_teacher(make_probs((0.1, 0.9, 0.0), (0.0, 1.0, 0.0), (0.4, 0.6, 0.0)))
     second = make_teacher(make_probs((0.1, 0.0, 0.9), (0.0, 0.5, 0.5), (0.1, 0.9, 0.0)))
     for teachers in ([first, second], [second, first]):
-        assert label_photo(teachers, IMAGE, SEVEN)[0, :3].tolist() == [255, 1, 1]
-    assert label_photo([first], IMAGE, SEVEN)[0, :3].tolist() == [1, 1, 255]
+        assert label_photo(teachers, IMAGE, SEVEN)[0][0, :3].tolist() == [255, 1, 1]
+    assert label_photo([first], IMAGE, SEVEN)[0][0, :3].tolist() == [1, 1, 255]
 
 
 def test_label_photo__teachers_of_other_frames_meet_in_the_photos():
     small = make_teacher(np.broadcast_to(np.float32([0, 1, 0])[:, None, None], (3, 32, 32)))
     large = make_teacher(np.broadcast_to(np.float32([0, 0.5, 0.5])[:, None, None], (3, 64, 64)))
-    mask = label_photo([small, large], np.zeros((48, 48, 3), np.uint8), SEVEN)
+    mask = label_photo([small, large], np.zeros((48, 48, 3), np.uint8), SEVEN)[0]
     assert mask.shape == (48, 48)
     assert (mask == 1).all()
 
@@ -101,7 +106,8 @@ def test_label_photo__teachers_of_other_frames_meet_in_the_photos():
 def test_label_photo__is_argmax_and_max_of_the_mean(seed, threshold):
     rng = np.random.default_rng(seed)
     stacks = rng.dirichlet((0.5,) * 3, (2, 32, 32)).astype(np.float32).transpose(0, 3, 1, 2)
-    mask = label_photo([make_teacher(p) for p in stacks], IMAGE, np.full(3, threshold, np.float32))
+    teachers = [make_teacher(p) for p in stacks]
+    mask, _ = label_photo(teachers, IMAGE, np.full(3, threshold, np.float32))
     mean = stacks.mean(0)
     expected = np.where(mean.max(0) >= np.float32(threshold), mean.argmax(0), 255)
     np.testing.assert_array_equal(mask, expected)
@@ -281,3 +287,69 @@ def test_label_photos__categories_follow_the_2021_rule(tmp_path):
     (row,) = labelled.annotations[0]
     assert row.category_id == 5
     assert labelled.category_names[5] == "Glass"
+
+
+# -- probabilities -----------------------------------------------------------------------------
+
+
+def test_label_photos__probabilities_are_written_and_named(tmp_path):
+    write_photos(tmp_path / "photos", "a.png", "b.png")
+    teachers = [make_teacher(make_probs((0.2, 0.8, 0.0), (0.4, 0.2, 0.4)))]
+    unlabelled = find_unlabelled(tmp_path / "photos", None, TABLE)
+    place = SoftPlace(tmp_path / "p_soft", "p_soft")
+    labelled = label_photos(teachers, unlabelled, SEVEN, lambda: None, place)
+    document = describe_pseudo_labels(labelled, teachers, SEVEN)
+    assert document["info"]["pseudo_labels"]["kind"] == "soft"
+    read = read_coco(write_document(tmp_path / "p.json", document), image_root=tmp_path / "photos")
+    assert sorted(read.soft) == [0, 1]
+    for photo in read.photos:
+        planes = read_planes(read, photo)
+        assert planes[:, 0, :3].T.tolist() == [[51, 204, 0], [102, 51, 102], [255, 0, 0]]
+        assert draw_soft_mask(read, photo, 0.1)[0, :3].tolist() == [0, 0, 0]
+        assert draw_soft_mask(read, photo, 0.5)[0, :3].tolist() == [1, 1, 0]
+        assert draw_soft_mask(read, photo, 0.9)[0, :3].tolist() == [1, 2, 0]
+
+
+@pytest.mark.parametrize("soft", [7, [], {"file": "a"}, {"file": 1, "sha256": "0"}])
+def test_read_coco__probabilities_that_are_none(tmp_path, soft):
+    data = write_data(tmp_path)
+    path = change_document(data.train, lambda d: d["images"][0].update(soft=soft))
+    with pytest.raises(AnnotationError) as caught:
+        read_coco(path)
+    assert "'soft' must have the texts 'file' and 'sha256'" in caught.value.problems[0]
+
+
+def test_store__draws_anew_for_each_sample_and_keeps_ignored_pixels(tmp_path):
+    write_photos(tmp_path, "a.png")
+    flat = np.broadcast_to(np.float32([0.0, 0.5, 0.5])[:, None, None], (3, 32, 32)).copy()
+    flat[:, 0] = np.float32([0.4, 0.3, 0.3])[:, None]
+    teachers = [make_teacher(flat)]
+    place = SoftPlace(tmp_path / "p_soft", "p_soft")
+    thresholds = np.full(3, 0.45, np.float32)
+    unlabelled = find_unlabelled(tmp_path, None, TABLE)
+    labelled = label_photos(teachers, unlabelled, thresholds, lambda: None, place)
+    labelled = replace(labelled, source=tmp_path / "p.json")
+    store = PhotoStore([labelled], "largest-first", MaskCache(tmp_path / "m"), 2**30)
+    assert (store.load(0)[1][1:] == 1).all()
+    for share, index in ((0.3, 1), (0.7, 2), (0.3, 1)):
+        mask = store.load_for_training(0, share)[1]
+        assert (mask[0] == 255).all()
+        assert (mask[1:] == index).all()
+    stream = TrainingStream(store, load_config("", PLAIN), 40)
+    seen = [np.unique(stream[i][1]).tolist() for i in range(40)]
+    assert {tuple(values) for values in seen} == {(1, 255), (2, 255)}
+    again = TrainingStream(store, load_config("", PLAIN), 40)
+    assert [np.unique(again[i][1]).tolist() for i in range(40)] == seen
+
+
+def test_store__probabilities_that_are_gone_are_known_when_it_is_opened(tmp_path):
+    write_photos(tmp_path, "a.png", "b.png")
+    place = SoftPlace(tmp_path / "p_soft", "p_soft")
+    unlabelled = find_unlabelled(tmp_path, None, TABLE)
+    teachers = [make_teacher(make_probs((0, 1, 0)))]
+    labelled = label_photos(teachers, unlabelled, SEVEN, lambda: None, place)
+    labelled = replace(labelled, source=tmp_path / "p.json")
+    (tmp_path / "p_soft" / "000001.png").unlink()
+    with pytest.raises(ImageError, match="1 photo") as caught:
+        PhotoStore([labelled], "largest-first", MaskCache(tmp_path / "m"), 2**30)
+    assert "000001.png does not exist" in caught.value.problems[0]

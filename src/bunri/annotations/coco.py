@@ -12,7 +12,14 @@ from typing import Any, TypeGuard
 from bunri.annotations.document import read_document
 from bunri.annotations.pseudo import describes_pseudo_labels, read_teacher_photos
 from bunri.annotations.rasterize import MIN_POLYGON_POINTS
-from bunri.annotations.records import Annotation, LabelledSet, Photo, Polygons, RunLengths
+from bunri.annotations.records import (
+    Annotation,
+    LabelledSet,
+    Photo,
+    Polygons,
+    RunLengths,
+    SoftLabels,
+)
 from bunri.annotations.segmentations import parse_segmentation
 from bunri.classes import BACKGROUND_NAMES, choose_class_table
 from bunri.contracts import (
@@ -29,6 +36,8 @@ from bunri.files import is_folder, join_under
 
 IGNORED_KEY = "ignored"
 """Of a row of ``images``: run lengths of the pixels that are 255 in its mask."""
+SOFT_KEY = "soft"
+"""Of a row of ``images``: the file of its probabilities, and what that hashes to."""
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
@@ -78,6 +87,7 @@ def read_coco(
                 warnings=tuple(reader.warnings),
                 index_of_category=map_categories(categories, table),
                 ignored=reader.ignored,
+                soft=reader.soft,
                 is_pseudo=describes_pseudo_labels(document),
                 teacher_photos=read_teacher_photos(document),
             )
@@ -215,6 +225,7 @@ class _Reader:
         self.problems: list[str] = []
         self.warnings: list[str] = []
         self.ignored: dict[int, RunLengths] = {}
+        self.soft: dict[int, SoftLabels] = {}
         self._declared: dict[str, Counter[int]] = defaultdict(Counter)  # list -> ids in it
 
     def _iterate(self, document: dict[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
@@ -253,6 +264,7 @@ class _Reader:
                 names[name] = where
                 photos[photo.id] = photo
                 self._read_ignored(where, row, photo)
+                self._read_soft(where, row, photo)
         return photos
 
     def _read_ignored(self, where: str, row: dict[str, Any], photo: Photo) -> None:
@@ -268,6 +280,18 @@ class _Reader:
             self.ignored[photo.id] = shape
         else:
             self.problems.append(f"{where}: '{IGNORED_KEY}' must be run lengths")
+
+    def _read_soft(self, where: str, row: dict[str, Any], photo: Photo) -> None:
+        """Keep where a photo's probabilities are; its key ``soft`` is bunri's own."""
+        value = row.get(SOFT_KEY)
+        if value is None:
+            return
+        parts = value if isinstance(value, dict) else {}
+        name, sha256 = parts.get("file"), parts.get("sha256")
+        if isinstance(name, str) and isinstance(sha256, str):
+            self.soft[photo.id] = SoftLabels(name, sha256)
+        else:
+            self.problems.append(f"{where}: '{SOFT_KEY}' must have the texts 'file' and 'sha256'")
 
     def read_categories(self, document: dict[str, Any]) -> dict[int, str]:
         if "categories" not in document and document.get("annotations") is None:

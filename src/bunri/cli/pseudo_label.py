@@ -1,6 +1,7 @@
 """``bunri pseudo-label``: what trained models are sure of, as labels to train on."""
 
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -22,9 +23,13 @@ def run_pseudo_label(
     ],
     images: Images = None,
     threshold: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="How probable the best class of a pixel must be."),
-    ] = 0.7,
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="How probable the best class of a pixel must be; by default 0.7, with --soft 0.",
+        ),
+    ] = None,
     class_thresholds: Annotated[
         list[str] | None,
         typer.Option(
@@ -33,6 +38,14 @@ def run_pseudo_label(
             help="Another one for a class, such as Glass=0.5; repeatable.",
         ),
     ] = None,
+    is_soft: Annotated[
+        bool,
+        typer.Option(
+            "--soft",
+            help="Also keep the probabilities, in a folder beside the file; training then learns "
+            "from these.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Label photos with what one or more models are sure of, to train a student on.
@@ -49,9 +62,12 @@ def run_pseudo_label(
     """
     from bunri.annotations.document import write_document
     from bunri.contracts import OutputError
-    from bunri.files import check_writable, is_file
+    from bunri.files import check_writable, is_file, is_folder, replace_folder
     from bunri.predict.predictor import load_predictor
     from bunri.predict.pseudo_labels import (
+        HARD_THRESHOLD,
+        SOFT_THRESHOLD,
+        SoftPlace,
         Teacher,
         describe_pseudo_labels,
         find_unlabelled,
@@ -61,11 +77,15 @@ def run_pseudo_label(
         require_one_table,
     )
 
-    if is_file(output):
-        raise OutputError(f"{output} exists already.", hint="Choose another name with --out.")
+    folder = output.with_name(f"{output.stem}_soft")
+    for path in (output, folder) if is_soft else (output,):
+        if is_file(path) or is_folder(path):
+            raise OutputError(f"{path} exists already.", hint="Choose another name with --out.")
     check_writable(output)
     teachers = [Teacher(model, load_predictor(model)) for model in models]
     table = require_one_table(teachers)
+    if threshold is None:
+        threshold = SOFT_THRESHOLD if is_soft else HARD_THRESHOLD
     thresholds = parse_thresholds(table, threshold, class_thresholds or [])
     unlabelled = find_unlabelled(photos, images, table)
     for teacher in teachers:
@@ -74,8 +94,12 @@ def run_pseudo_label(
                 f"{teacher.name} was trained before bunri kept which photos a model learned from: "
                 "that these labels stem from them cannot be noticed later."
             )
-    with show_progress("Labelling photos", len(unlabelled.photos)) as advance:
-        labelled = label_photos(teachers, unlabelled, thresholds, advance)
+    with (
+        show_progress("Labelling photos", len(unlabelled.photos)) as advance,
+        replace_folder(folder) if is_soft else nullcontext() as temporary,
+    ):
+        soft = None if temporary is None else SoftPlace(temporary, folder.name)
+        labelled = label_photos(teachers, unlabelled, thresholds, advance, soft)
     write_document(output, describe_pseudo_labels(labelled, teachers, thresholds))
     shares, unsure = measure_shares(labelled)
     command = ["bunri", "train", "--data", "TRAIN.json", "--data", str(output)]

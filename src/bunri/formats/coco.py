@@ -53,7 +53,8 @@ def describe_coco_set(dataset: LabelledSet) -> dict[str, Any]:
     """Return a labelled set as a COCO document.
 
     ``area`` and ``bbox`` are those of the drawn pixels. Ids, names of licences, ignored pixels and
-    the mark of pseudo-labels are kept; other keys that a COCO file may have are not.
+    the mark of pseudo-labels are kept; other keys that a COCO file may have are not, nor are
+    probabilities, whose files lie beside the file that was read.
     """
     licenses = [{"id": id_, "name": name} for id_, name in enumerate(dataset.licenses)]
     license_of_all = {"license": 0} if len(licenses) == 1 else {}

@@ -26,7 +26,8 @@ from bunri.annotations.cache import MaskCache
 from bunri.annotations.records import LabelledSet, Photo
 from bunri.audit.similarity import Fingerprint, fingerprint_photo, hash_pixels
 from bunri.config import Config, OverlapRule
-from bunri.contracts import BunriError, ImageArray, ImageError, MaskArray
+from bunri.contracts import IGNORE_INDEX, BunriError, ImageArray, ImageError, MaskArray
+from bunri.formats.soft import draw_soft_mask, read_planes
 from bunri.images import Preprocessing, read_photo_as_labelled
 from bunri.learning.augment import build_augmentation
 from bunri.learning.mixing import Pair, build_paste, mix_pairs
@@ -120,12 +121,30 @@ class PhotoStore:
         item = self.items[index]
         return item.dataset.path_of(item.photo)
 
+    def load_for_training(self, index: int, share: float) -> tuple[ImageArray, MaskArray]:
+        """Return the same, but a mask drawn from probabilities where the labels are such.
+
+        Args:
+            index: Of the photo.
+            share: Decides what is drawn; see :func:`bunri.formats.soft.draw_soft_mask`.
+        """
+        image, mask = self.load(index)
+        item = self.items[index]
+        if item.photo.id not in item.dataset.soft:
+            return image, mask
+        drawn = draw_soft_mask(item.dataset, item.photo, share)
+        drawn[mask == IGNORE_INDEX] = IGNORE_INDEX
+        return image, drawn
+
     def _open(
         self, index: int, takes_print: bool
     ) -> tuple[tuple[ImageArray, MaskArray] | BunriError, str, Fingerprint | None]:
         """Return a photo with its mask, or what is wrong with it, its hash and fingerprint."""
+        item = self.items[index]
         try:
             loaded = self._load(index)
+            if item.photo.id in item.dataset.soft:
+                read_planes(item.dataset, item.photo)
         except BunriError as error:
             return error, "", None
         if not takes_print:
@@ -174,7 +193,8 @@ class TrainingStream(Dataset[Sample]):
         return [self._store.items[self._pick_photo(n)].photo.file_name for n in numbers]
 
     def _draw(self, photo: int, purpose: str, number: int) -> Pair:
-        image, mask = self._store.load(photo)
+        share = mix_seed(self._seed, f"soft {purpose}", number) / 2**63
+        image, mask = self._store.load_for_training(photo, share)
         with _seed_torch(mix_seed(self._seed, purpose, number)):
             return self._augment(image, mask)
 

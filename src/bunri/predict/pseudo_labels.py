@@ -8,7 +8,7 @@ class like the others: where teachers are unsure of it, nothing is learned.
 """
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from bunri import __version__
-from bunri.annotations.coco import read_coco, require_photos
+from bunri.annotations.coco import SOFT_KEY, read_coco, require_photos
 from bunri.annotations.outlines import encode_region
 from bunri.annotations.pseudo import INFO_KEY, describe_teacher
-from bunri.annotations.records import Annotation, LabelledSet, Photo, RunLengths
+from bunri.annotations.records import Annotation, LabelledSet, Photo, RunLengths, SoftLabels
 from bunri.annotations.run_lengths import count_pixels
 from bunri.contracts import (
     BACKGROUND_INDEX,
@@ -36,6 +36,7 @@ from bunri.contracts import (
 from bunri.files import hash_file, is_folder
 from bunri.formats.coco import describe_coco_set
 from bunri.formats.naming import list_photos
+from bunri.formats.soft import Planes, shrink_plane, write_planes
 from bunri.images import (
     check_photo_headers,
     choose_classes,
@@ -44,7 +45,8 @@ from bunri.images import (
 )
 from bunri.predict.predictor import Predictor
 
-DEFAULT_THRESHOLD = 0.7
+HARD_THRESHOLD, SOFT_THRESHOLD = 0.7, 0.0
+"""Of probabilities, by default, no pixel is left out: how unsure it is, is part of what it says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,25 @@ class Teacher:
 
     name: str
     predictor: Predictor
+
+
+@dataclass(frozen=True, slots=True)
+class SoftPlace:
+    """Where probabilities are written.
+
+    Attributes:
+        folder: As it lies now.
+        name: Of the folder in the end, relative to the COCO file.
+    """
+
+    folder: Path
+    name: str
+
+    def write(self, file_name: str, planes: Planes) -> SoftLabels:
+        """Write a photo's probabilities; return where they will be."""
+        path = self.folder / file_name
+        write_planes(path, planes)
+        return SoftLabels(f"{self.name}/{file_name}", hash_file(path))
 
 
 def require_one_table(teachers: Sequence[Teacher]) -> ClassTable:
@@ -167,7 +188,7 @@ def find_unlabelled(path: Path, image_root: Path | None, table: ClassTable) -> L
 
 def label_photo(
     teachers: Sequence[Teacher], image: ImageArray, thresholds: FloatArray
-) -> MaskArray:
+) -> tuple[MaskArray, Planes]:
     """Return what teachers are sure of in a photo: the mean of their probabilities decides.
 
     Args:
@@ -176,12 +197,21 @@ def label_photo(
         thresholds: float32 (C,), what the winning class's probability must reach.
 
     Returns:
-        uint8 (H, W), class index; 255 where none is sure enough.
+        uint8 (H, W), class index, 255 where none is sure enough; and that mean, see
+        ``formats.soft``.
     """
-    of_each = zip(*(teacher.predictor.predict_planes(image) for teacher in teachers), strict=True)
-    mask, confidence = choose_classes(np.mean(planes, axis=0) for planes in of_each)
+    small = []
+
+    def average() -> Iterator[FloatArray]:
+        of_each = (teacher.predictor.predict_planes(image) for teacher in teachers)
+        for planes in zip(*of_each, strict=True):
+            mean: FloatArray = np.mean(planes, axis=0)
+            small.append(shrink_plane(mean))
+            yield mean
+
+    mask, confidence = choose_classes(average())
     mask[confidence < thresholds[mask]] = IGNORE_INDEX
-    return mask
+    return mask, np.stack(small)
 
 
 def label_photos(
@@ -189,6 +219,7 @@ def label_photos(
     unlabelled: LabelledSet,
     thresholds: FloatArray,
     advance: Callable[[], None],
+    soft: SoftPlace | None = None,
 ) -> LabelledSet:
     """Return photos with what teachers are sure of in them.
 
@@ -200,15 +231,18 @@ def label_photos(
         unlabelled: Photos; see :func:`find_unlabelled`.
         thresholds: float32 (C,); see :func:`label_photo`.
         advance: Called after each photo.
+        soft: Where probabilities are written, if they are to be.
 
     Raises:
         ImageError: A photo is damaged; all of them are listed.
+        OutputError: Probabilities cannot be written.
     """
     objects: dict[int, tuple[Annotation, ...]] = {}
     ignored: dict[int, RunLengths] = {}
+    probabilities: dict[int, SoftLabels] = {}
     problems = []
     next_id = 1
-    for photo in unlabelled.photos:
+    for number, photo in enumerate(unlabelled.photos):
         advance()
         try:
             image = read_photo_as_labelled(unlabelled, photo)
@@ -217,7 +251,9 @@ def label_photos(
             continue
         if problems:
             continue  # nothing will be written, and the rest is only looked at
-        mask = label_photo(teachers, image, thresholds)
+        mask, planes = label_photo(teachers, image, thresholds)
+        if soft is not None:
+            probabilities[photo.id] = soft.write(f"{number:06d}.png", planes)
         present = [i for i in np.unique(mask).tolist() if i not in (BACKGROUND_INDEX, IGNORE_INDEX)]
         rows = [
             Annotation(next_id + place, photo.id, index - 1, encode_region(mask == index))
@@ -235,6 +271,7 @@ def label_photos(
         unlabelled,
         annotations=objects,
         ignored=ignored,
+        soft=probabilities,
         category_names={index - 1: names[index] for index in range(1, len(names))},
         index_of_category={index - 1: index for index in range(1, len(names))},
         is_labelled=True,
@@ -255,7 +292,7 @@ def describe_pseudo_labels(
     source = labelled.source
     origin = {
         "bunri": __version__,
-        "kind": "hard",
+        "kind": "soft" if labelled.soft else "hard",
         "teachers": [
             describe_teacher(
                 teacher.name,
@@ -278,7 +315,12 @@ def describe_pseudo_labels(
         "date_created": dt.datetime.now(dt.UTC).date().isoformat(),
         INFO_KEY: origin,
     }
-    return {"info": info, **describe_coco_set(labelled)}
+    document = describe_coco_set(labelled)
+    for row, photo in zip(document["images"], labelled.photos, strict=True):
+        if photo.id in labelled.soft:
+            listed = labelled.soft[photo.id]
+            row[SOFT_KEY] = {"file": listed.file_name, "sha256": listed.sha256}
+    return {"info": info, **document}
 
 
 def measure_shares(labelled: LabelledSet) -> tuple[dict[str, float], float]:

@@ -11,7 +11,6 @@ from bunri.annotations.cache import MaskCache
 from bunri.annotations.pseudo import shorten_hash
 from bunri.annotations.records import LabelledSet
 from bunri.audit.similarity import hash_pixels
-from bunri.bundle import BundleInfo
 from bunri.config import OverlapRule
 from bunri.contracts import MaskArray, SubmissionError
 from bunri.images import check_photo_headers, read_photo_as_labelled
@@ -48,29 +47,6 @@ def evaluate_model(
         matrices.append(count_confusion(truth, prediction, len(dataset.table)))
         advance()
     return stack_matrices(matrices, len(dataset.table))
-
-
-def find_learned_photos(info: BundleInfo, dataset: LabelledSet, advance: Advance) -> list[str]:
-    """Return the names of photos whose labels a model learned from, itself or by its teachers.
-
-    Pixels are compared: edited copies are not found, ``bunri doctor --against`` finds those.
-
-    Args:
-        info: Of the model; ``info.photo_hashes`` is known.
-        dataset: Photos.
-        advance: Called after each photo.
-
-    Raises:
-        ImageError: A photo cannot be used.
-    """
-    check_photo_headers(dataset)
-    learned = info.photo_hashes or frozenset()
-    names = []
-    for photo in dataset.photos:
-        if shorten_hash(hash_pixels(read_photo_as_labelled(dataset, photo))) in learned:
-            names.append(photo.file_name)
-        advance()
-    return names
 
 
 def predict_submission(
@@ -124,3 +100,27 @@ def score_submission(
             hint="Score a submission against the labels of the very photos it was made for.",
         )
     return stack_matrices([matrices[name] for name in photos], len(dataset.table))
+
+
+def find_learned_photos(
+    learned: frozenset[str], dataset: LabelledSet, advance: Advance
+) -> list[str]:
+    """Return the names of photos whose labels a model learned from, itself or by its teachers.
+
+    Pixels are compared: edited copies are not found, ``bunri doctor --against`` finds those.
+
+    Args:
+        learned: ``photo_hashes`` of the model's bundle.
+        dataset: Photos.
+        advance: Called after each photo.
+
+    Raises:
+        ImageError: A photo cannot be used.
+    """
+    check_photo_headers(dataset)
+    names = []
+    for photo in dataset.photos:
+        if shorten_hash(hash_pixels(read_photo_as_labelled(dataset, photo))) in learned:
+            names.append(photo.file_name)
+        advance()
+    return names

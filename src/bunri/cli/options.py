@@ -1,7 +1,6 @@
 """Options and arguments that several commands share, so that they mean the same in each."""
 
 import importlib.util
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -27,14 +26,6 @@ Rule = Annotated[
 BatchSize = Annotated[
     int, typer.Option("--batch-size", min=1, help="Photos in a batch of the per-batch mIoU.")
 ]
-AllowPseudo = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--allow-pseudo",
-        metavar="JSON",
-        help="Take the pseudo-labels in this file for a truth; repeatable.",
-    ),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
 DEFAULT_RULE = "largest-first"
@@ -50,25 +41,6 @@ def parse_rule(name: str) -> OverlapRule:
         known = suggest(name, OVERLAP_RULES)
         raise InputError(f"--overlap-rule: there is no rule {name!r}.{known}")
     return name
-
-
-def match_allowed(allowed: Sequence[Path], files: Sequence[Path], option: str) -> set[Path]:
-    """Return which of some files an option names; a name that is none of them is a mistake.
-
-    Args:
-        allowed: What the option was given.
-        files: What the command was given.
-        option: Its name.
-
-    Raises:
-        InputError: A name is none of ``files``.
-    """
-    known = {file.resolve(): file for file in files}
-    wrong = [str(path) for path in allowed if path.resolve() not in known]
-    if wrong:
-        near = suggest(wrong[0], map(str, files))
-        raise InputError(f"{option}: {wrong[0]} is none of the files to score on.{near}")
-    return {known[path.resolve()] for path in allowed}
 
 
 def require_torch(what: str) -> None:

@@ -6,16 +6,8 @@ from typing import Annotated
 import typer
 
 from bunri.cli.console import print_json, print_scores, show_progress
-from bunri.cli.options import (
-    DEFAULT_RULE,
-    AllowPseudo,
-    AsJson,
-    BatchSize,
-    Images,
-    Rule,
-    match_allowed,
-    parse_rule,
-)
+from bunri.cli.options import DEFAULT_RULE, AsJson, BatchSize, Images, Rule, parse_rule
+from bunri.cli.truth import AllowPseudo, refuse_pseudo_labels
 
 
 def run_score(
@@ -28,21 +20,20 @@ def run_score(
     images: Images = None,
     overlap_rule: Rule = DEFAULT_RULE,
     batch_size: BatchSize = 16,
-    allow_pseudo: AllowPseudo = None,
     as_json: AsJson = False,
+    allow_pseudo: AllowPseudo = None,
 ) -> None:
     """Score a submission.csv against labels, at its own 256 x 256.
 
     Example: [bold]bunri score submission.csv data/val.json[/bold]
     """
-    from bunri.annotations.coco import read_coco, require_labels, require_truth
+    from bunri.annotations.coco import read_coco, require_labels
     from bunri.evaluation import score_submission
     from bunri.metrics import compute_scores
 
     rule = parse_rule(overlap_rule)
     dataset = require_labels(read_coco(labels, image_root=images))
-    if not match_allowed(allow_pseudo or [], [labels], "--allow-pseudo"):
-        require_truth(dataset)
+    refuse_pseudo_labels(dataset, allow_pseudo)
     with show_progress("Scoring rows", len(dataset.photos)) as advance:
         matrices = score_submission(submission, dataset, rule, advance)
     scores = compute_scores(matrices, batch_size)

@@ -9,7 +9,8 @@ import typer
 
 from bunri.cli.console import format_score, print_line, print_note
 from bunri.cli.folds import train_folds
-from bunri.cli.options import AllowPseudo, match_allowed, require_torch
+from bunri.cli.options import require_torch
+from bunri.cli.truth import AllowPseudo, match_allowed
 
 if TYPE_CHECKING:
     from bunri.learning.plan import DataSource

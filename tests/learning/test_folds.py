@@ -215,7 +215,8 @@ class StoppingListener(QuietListener):
 
 def test_run_folds__each_fold_once_whatever_happens(data, tmp_path, monkeypatch):
     folder = start(tmp_path / "run", data.train, num_folds=2)
-    scored, whole = [], []
+    scored: list[str] = []
+    whole: list[np.ndarray] = []
     score = score_by_number(folder, scored)
 
     @contextmanager
@@ -232,7 +233,11 @@ def test_run_folds__each_fold_once_whatever_happens(data, tmp_path, monkeypatch)
     weights = folder.get_run(1).bundle / "model.safetensors"
     kept = weights.stat().st_mtime_ns
 
-    monkeypatch.setattr(folds, "measure_intervals", lambda matrices: whole.append(matrices) or {})
+    def note(matrices):
+        whole.append(matrices)
+        return {}
+
+    monkeypatch.setattr(folds, "measure_intervals", note)
     result = run_folds(folder, open_quietly, score)
     assert scored == ["fold_1", "fold_2"]
     assert weights.stat().st_mtime_ns == kept

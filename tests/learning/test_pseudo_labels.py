@@ -95,8 +95,12 @@ def test_label_photo__the_mean_of_teachers_decides():
 
 
 def test_label_photo__teachers_of_other_frames_meet_in_the_photos():
-    small = make_teacher(np.broadcast_to(np.float32([0, 1, 0])[:, None, None], (3, 32, 32)))
-    large = make_teacher(np.broadcast_to(np.float32([0, 0.5, 0.5])[:, None, None], (3, 64, 64)))
+    small = make_teacher(
+        np.broadcast_to(np.array([0, 1, 0], np.float32)[:, None, None], (3, 32, 32))
+    )
+    large = make_teacher(
+        np.broadcast_to(np.array([0, 0.5, 0.5], np.float32)[:, None, None], (3, 64, 64))
+    )
     mask = label_photo([small, large], np.zeros((48, 48, 3), np.uint8), SEVEN)[0]
     assert mask.shape == (48, 48)
     assert (mask == 1).all()
@@ -321,8 +325,8 @@ def test_read_coco__probabilities_that_are_none(tmp_path, soft):
 
 def test_store__draws_anew_for_each_sample_and_keeps_ignored_pixels(tmp_path):
     write_photos(tmp_path, "a.png")
-    flat = np.broadcast_to(np.float32([0.0, 0.5, 0.5])[:, None, None], (3, 32, 32)).copy()
-    flat[:, 0] = np.float32([0.4, 0.3, 0.3])[:, None]
+    flat = np.broadcast_to(np.array([0.0, 0.5, 0.5], np.float32)[:, None, None], (3, 32, 32)).copy()
+    flat[:, 0] = np.array([0.4, 0.3, 0.3], np.float32)[:, None]
     teachers = [make_teacher(flat)]
     place = SoftPlace(tmp_path / "p_soft", "p_soft")
     thresholds = np.full(3, 0.45, np.float32)

@@ -178,6 +178,7 @@ def test_train__keeps_which_photos_it_and_its_teachers_learned_from(data, tmp_pa
         "train.json (6 photos), pseudo.json (3 photos, pseudo-labels)"
         in info.training["trained on"]
     )
+    assert info.photo_hashes is not None
     card = (tmp_path / "run" / "bundle" / "README.md").read_text()
     assert not any(digest in card for digest in info.photo_hashes)
 

@@ -24,10 +24,11 @@ from bunri.annotations.pseudo import (
     unpack_hashes,
 )
 from bunri.annotations.run_lengths import encode_counts
+from bunri.config import OverlapRule
 from bunri.contracts import IGNORE_INDEX, AnnotationError
 from tests.coco_data import box, make_annotation, make_document, make_image, write_coco
 
-RULE = "largest-first"
+RULE: OverlapRule = "largest-first"
 
 
 def draw_corner() -> np.ndarray:

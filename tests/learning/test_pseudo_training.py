@@ -15,7 +15,8 @@ from bunri.bundle import read_bundle
 from bunri.config import LossConfig, load_config
 from bunri.contracts import AnnotationError
 from bunri.images import read_photo
-from bunri.learning.data import PhotoStore, TrainingStream, iterate_batches
+from bunri.learning.data import PhotoStore, TrainingStream
+from bunri.learning.loading import iterate_batches
 from bunri.learning.losses import compute_loss, compute_weighted_loss, weigh_samples
 from bunri.learning.plan import RunFolder, RunPlan
 from tests.audit.clean_set import draw_scene
@@ -134,10 +135,18 @@ def test_stream__says_of_each_sample_whether_its_labels_are_true(data, tmp_path)
         )
     ]
     config = load_config(
-        "", [*plain, "augment.crop_size_px=null", "input.size_px=64", "data.repeat_rare=0"]
+        "",
+        [
+            *plain,
+            "augment.crop_size_px=null",
+            "input.size_px=64",
+            "data.repeat_rare=0",
+            "train.batch_size=4",
+            "train.num_workers=0",
+        ],
     )
     stream = TrainingStream(store, config, 9)
-    batches = list(iterate_batches(stream, 0, 4, 0, pin_memory=False))
+    batches = list(iterate_batches(stream, 0, config.train))
     pixels, _, flags = (torch.cat([batch[i] for batch in batches]) for i in range(3))
     assert flags.dtype == torch.bool
     assert flags.sum() == 3

@@ -1,6 +1,5 @@
 """Training by folds on screen; ``bunri train`` is the command."""
 
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,18 +24,14 @@ def train_folds(request: "FoldsRequest | None", path: Path) -> None:
     Raises:
         BunriError: Whatever is wrong with settings, data or the folder.
     """
+    from bunri.cli.training_display import explain_stop
     from bunri.learning.folds import FoldsFolder, run_folds, start_folds
 
     folder = FoldsFolder(path)
-    try:
+    with explain_stop(path, folder.plan):
         if request is not None:
             start_folds(request, folder, show_progress)
         result = run_folds(folder, _open_listener, _score_run)
-    except KeyboardInterrupt:
-        if folder.plan.is_file():
-            command = shlex.join(["bunri", "train", "--resume", "--out", str(path)])
-            print_note(f"Stopped. Go on with: {command}")
-        raise
     for number, scores in enumerate(result.folds, start=1):
         print_line(
             f"Fold {number}: global mIoU {format_score(scores.global_miou)}, "

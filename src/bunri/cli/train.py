@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bunri.cli.console import format_score, print_line, print_note
+from bunri.cli.console import format_score, print_line
 from bunri.cli.folds import train_folds
 from bunri.cli.options import require_torch
 from bunri.cli.truth import AllowPseudo, match_allowed
 
 if TYPE_CHECKING:
     from bunri.learning.plan import DataSource
-
-EXIT_TERMINATED = 143
-"""By SIGTERM: 128 + 15, as shells and schedulers reckon."""
 
 
 def run_train(
@@ -108,11 +105,10 @@ def run_train(
         fold_options=(also_train, also_images),
     )
     require_torch("Training")
-    from bunri.cli.training_display import open_display
+    from bunri.cli.training_display import explain_stop, open_display
     from bunri.learning.folds import FoldsFolder, FoldsRequest
     from bunri.learning.loop import resume_training, start_training
     from bunri.learning.plan import DataSource, RunFolder, RunPlan
-    from bunri.learning.termination import TerminatedError
 
     train_sources = DataSource.pair(data or [], images or [], "--images")
     if config is not None and num_folds is not None:
@@ -124,21 +120,13 @@ def run_train(
         return
 
     folder = RunFolder(run_folder)
-    try:
-        with open_display() as display:
-            if config is None:
-                result = resume_training(folder, display)
-            else:
-                val_sources = _pair_val_sources(val or [], val_images or [], allow_pseudo or [])
-                plan = RunPlan(config, train_sources, val_sources)
-                result = start_training(plan, folder, display)
-    except (KeyboardInterrupt, TerminatedError) as stopped:
-        if folder.config.is_file():
-            command = shlex.join(["bunri", "train", "--resume", "--out", str(run_folder)])
-            print_note(f"Stopped. Go on with: {command}")
-        if isinstance(stopped, TerminatedError):
-            raise typer.Exit(EXIT_TERMINATED) from stopped
-        raise
+    with explain_stop(run_folder, folder.config), open_display() as display:
+        if config is None:
+            result = resume_training(folder, display)
+        else:
+            val_sources = _pair_val_sources(val or [], val_images or [], allow_pseudo or [])
+            plan = RunPlan(config, train_sources, val_sources)
+            result = start_training(plan, folder, display)
     best = result.best
     print_line(
         f"Best epoch {best['epoch']} of {result.num_epochs}: "

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bunri import __version__
+from bunri.annotations.pseudo import pack_hashes, unpack_hashes
 from bunri.config import MAX_FRAME_PX
 from bunri.contracts import ClassTable, InputError, ModelError, suggest
 from bunri.files import (
@@ -29,6 +30,7 @@ FORMAT_VERSION = 1
 INFO_NAME = "bunri.json"
 WEIGHTS_NAME = "model.safetensors"
 CARD_NAME = "README.md"
+_PHOTOS_KEY = "training_photos"
 RUN_BUNDLE_NAME = "bundle"
 """Where a run folder keeps its bundle."""
 
@@ -45,6 +47,9 @@ class BundleInfo:
         scores: Validation scores, as plain values.
         licenses: ``weights``: of the weights training started from; ``data``: of the photos.
         weights_sha256: Of ``model.safetensors``.
+        photo_hashes: Of the photos whose labels it learned from, its teachers' too; see
+            :func:`bunri.annotations.pseudo.shorten_hash`. None where that was not kept, as before
+            bunri kept it.
     """
 
     table: ClassTable
@@ -54,6 +59,7 @@ class BundleInfo:
     scores: Mapping[str, Any] = field(default_factory=dict)
     licenses: Mapping[str, Any] = field(default_factory=dict)
     weights_sha256: str = ""
+    photo_hashes: frozenset[str] | None = None
 
 
 def write_bundle(folder: Path, info: BundleInfo, weights: bytes) -> None:
@@ -80,6 +86,8 @@ def write_bundle(folder: Path, info: BundleInfo, weights: bytes) -> None:
             "licenses": dict(info.licenses),
             "weights_sha256": hash_file(temporary / WEIGHTS_NAME),
         }
+        if info.photo_hashes is not None:
+            content[_PHOTOS_KEY] = pack_hashes(info.photo_hashes)  # long: one line, and the last
         write_json(temporary / INFO_NAME, content)
         write_text(temporary / CARD_NAME, _write_card(content))
 
@@ -113,6 +121,7 @@ def read_bundle(folder: Path) -> BundleInfo:
             scores=_read_mapping(content, "scores"),
             licenses=_read_mapping(content, "licenses"),
             weights_sha256=content["weights_sha256"],
+            photo_hashes=_read_photo_hashes(content),
         )
     except (KeyError, TypeError, ValueError, InputError) as error:
         raise ModelError(f"{path} is incomplete or damaged: {error}.", hint=_BUNDLE_RULE) from error
@@ -201,6 +210,15 @@ def _read_mapping(content: Mapping[str, Any], key: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise TypeError(f"{key!r} must be an object, not {str(value)[:40]!r}")
     return value
+
+
+def _read_photo_hashes(content: Mapping[str, Any]) -> frozenset[str] | None:
+    if _PHOTOS_KEY not in content:
+        return None
+    hashes = unpack_hashes(content[_PHOTOS_KEY])
+    if hashes is None:
+        raise ValueError(f"{_PHOTOS_KEY!r} must be text: hashes of 16 hex digits")
+    return hashes
 
 
 def _read_preprocessing(row: Mapping[str, Any]) -> Preprocessing:

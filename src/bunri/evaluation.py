@@ -15,7 +15,9 @@ import numpy.typing as npt
 
 from bunri.annotations.cache import MaskCache
 from bunri.annotations.coco import require_nonempty
+from bunri.annotations.pseudo import shorten_hash
 from bunri.annotations.records import LabelledSet
+from bunri.audit.similarity import hash_pixels
 from bunri.boundary import count_boundary
 from bunri.calibration import Calibration
 from bunri.config import OverlapRule
@@ -156,3 +158,27 @@ def score_submission(
             hint="Score a submission against the labels of the very photos it was made for.",
         )
     return stack_matrices([matrices[name] for name in photos], len(dataset.table))
+
+
+def find_learned_photos(
+    learned: frozenset[str], dataset: LabelledSet, advance: Advance
+) -> list[str]:
+    """Return the names of photos whose labels a model learned from, itself or by its teachers.
+
+    Pixels are compared: edited copies are not found, ``bunri doctor --against`` finds those.
+
+    Args:
+        learned: ``photo_hashes`` of the model's bundle.
+        dataset: Photos.
+        advance: Called after each photo.
+
+    Raises:
+        ImageError: A photo cannot be used.
+    """
+    check_photo_headers(dataset)
+    names = []
+    for photo in dataset.photos:
+        if shorten_hash(hash_pixels(read_photo_as_labelled(dataset, photo))) in learned:
+            names.append(photo.file_name)
+        advance()
+    return names

@@ -11,7 +11,7 @@ a multiple of 32. Masks and probabilities that leave bunri are always in the pho
 import io
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -307,6 +307,20 @@ def resize_mask(mask: MaskArray, size_hw: tuple[int, int]) -> MaskArray:
     return np.asarray(Image.fromarray(mask).resize(size_hw[::-1], Image.Resampling.NEAREST))
 
 
+def restore_planes(probs: FloatArray, frame: Frame) -> Iterator[FloatArray]:
+    """Yield what :func:`restore_probs` returns class by class, each float32 (H, W).
+
+    Nobody holds all classes at the photo's size then: for 12 megapixels that is 576 MB.
+
+    Args:
+        probs: float32 (C, h, w) over ``frame.pixels``.
+        frame: What the network was given.
+    """
+    height, width = frame.content_hw
+    for plane in probs[:, :height, :width]:
+        yield resize_plane(plane, frame.photo_hw)
+
+
 def restore_probs(probs: FloatArray, frame: Frame) -> FloatArray:
     """Return probabilities of the network frame in the photo's own frame.
 
@@ -320,11 +334,7 @@ def restore_probs(probs: FloatArray, frame: Frame) -> FloatArray:
     Returns:
         float32 (C, H, W).
     """
-    height, width = frame.content_hw
-    content = probs[:, :height, :width]
-    if frame.content_hw == frame.photo_hw:
-        return np.ascontiguousarray(content)
-    return np.stack([_resize_plane(plane, frame.photo_hw) for plane in content])
+    return np.stack(list(restore_planes(probs, frame)))
 
 
 def restore_mask(probs: FloatArray, frame: Frame) -> MaskArray:
@@ -348,18 +358,30 @@ def restore_winners(probs: FloatArray, frame: Frame) -> tuple[MaskArray, FloatAr
     Returns:
         uint8 (H, W) and float32 (H, W).
     """
-    height, width = frame.content_hw
-    best = np.full(frame.photo_hw, -np.inf, np.float32)
-    mask = np.zeros(frame.photo_hw, np.uint8)
-    for index, plane in enumerate(probs[:, :height, :width]):
-        restored = _resize_plane(plane, frame.photo_hw)
-        wins = restored > best
+    return choose_classes(restore_planes(probs, frame))
+
+
+def choose_classes(planes: Iterable[FloatArray]) -> tuple[MaskArray, FloatArray]:
+    """Return the most probable class of each pixel, and how probable it is.
+
+    Args:
+        planes: Class by class the probabilities, float32 (H, W); at least one class.
+
+    Returns:
+        uint8 (H, W), the lower index between equals, and float32 (H, W).
+    """
+    rest = iter(planes)
+    best = next(rest).copy()
+    mask = np.zeros(best.shape, np.uint8)
+    for index, plane in enumerate(rest, start=1):
+        wins = plane > best
         mask[wins] = index
-        np.copyto(best, restored, where=wins)
+        np.copyto(best, plane, where=wins)
     return mask, best
 
 
-def _resize_plane(plane: npt.NDArray[np.float32], size_hw: tuple[int, int]) -> FloatArray:
+def resize_plane(plane: npt.NDArray[np.float32], size_hw: tuple[int, int]) -> FloatArray:
+    """Return one class's probabilities, float32 (H, W), at another size, as photos are resized."""
     if plane.shape == size_hw:
         return plane
     picture = Image.fromarray(np.ascontiguousarray(plane))

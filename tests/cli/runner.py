@@ -14,7 +14,7 @@ from bunri.cli.console import err, out
 from tests.builders import TINY_SETTINGS
 
 COMMANDS = (
-    "doctor", "stats", "split", "convert", "train", "evaluate", "predict", "submit",
+    "doctor", "stats", "split", "convert", "train", "evaluate", "predict", "pseudo-label", "submit",
     "check-submission", "score", "compare",
 )  # fmt: skip
 

@@ -620,7 +620,7 @@ def test_options__resume_without_a_run(tmp_path):
 
 @pytest.mark.parametrize("given", [(), ("--data", "a.json"), ("--val", "a.json")])
 def test_options__train_without_data(given):
-    assert_refused(run("train", *given), "Give at least one --data and one --val, or --resume")
+    assert_refused(run("train", *given), "Give at least one --data and one --val, or --folds")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

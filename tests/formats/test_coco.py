@@ -1,12 +1,16 @@
 """COCO out: ids kept, areas and boxes of drawn pixels, numbers as short as they are."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from bunri.annotations.coco import read_coco
+from bunri.annotations.outlines import encode_region
+from bunri.annotations.overlap import draw_mask
 from bunri.contracts import AnnotationError, PathError
-from bunri.formats.convert import write_labels
+from bunri.formats.convert import measure_loss, write_labels
 from bunri.formats.reading import ReadOptions
 from bunri.formats.registry import FORMATS
 from tests.coco_data import make_document, make_image, write_coco
@@ -119,3 +123,21 @@ def test_write__file_name_that_is_not_utf8(tmp_path):
     document = make_document(images=[make_image(7, "a\udcff.jpg")])
     dataset = read_coco(write_coco(tmp_path, document))
     assert convert(dataset, tmp_path / "out.json")["images"][0]["file_name"] == "a\udcff.jpg"
+
+
+def test_write_coco_set__keeps_ignored_pixels_and_the_mark_of_pseudo_labels(tmp_path):
+    noise = np.random.default_rng(5).random((24, 20)) < 0.3
+    photo_id = 3
+    dataset = replace(
+        write_rich_set(tmp_path), is_pseudo=True, ignored={photo_id: encode_region(noise)}
+    )
+    convert(dataset, tmp_path / "out.json")
+    written = read_coco(tmp_path / "out.json")
+    assert written.is_pseudo
+    assert list(written.ignored) == [photo_id]
+    for photo in dataset.photos:
+        np.testing.assert_array_equal(
+            draw_mask(written, photo, RULE), draw_mask(dataset, photo, RULE)
+        )
+    loss = measure_loss(dataset, tmp_path / "out.json", FORMATS["coco"], RULE)
+    assert loss.num_differing == 0

@@ -131,7 +131,7 @@ def test_stream__same_samples_whatever_was_asked_before(store, expected):
     for position in (5, 0, 3, 3, 1):
         torch.rand(position + 1)
         np.random.default_rng().random()
-        pixels, targets = stream[position]
+        pixels, targets, _ = stream[position]
         assert torch.equal(pixels, expected[0][position])
         assert torch.equal(targets, expected[1][position])
 
@@ -165,7 +165,7 @@ def test_stream__same_photo_is_augmented_anew(store):
 
 
 def test_stream__types_and_shapes(store):
-    pixels, targets = TrainingStream(store, configure("augment.crop_size_px=96"), 6)[0]
+    pixels, targets, _ = TrainingStream(store, configure("augment.crop_size_px=96"), 6)[0]
     assert (pixels.dtype, tuple(pixels.shape)) == (torch.float32, (3, 96, 96))
     assert (targets.dtype, tuple(targets.shape)) == (torch.int64, (96, 96))
 

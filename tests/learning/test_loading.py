@@ -58,7 +58,7 @@ def open_stream(store, *settings, kind=FailingStream):
 
 
 def gather(stream, train, **options):
-    return torch.cat([pixels for pixels, _ in iterate_batches(stream, 0, train, **options)])
+    return torch.cat([batch[0] for batch in iterate_batches(stream, 0, train, **options)])
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,9 @@ def test_iterate_batches__from_the_middle(store, first_batch, num_workers):
     stream, train = open_stream(store, f"train.num_workers={num_workers}", kind=TrainingStream)
     whole = gather(stream, train)
     rest = list(iterate_batches(stream, 0, train, first_batch=first_batch))
-    assert sum(len(pixels) for pixels, _ in rest) == 8 - 2 * first_batch
+    assert sum(len(batch[0]) for batch in rest) == 8 - 2 * first_batch
     if rest:
-        assert torch.equal(torch.cat([pixels for pixels, _ in rest]), whole[2 * first_batch :])
+        assert torch.equal(torch.cat([batch[0] for batch in rest]), whole[2 * first_batch :])
 
 
 def test_iterate_batches__error_of_a_sample_is_its_own(store, tmp_path):

@@ -26,7 +26,7 @@ from bunri.learning import loop, stepper
 from bunri.learning.checkpoints import Checkpoint
 from bunri.learning.data import mix_seed
 from bunri.learning.loop import is_better, resume_training, start_training
-from bunri.learning.losses import compute_loss
+from bunri.learning.losses import compute_training_loss
 from bunri.learning.networks import build_network
 from bunri.learning.numerics import Numerics
 from bunri.learning.plan import DataSource, RunFolder, RunPlan
@@ -254,8 +254,8 @@ def spoil_loss(monkeypatch, spoil, is_spoilt):
     """Pass the loss of each step for which ``is_spoilt(its number)`` is true through ``spoil``."""
     numbers = itertools.count()
 
-    def compute(logits, targets, config):
-        loss = compute_loss(logits, targets, config)
+    def compute(*batch):
+        loss = compute_training_loss(*batch)
         return spoil(loss) if is_spoilt(next(numbers)) else loss
 
     monkeypatch.setattr(stepper, "compute_training_loss", compute)

@@ -321,7 +321,7 @@ def test_stream__everything_on_is_the_same_whatever_was_asked_before(store):
     stream.epoch = 2
     for position in (5, 0, 3, 3):
         torch.manual_seed(position)
-        pixels, targets = stream[position]
+        pixels, targets, _ = stream[position]
         after = torch.rand(1)
         torch.manual_seed(position)
         assert torch.equal(after, torch.rand(1))  # torch's generator was left alone
@@ -350,7 +350,7 @@ def test_stream__mixed_pixels_bring_their_labels(store, change):
     stream = TrainingStream(store, configure(**{**plain, change: 1.0}), 30)
     changed = 0
     for position in range(30):
-        pixels, targets = stream[position]
+        pixels, targets, _ = stream[position]
         image = (pixels.numpy().transpose(1, 2, 0) * 127.5 + 127.5).round()
         assert np.array_equal(classify(image), targets.numpy())
         changed += not torch.equal(targets, before[position][1])
@@ -386,7 +386,7 @@ def test_stream__interiors_tell_their_class_with_all_geometry_and_mixing(store):
     config = configure(**{**PLAIN, "crop_size_px": 128, **dict.fromkeys(moving, 1.0)})
     stream, objects = TrainingStream(store, config, 20), 0
     for position in range(20):
-        pixels, targets = stream[position]
+        pixels, targets, _ = stream[position]
         labels = targets.numpy().astype(np.uint8)
         image = (pixels.numpy().transpose(1, 2, 0) * 127.5 + 127.5).round()
         inside = find_inside(labels) & (labels != 255)

@@ -119,10 +119,15 @@ def test_command__says_nothing_of_frames_that_fit(data, tmp_path):
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 3))
 def test_collate_samples__pads_at_the_bottom_and_right(height, width, number):
     samples = [
-        (torch.full((3, height, width), i + 1.0), torch.full((height, width), i, dtype=torch.int64))
+        (
+            torch.full((3, height, width), i + 1.0),
+            torch.full((height, width), i, dtype=torch.int64),
+            i == 1,
+        )
         for i in range(number)
     ]
-    pixels, targets = collate_samples(samples)
+    pixels, targets, is_pseudo = collate_samples(samples)
+    assert is_pseudo.tolist() == [i == 1 for i in range(number)]
     padded_hw = (-(-height // 32) * 32, -(-width // 32) * 32)
     assert pixels.shape == (number, 3, *padded_hw)
     assert targets.shape == (number, *padded_hw)
@@ -213,13 +218,13 @@ def test_wait_clock__counts_the_loader_and_not_the_step(monkeypatch):
     def load():
         for number in range(3):
             pass_time(2.0)
-            yield torch.full((1,), number), torch.zeros(1)
+            yield torch.full((1,), number), torch.zeros(1), torch.zeros(1)
         pass_time(0.5)
 
     monkeypatch.setattr("bunri.learning.loading.time.monotonic", lambda: now)
     clock = WaitClock()
     numbers = []
-    for pixels, _ in clock.watch(load()):
+    for pixels, *_ in clock.watch(load()):
         numbers.append(int(pixels))
         pass_time(10.0)
     assert numbers == [0, 1, 2]

@@ -43,7 +43,8 @@ def make_stepper(*settings, network=None):
 def make_batch(count=5):
     generator = torch.Generator().manual_seed(7)
     pixels = torch.rand(count, 3, 8, 8, generator=generator)
-    return pixels, torch.randint(0, 12, (count, 8, 8), generator=generator)
+    targets = torch.randint(0, 12, (count, 8, 8), generator=generator)
+    return pixels, targets, torch.arange(count) % 2 == 1
 
 
 def read_gradients(network):

@@ -30,8 +30,9 @@ _WORD = np.dtype("<u8")
 def hash_labels(dataset: LabelledSet, photo: Photo, rule: OverlapRule) -> str:
     """Return a key of 64 hex digits for everything that a photo's mask depends on.
 
-    That is: its annotations in order (outline and class index), the rule, the size, and the
-    version of the drawing code. Two equal keys mean equal masks, whatever file they are from.
+    That is: its annotations in order (outline and class index), its ignored pixels, the rule,
+    the size, and the version of the drawing code. Two equal keys mean equal masks, whatever file
+    they are from.
     """
     annotations = dataset.annotations.get(photo.id, ())
     indices = [dataset.index_of_category[annotation.category_id] for annotation in annotations]
@@ -41,6 +42,8 @@ def hash_labels(dataset: LabelledSet, photo: Photo, rule: OverlapRule) -> str:
         known = annotations, _hash_outlines(annotations)
         dataset.outline_digests[photo.id] = known
     digest.update(known[1])
+    if photo.id in dataset.ignored:
+        digest.update(dataset.ignored[photo.id].counts.tobytes())
     return digest.hexdigest()
 
 

@@ -10,8 +10,16 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from bunri.annotations.document import read_document
+from bunri.annotations.pseudo import describes_pseudo_labels, read_teacher_photos
 from bunri.annotations.rasterize import MIN_POLYGON_POINTS
-from bunri.annotations.records import Annotation, LabelledSet, Photo, Polygons
+from bunri.annotations.records import (
+    Annotation,
+    LabelledSet,
+    Photo,
+    Polygons,
+    RunLengths,
+    SoftLabels,
+)
 from bunri.annotations.segmentations import parse_segmentation
 from bunri.classes import BACKGROUND_NAMES, choose_class_table
 from bunri.contracts import (
@@ -26,11 +34,19 @@ from bunri.contracts import (
 )
 from bunri.files import is_folder, join_under
 
+IGNORED_KEY = "ignored"
+"""Of a row of ``images``: run lengths of the pixels that are 255 in its mask."""
+SOFT_KEY = "soft"
+"""Of a row of ``images``: the file of its probabilities, and what that hashes to."""
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 def read_coco(
-    path: Path, *, image_root: Path | None = None, table: ClassTable | None = None
+    path: Path,
+    *,
+    image_root: Path | None = None,
+    table: ClassTable | None = None,
+    takes_labels: bool = True,
 ) -> LabelledSet:
     """Read a COCO JSON.
 
@@ -39,12 +55,15 @@ def read_coco(
         image_root: Where ``file_name`` starts; the JSON's own folder if not given.
         table: The class table that categories must fit by name, for example a model's;
             without it the file's own, see :func:`bunri.classes.choose_class_table`.
+        takes_labels: Without, only photos are read, whatever else is in the file.
 
     Raises:
         PathError: The file or the image root does not exist.
         AnnotationError: Not JSON, not COCO, or inconsistent; all faults are listed.
     """
     document = read_document(path)
+    if not takes_labels:
+        document = {key: document[key] for key in ("images", "licenses") if key in document}
     root = path.parent if image_root is None else image_root
     if not is_folder(root):
         raise PathError(f"The image folder {root} does not exist.", hint="Choose it with --images.")
@@ -67,6 +86,10 @@ def read_coco(
                 licenses=_read_license_names(document),
                 warnings=tuple(reader.warnings),
                 index_of_category=map_categories(categories, table),
+                ignored=reader.ignored,
+                soft=reader.soft,
+                is_pseudo=describes_pseudo_labels(document),
+                teacher_photos=read_teacher_photos(document),
             )
         except InputError as error:
             reader.problems += [error.message, *error.problems]
@@ -86,6 +109,21 @@ def require_labels(dataset: LabelledSet) -> LabelledSet:
         raise AnnotationError(
             f"{dataset.source} has no 'annotations': it is a set without labels.",
             hint="Use a labelled file, such as train.json or val.json.",
+        )
+    return dataset
+
+
+def require_truth(dataset: LabelledSet) -> LabelledSet:
+    """Return ``dataset`` if its labels are not a model's.
+
+    Raises:
+        AnnotationError: They are pseudo-labels.
+    """
+    if dataset.is_pseudo:
+        raise AnnotationError(
+            f"{dataset.source} holds pseudo-labels: what models said, not what is true.",
+            hint="A score on them says how alike two models are. To use them as a truth all the "
+            f"same, name the file: --allow-pseudo {dataset.source}",
         )
     return dataset
 
@@ -186,6 +224,8 @@ class _Reader:
     def __init__(self) -> None:
         self.problems: list[str] = []
         self.warnings: list[str] = []
+        self.ignored: dict[int, RunLengths] = {}
+        self.soft: dict[int, SoftLabels] = {}
         self._declared: dict[str, Counter[int]] = defaultdict(Counter)  # list -> ids in it
 
     def _iterate(self, document: dict[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
@@ -223,7 +263,35 @@ class _Reader:
             else:
                 names[name] = where
                 photos[photo.id] = photo
+                self._read_ignored(where, row, photo)
+                self._read_soft(where, row, photo)
         return photos
+
+    def _read_ignored(self, where: str, row: dict[str, Any], photo: Photo) -> None:
+        """Keep the run lengths of a photo's key ``ignored``, which is bunri's own."""
+        if row.get(IGNORED_KEY) is None:
+            return
+        try:
+            shape = parse_segmentation(row[IGNORED_KEY], photo.size_hw)
+        except AnnotationError as error:
+            self.problems.append(f"{where}: '{IGNORED_KEY}': {error.message}")
+            return
+        if isinstance(shape, RunLengths):
+            self.ignored[photo.id] = shape
+        else:
+            self.problems.append(f"{where}: '{IGNORED_KEY}' must be run lengths")
+
+    def _read_soft(self, where: str, row: dict[str, Any], photo: Photo) -> None:
+        """Keep where a photo's probabilities are; its key ``soft`` is bunri's own."""
+        value = row.get(SOFT_KEY)
+        if value is None:
+            return
+        parts = value if isinstance(value, dict) else {}
+        name, sha256 = parts.get("file"), parts.get("sha256")
+        if isinstance(name, str) and isinstance(sha256, str):
+            self.soft[photo.id] = SoftLabels(name, sha256)
+        else:
+            self.problems.append(f"{where}: '{SOFT_KEY}' must have the texts 'file' and 'sha256'")
 
     def read_categories(self, document: dict[str, Any]) -> dict[int, str]:
         if "categories" not in document and document.get("annotations") is None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from bunri.annotations.rasterize import Spans, check_size, split_objects, trace_spans
 from bunri.annotations.records import Annotation, LabelledSet, Photo, Polygons, Segmentation
+from bunri.annotations.run_lengths import expand_run_lengths
 from bunri.config import OverlapRule
 from bunri.contracts import BACKGROUND_INDEX, IGNORE_INDEX, AnnotationError, MaskArray
 
@@ -69,7 +70,8 @@ def draw_mask(dataset: LabelledSet, photo: Photo, rule: OverlapRule) -> MaskArra
         rule: One of ``config.OVERLAP_RULES``.
 
     Returns:
-        uint8 (H, W), index into ``dataset.table``; 0 where there is no object.
+        uint8 (H, W), index into ``dataset.table``; 0 where there is no object, 255 where the
+        photo's pixels are ignored.
 
     Raises:
         AnnotationError: An annotation that cannot be drawn; its id is named.
@@ -77,8 +79,12 @@ def draw_mask(dataset: LabelledSet, photo: Photo, rule: OverlapRule) -> MaskArra
     objects = _collect_objects(dataset, photo)
     order = _sort(objects, rule)
     if objects.spans is None:
-        return _paint_in_layers(objects, order)
-    return _paint(objects.spans, order, objects.class_index, BACKGROUND_INDEX)
+        mask = _paint_in_layers(objects, order)
+    else:
+        mask = _paint(objects.spans, order, objects.class_index, BACKGROUND_INDEX)
+    if photo.id in dataset.ignored:
+        mask[expand_run_lengths(dataset.ignored[photo.id])] = IGNORE_INDEX
+    return mask
 
 
 def sort_to_paint(dataset: LabelledSet, photo: Photo, rule: OverlapRule) -> list[Annotation]:

@@ -64,6 +64,14 @@ class Photo:
         return self.height_px, self.width_px
 
 
+@dataclass(frozen=True, slots=True)
+class SoftLabels:
+    """Where the probabilities of a photo's classes are; ``file_name`` is relative to the JSON."""
+
+    file_name: str
+    sha256: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledSet:
     """Photos in file order, their annotations by photo id, and what the categories mean."""
@@ -83,6 +91,14 @@ class LabelledSet:
     warnings: tuple[str, ...] = ()
     index_of_category: Mapping[int, int] = field(default_factory=dict)
     """Category id -> index in ``table``."""
+    ignored: Mapping[int, RunLengths] = field(default_factory=dict)
+    """Photo id -> pixels that count for nothing, whatever lies there; 255 in masks."""
+    is_pseudo: bool = False
+    """Whether labels are a model's: good to train on, worth nothing as a truth."""
+    soft: Mapping[int, SoftLabels] = field(default_factory=dict)
+    """Photo id -> its pseudo-labels as probabilities; see ``formats.soft``."""
+    teacher_photos: frozenset[str] = frozenset()
+    """Of pseudo-labels: hashes of the photos whose labels their teachers were trained on."""
     outline_digests: dict[int, tuple[tuple[Annotation, ...], bytes]] = field(
         init=False, repr=False, default_factory=dict
     )

@@ -89,6 +89,12 @@ def measure_contents(
     return Contents(pixels, np.array(areas, np.int64))
 
 
+def join_contents(parts: Sequence[Contents]) -> Contents:
+    """Return what the photos of several sets with one class table hold, in order."""
+    pixels = np.concatenate([part.pixels for part in parts])
+    return Contents(pixels, np.concatenate([part.areas for part in parts]))
+
+
 @dataclass(frozen=True, slots=True)
 class Balance:
     """The balance figure and what it is made of, each averaged over the parts."""

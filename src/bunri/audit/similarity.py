@@ -87,14 +87,19 @@ def fingerprint_photo(image: ImageArray) -> Fingerprint:
         ImageError: Wrong type or shape.
     """
     pixels = np.ascontiguousarray(check_image(image))
-    digest = hashlib.sha256(f"{pixels.shape[0]}x{pixels.shape[1]}|".encode())
-    digest.update(pixels.tobytes())
     small = Image.fromarray(pixels).resize((PICTURE_PX, PICTURE_PX), Image.Resampling.BILINEAR)
     planes = np.asarray(small.convert("YCbCr")).transpose(2, 0, 1)
     step = PICTURE_PX // _COLOR_PX
     tiles = planes[1:].reshape(2, _COLOR_PX, step, _COLOR_PX, step)
     chroma = np.rint(tiles.mean(axis=(2, 4))).astype(np.uint8)
-    return Fingerprint(digest.hexdigest(), np.ascontiguousarray(planes[0]), chroma)
+    return Fingerprint(hash_pixels(pixels), np.ascontiguousarray(planes[0]), chroma)
+
+
+def hash_pixels(image: ImageArray) -> str:
+    """Return the SHA-256 of a photo's size and pixels, uint8 (H, W, 3): 64 hex digits."""
+    digest = hashlib.sha256(f"{image.shape[0]}x{image.shape[1]}|".encode())
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()
 
 
 def find_twins(

@@ -5,16 +5,18 @@ line; how parts are chosen is in ``folds``, what a leak is in ``leaks``.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from bunri.annotations.coco import read_coco, require_labels
 from bunri.annotations.document import read_document, select_photos, write_document
 from bunri.annotations.records import LabelledSet
-from bunri.audit.balance import IntArray, measure_contents
+from bunri.audit.balance import Contents, IntArray, join_contents, measure_contents
 from bunri.audit.folds import Parts, refuse_impossible, split_groups
-from bunri.audit.groups import join_photos, match_names, require_matches
+from bunri.audit.groups import Group, join_photos, match_names, require_matches
 from bunri.audit.leaks import Leak, LeakKind, SplitPhoto, find_leaks
 from bunri.audit.similarity import Twins, find_twins, fingerprint_photo
 from bunri.audit.split_report import describe_split
@@ -24,6 +26,7 @@ from bunri.files import lock_folder, replace_folder, write_json
 from bunri.images import read_photo_as_labelled
 
 REPORT_NAME = "report.json"
+_WITHOUT = "To split by names alone, without a look at the photos: --no-photos."
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,30 +86,27 @@ def plan_split(request: SplitRequest, track: Tracker) -> SplitPlan:
     names, shares = [photo.file_name for photo in dataset.photos], request.parts.shares
     refuse_impossible(len(names), len(names), shares)
     require_matches(names, request.pattern)
-    own, *theirs = _look_at_photos([dataset, *others], request, track)
-    twins = _find_own_twins(own, track)
-    keys = [photo.group for photo in own]
-    groups = join_photos(len(names), [(pair.first, pair.second) for pair in twins], keys)
-    refuse_impossible(len(names), len(groups), shares)
-    with track("Drawing masks", len(names)) as advance:
-        contents = measure_contents(dataset, request.rule, advance)
-    part_of = split_groups(contents, groups, shares, request.seed)
-    leaks = _find_leaks(request, own, theirs, part_of, track)
+    if request.reads_photos:
+        own, *theirs = _look_at_photos([dataset, *others], request.pattern, track, _WITHOUT)
+    else:
+        own, *theirs = _name_photos([dataset, *others], request.pattern)
+    dealt = _deal_photos([dataset], own, shares, request.rule, request.seed, track)
+    leaks = _find_leaks(request, own, theirs, dealt.part_of, track)
     report = {
         "data": str(request.data),
         "against": [str(path) for path, _ in request.against],
         "seed": request.seed,
         "overlap_rule": request.rule,
         "group_pattern": request.pattern,
-        "num_names_matched": sum(key is not None for key in keys),
+        "num_names_matched": sum(photo.group is not None for photo in own),
         "near_duplicates": "looked for" if request.reads_photos else "not looked for",
-        "num_twin_pairs": len(twins) if request.reads_photos else None,
-        **describe_split(dataset, contents, groups, request.parts, part_of),
+        "num_twin_pairs": dealt.num_twins if request.reads_photos else None,
+        **describe_split(dataset, dealt.contents, dealt.groups, request.parts, dealt.part_of),
         "leaks": [leak.to_json() for leak in leaks],
         "allowed_leaks": sorted(request.allowed),
     }
     refused = tuple(leak for leak in leaks if leak.kind not in request.allowed)
-    files = _list_files(dataset, request.parts, part_of)
+    files = _list_files(dataset, request.parts, dealt.part_of)
     return SplitPlan(dataset, files, report, tuple(leaks), refused)
 
 
@@ -142,18 +142,81 @@ def write_split(plan: SplitPlan, folder: Path) -> None:
             write_json(temporary / REPORT_NAME, plan.report)
 
 
-def _look_at_photos(
-    datasets: Sequence[LabelledSet], request: SplitRequest, track: Tracker
-) -> list[list[SplitPhoto]]:
-    """Return what is known of the photos of each data set; all faults at once."""
-    keys = [match_names([p.file_name for p in d.photos], request.pattern) for d in datasets]
-    rows = [
-        [(dataset, photo, key) for photo, key in zip(dataset.photos, found, strict=True)]
-        for dataset, found in zip(datasets, keys, strict=True)
+def deal_into_folds(
+    datasets: Sequence[LabelledSet], num_folds: int, rule: OverlapRule, seed: int, track: Tracker
+) -> list[list[int]]:
+    """Return the fold, from 0, of each photo of each set; copies are in one fold, also across sets.
+
+    Args:
+        datasets: Labelled sets with one class table.
+        num_folds: At least 2.
+        rule: Who owns a pixel that several objects claim.
+        seed: The same seed gives the same folds.
+        track: Shows how it goes.
+
+    Raises:
+        BunriError: A photo cannot be used, or there are too few.
+    """
+    counts = [len(dataset.photos) for dataset in datasets]
+    shares = Parts.make_folds(num_folds).shares
+    refuse_impossible(sum(counts), sum(counts), shares)
+    looked = _look_at_photos(datasets, None, track, "")
+    own = [photo for part in looked for photo in part]
+    part_of = _deal_photos(datasets, own, shares, rule, seed, track).part_of
+    return [part.tolist() for part in np.split(part_of, np.cumsum(counts)[:-1])]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Dealt:
+    """Who goes where: ``part_of`` is int64 (photos,); and what that was decided by."""
+
+    num_twins: int
+    groups: list[Group]
+    contents: Contents
+    part_of: IntArray
+
+
+def _deal_photos(
+    datasets: Sequence[LabelledSet],
+    own: Sequence[SplitPhoto],
+    shares: Sequence[float],
+    rule: OverlapRule,
+    seed: int,
+    track: Tracker,
+) -> _Dealt:
+    """Decide for the photos ``own`` of all sets, in order."""
+    twins = _find_own_twins(own, track)
+    links = [(pair.first, pair.second) for pair in twins]
+    groups = join_photos(len(own), links, [photo.group for photo in own])
+    refuse_impossible(len(own), len(groups), shares)
+    with track("Drawing masks", len(own)) as advance:
+        contents = join_contents([measure_contents(d, rule, advance) for d in datasets])
+    return _Dealt(len(twins), groups, contents, split_groups(contents, groups, shares, seed))
+
+
+def _name_photos(datasets: Sequence[LabelledSet], pattern: str | None) -> list[list[SplitPhoto]]:
+    """Return what is known of the photos of each data set without opening them."""
+    names = [[photo.file_name for photo in dataset.photos] for dataset in datasets]
+    return [
+        [
+            SplitPhoto(name, None, key)
+            for name, key in zip(part, match_names(part, pattern), strict=True)
+        ]
+        for part in names
     ]
-    if not request.reads_photos:
-        return [[SplitPhoto(photo.file_name, None, key) for _, photo, key in part] for part in rows]
-    without = "To split by names alone, without a look at the photos: --no-photos."
+
+
+def _look_at_photos(
+    datasets: Sequence[LabelledSet], pattern: str | None, track: Tracker, without: str
+) -> list[list[SplitPhoto]]:
+    """Return what is known of the photos of each data set; all faults at once.
+
+    Args:
+        datasets: Whose photos.
+        pattern: See :class:`SplitRequest`.
+        track: Shows how it goes.
+        without: How to do without a look at the photos; for messages.
+    """
     missing = [problem for dataset in datasets for problem in dataset.find_missing_photos()]
     if missing:
         roots = ", ".join(str(dataset.image_root) for dataset in datasets)
@@ -165,13 +228,14 @@ def _look_at_photos(
         )
     looked: list[list[SplitPhoto]] = []
     problems = []
-    with track("Reading photos", sum(map(len, rows))) as advance:
-        for part in rows:
+    named = _name_photos(datasets, pattern)
+    with track("Reading photos", sum(map(len, named))) as advance:
+        for dataset, part in zip(datasets, named, strict=True):
             looked.append([])
-            for dataset, photo, key in part:
+            for photo, known in zip(dataset.photos, part, strict=True):
                 try:
-                    found_print = fingerprint_photo(read_photo_as_labelled(dataset, photo))
-                    looked[-1].append(SplitPhoto(photo.file_name, found_print, key))
+                    print_ = fingerprint_photo(read_photo_as_labelled(dataset, photo))
+                    looked[-1].append(replace(known, print=print_))
                 except ImageError as error:
                     problems.append(error.message)
                 advance()

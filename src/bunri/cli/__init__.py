@@ -16,6 +16,7 @@ from bunri.cli import (
     doctor,
     evaluate,
     predict,
+    pseudo_label,
     score,
     split,
     stats,
@@ -45,6 +46,7 @@ app.command("train")(train.run_train)
 app.command("evaluate")(evaluate.run_evaluate)
 app.command("compare")(compare.run_compare)
 app.command("predict")(predict.run_predict)
+app.command("pseudo-label")(pseudo_label.run_pseudo_label)
 app.command("submit")(submit.run_submit)
 app.command("check-submission")(check_submission.run_check_submission)
 app.command("score")(score.run_score)

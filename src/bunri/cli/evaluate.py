@@ -15,6 +15,12 @@ from bunri.cli.console import (
     show_progress,
 )
 from bunri.cli.options import DEFAULT_RULE, AsJson, BatchSize, Images, Model, Rule, parse_rule
+from bunri.cli.truth import (
+    AllowPseudo,
+    AllowTrained,
+    refuse_learned_photos,
+    refuse_pseudo_labels,
+)
 from bunri.contracts import OutputError
 
 if TYPE_CHECKING:
@@ -37,11 +43,14 @@ def run_evaluate(
         ),
     ] = None,
     as_json: AsJson = False,
+    allow_pseudo: AllowPseudo = None,
+    allow_trained: AllowTrained = None,
 ) -> None:
     """Score a model on labelled photos, with 95 % intervals.
 
     Masks are compared at the photos' own size and at the submission's 256 x 256. What is kept
-    of each photo lets bunri compare pair this model with another.
+    of each photo lets bunri compare pair this model with another. Refused are photos whose
+    labels the model learned, itself or by a teacher, and pseudo-labels.
 
     Example: [bold]bunri evaluate runs/first data/val.json --out scores/first[/bold]
     """
@@ -55,6 +64,8 @@ def run_evaluate(
     target = _choose_folder(model, folder)
     dataset = read_coco(data, image_root=images, table=predictor.table)
     require_photos(require_labels(dataset))
+    refuse_pseudo_labels(dataset, allow_pseudo)
+    refuse_learned_photos(predictor.info, model, dataset, allow_trained)
     with show_progress("Predicting photos", len(dataset.photos)) as advance:
         evaluation = evaluate_model(predictor, dataset, rule, advance)
     result = Result(

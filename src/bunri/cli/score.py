@@ -7,6 +7,7 @@ import typer
 
 from bunri.cli.console import print_json, print_scores, show_progress
 from bunri.cli.options import DEFAULT_RULE, AsJson, BatchSize, Images, Rule, parse_rule
+from bunri.cli.truth import AllowPseudo, refuse_pseudo_labels
 
 
 def run_score(
@@ -20,6 +21,7 @@ def run_score(
     overlap_rule: Rule = DEFAULT_RULE,
     batch_size: BatchSize = 16,
     as_json: AsJson = False,
+    allow_pseudo: AllowPseudo = None,
 ) -> None:
     """Score a submission.csv against labels, at its own 256 x 256.
 
@@ -32,6 +34,7 @@ def run_score(
 
     rule = parse_rule(overlap_rule)
     dataset = require_labels(read_coco(labels, image_root=images))
+    refuse_pseudo_labels(dataset, allow_pseudo)
     with show_progress("Scoring rows", len(dataset.photos)) as advance:
         matrices = score_submission(submission, dataset, rule, advance)
     scores, intervals = compute_scores(matrices, batch_size), bootstrap_scores(matrices)

@@ -1,16 +1,19 @@
 """``bunri train``: from annotations to a run folder with the best model in it."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bunri.cli.console import format_score, print_line, print_note
+from bunri.cli.console import format_score, print_line
+from bunri.cli.folds import train_folds
 from bunri.cli.options import require_torch
+from bunri.cli.truth import AllowPseudo, match_allowed
 
-EXIT_TERMINATED = 143
-"""By SIGTERM: 128 + 15, as shells and schedulers reckon."""
+if TYPE_CHECKING:
+    from bunri.learning.plan import DataSource
 
 
 def run_train(
@@ -24,6 +27,24 @@ def run_train(
         list[Path] | None,
         typer.Option(metavar="JSON", help="COCO file to validate on; repeatable."),
     ] = None,
+    num_folds: Annotated[
+        int | None,
+        typer.Option(
+            "--folds",
+            metavar="K",
+            min=2,
+            help="In place of --val: split the photos of --data into K folds, train one model for "
+            "each on the others, and score all photos by the model that never saw them.",
+        ),
+    ] = None,
+    also_train: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="JSON",
+            help="With --folds: COCO file that every fold trains on and none validates on, such "
+            "as pseudo-labels; repeatable.",
+        ),
+    ] = None,
     run_folder: Annotated[
         Path, typer.Option("--out", metavar="RUN", help="Folder of the run; must be new or empty.")
     ] = Path("runs/latest"),
@@ -35,6 +56,11 @@ def run_train(
         list[Path] | None,
         typer.Option(metavar="DIR", help="Photos of each --val, in order, if not beside it."),
     ] = None,
+    also_images: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Photos of each --also-train, if not beside it."),
+    ] = None,
+    allow_pseudo: AllowPseudo = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; repeatable."),
@@ -50,13 +76,18 @@ def run_train(
 
     Example: [bold]bunri train --data data/train.json --val data/val.json --out runs/first[/bold]
 
+    By folds: [bold]bunri train --data data/train_all.json --folds 5 --out runs/folds[/bold]; each
+    of RUN/fold_1, RUN/fold_2, ... is a run, and RUN/out_of_fold.json is the score of all photos.
+
     Change a setting: [bold]--set optim.lr=3e-4 --set train.epochs=40[/bold]. All settings with
     their meaning: [bold]--show-config[/bold], and the recipes' comments. After Ctrl-C or a
     crash: [bold]bunri train --resume --out runs/first[/bold].
     """
     from bunri.config import DEFAULT_RECIPE, dump_config, load_config, read_recipe
 
-    if resume and (recipe or data or val or images or val_images or overrides or show_config):
+    given = (recipe, data, val, images, val_images, num_folds, also_train, also_images,
+             allow_pseudo, overrides, show_config)  # fmt: skip
+    if resume and any(given):
         raise typer.BadParameter(
             "--resume goes on with the data and settings of the run in --out; "
             "leave out all options but --out, or start a new run without --resume."
@@ -66,31 +97,36 @@ def run_train(
     if show_config and config is not None:
         typer.echo(dump_config(config), nl=False)
         return
-    if config is not None and not (data and val):
-        raise typer.BadParameter("Give at least one --data and one --val, or --resume.")
+    if config is not None and not (data and (val or num_folds)):
+        raise typer.BadParameter("Give at least one --data and one --val, or --folds, or --resume.")
+    _refuse_mixture(
+        by_folds=num_folds is not None,
+        val_options=(val, val_images, allow_pseudo),
+        fold_options=(also_train, also_images),
+    )
     require_torch("Training")
-    from bunri.cli.training_display import open_display
+    from bunri.cli.training_display import explain_stop, open_display
+    from bunri.learning.folds import FoldsFolder, FoldsRequest
     from bunri.learning.loop import resume_training, start_training
     from bunri.learning.plan import DataSource, RunFolder, RunPlan
-    from bunri.learning.termination import TerminatedError
+
+    train_sources = DataSource.pair(data or [], images or [], "--images")
+    if config is not None and num_folds is not None:
+        also_sources = DataSource.pair(also_train or [], also_images or [], "--also-images")
+        train_folds(FoldsRequest(config, train_sources, also_sources, num_folds), run_folder)
+        return
+    if resume and FoldsFolder(run_folder).plan.is_file():
+        train_folds(None, run_folder)
+        return
 
     folder = RunFolder(run_folder)
-    try:
-        with open_display() as display:
-            if config is None:
-                result = resume_training(folder, display)
-            else:
-                train_sources = DataSource.pair(data or [], images or [], "--images")
-                val_sources = DataSource.pair(val or [], val_images or [], "--val-images")
-                plan = RunPlan(config, train_sources, val_sources)
-                result = start_training(plan, folder, display)
-    except (KeyboardInterrupt, TerminatedError) as stopped:
-        if folder.config.is_file():
-            command = shlex.join(["bunri", "train", "--resume", "--out", str(run_folder)])
-            print_note(f"Stopped. Go on with: {command}")
-        if isinstance(stopped, TerminatedError):
-            raise typer.Exit(EXIT_TERMINATED) from stopped
-        raise
+    with explain_stop(run_folder, folder.config), open_display() as display:
+        if config is None:
+            result = resume_training(folder, display)
+        else:
+            val_sources = _pair_val_sources(val or [], val_images or [], allow_pseudo or [])
+            plan = RunPlan(config, train_sources, val_sources)
+            result = start_training(plan, folder, display)
     best = result.best
     print_line(
         f"Best epoch {best['epoch']} of {result.num_epochs}: "
@@ -102,3 +138,29 @@ def run_train(
     following = ["bunri", "evaluate", str(run_folder), str(val[0]) if val else "VAL.json"]
     following += ["--images", str(val_images[0])] if val_images else []
     print_line(f"Next: {shlex.join(following)}")
+
+
+def _refuse_mixture(
+    *, by_folds: bool, val_options: tuple[object, ...], fold_options: tuple[object, ...]
+) -> None:
+    """Refuse options of a single run beside those of folds."""
+    if by_folds and any(val_options):
+        raise typer.BadParameter(
+            "--folds validates on the photos of --data; leave out --val, or give its file as "
+            "another --data."
+        )
+    if not by_folds and any(fold_options):
+        raise typer.BadParameter("--also-train belongs to --folds; without it, use --data.")
+
+
+def _pair_val_sources(
+    files: list[Path], roots: list[Path], allowed: list[Path]
+) -> tuple["DataSource", ...]:
+    from bunri.learning.plan import DataSource
+
+    named = match_allowed(allowed, files, "--allow-pseudo")
+    sources = DataSource.pair(files, roots, "--val-images")
+    return tuple(
+        replace(source, allows_pseudo=file in named)
+        for file, source in zip(files, sources, strict=True)
+    )

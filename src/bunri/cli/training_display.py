@@ -1,9 +1,12 @@
 """Training on screen: a bar with loss, mIoU and time left, or a plain line per epoch."""
 
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import typer
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,6 +18,9 @@ from rich.progress import (
 )
 
 from bunri.cli.console import err, format_score, print_note
+
+EXIT_TERMINATED = 143
+"""By SIGTERM: 128 + 15, as shells and schedulers reckon."""
 
 
 class TrainingDisplay:
@@ -130,3 +136,24 @@ def open_display(*, shows_epochs: bool = True) -> Iterator[TrainingDisplay]:
     )
     with Progress(*columns, console=err, transient=True) as bar:
         yield TrainingDisplay(bar, shows_epochs=shows_epochs)
+
+
+@contextmanager
+def explain_stop(folder: Path, marker: Path) -> Iterator[None]:
+    """Say how to go on with a training that is stopped inside the block.
+
+    Args:
+        folder: What it writes into.
+        marker: A file that is there once it can be gone on with.
+    """
+    from bunri.learning.termination import TerminatedError
+
+    try:
+        yield
+    except (KeyboardInterrupt, TerminatedError) as stopped:
+        if marker.is_file():
+            command = shlex.join(["bunri", "train", "--resume", "--out", str(folder)])
+            print_note(f"Stopped. Go on with: {command}")
+        if isinstance(stopped, TerminatedError):
+            raise typer.Exit(EXIT_TERMINATED) from stopped
+        raise

@@ -6,8 +6,9 @@ Owns writing it; reading is ``annotations.coco``. The format: https://cocodatase
 from pathlib import Path
 from typing import Any
 
-from bunri.annotations.coco import read_coco
+from bunri.annotations.coco import IGNORED_KEY, read_coco
 from bunri.annotations.document import write_document
+from bunri.annotations.pseudo import MARK
 from bunri.annotations.rasterize import find_box, trace_runs
 from bunri.annotations.records import Annotation, LabelledSet, Photo, RunLengths
 from bunri.annotations.run_lengths import count_pixels, encode_counts
@@ -42,11 +43,18 @@ def write_coco_set(
 ) -> None:
     """Write a COCO JSON: polygons and run lengths as they are, one object per line.
 
-    ``area`` and ``bbox`` are those of the drawn pixels. Ids and names of licences are kept; other
-    keys that a COCO file may have are not.
-
     Raises:
         OutputError: It cannot be written.
+    """
+    write_document(path, describe_coco_set(dataset))
+
+
+def describe_coco_set(dataset: LabelledSet) -> dict[str, Any]:
+    """Return a labelled set as a COCO document.
+
+    ``area`` and ``bbox`` are those of the drawn pixels. Ids, names of licences, ignored pixels and
+    the mark of pseudo-labels are kept; other keys that a COCO file may have are not, nor are
+    probabilities, whose files lie beside the file that was read.
     """
     licenses = [{"id": id_, "name": name} for id_, name in enumerate(dataset.licenses)]
     license_of_all = {"license": 0} if len(licenses) == 1 else {}
@@ -57,6 +65,7 @@ def write_coco_set(
             "height": photo.height_px,
             "width": photo.width_px,
             **license_of_all,
+            **_describe_ignored(dataset, photo),
         }
         for photo in dataset.photos
     ]
@@ -64,18 +73,27 @@ def write_coco_set(
         {"id": id_, "name": name, "supercategory": name}
         for id_, name in dataset.category_names.items()
     ]
+    mark = {MARK: True} if dataset.is_pseudo else {}
     annotations = [
-        _describe_object(annotation, photo)
+        {**_describe_object(annotation, photo), **mark}
         for photo in dataset.photos
         for annotation in dataset.annotations.get(photo.id, ())
     ]
-    document = {
+    return {
         "licenses": licenses,
         "images": images,
         "categories": categories,
         "annotations": annotations,
     }
-    write_document(path, document)
+
+
+def _describe_ignored(dataset: LabelledSet, photo: Photo) -> dict[str, Any]:
+    runs = dataset.ignored.get(photo.id)
+    return {} if runs is None else {IGNORED_KEY: _describe_runs(runs)}
+
+
+def _describe_runs(runs: RunLengths) -> dict[str, Any]:
+    return {"size": list(runs.size_hw), "counts": encode_counts(runs.counts)}
 
 
 def _describe_object(annotation: Annotation, photo: Photo) -> dict[str, Any]:
@@ -83,7 +101,7 @@ def _describe_object(annotation: Annotation, photo: Photo) -> dict[str, Any]:
     runs = trace_runs(shape, photo.size_hw)
     segmentation: Any
     if isinstance(shape, RunLengths):
-        segmentation = {"size": list(shape.size_hw), "counts": encode_counts(shape.counts)}
+        segmentation = _describe_runs(shape)
     else:
         segmentation = [shorten_numbers(part.tolist()) for part in shape.parts]
     return {

@@ -16,7 +16,14 @@ from bunri.annotations.coco import require_labels, require_photos
 from bunri.annotations.overlap import draw_mask
 from bunri.annotations.records import LabelledSet
 from bunri.config import OverlapRule
-from bunri.contracts import BACKGROUND_INDEX, InputError, MaskArray, OutputError, Tracker
+from bunri.contracts import (
+    BACKGROUND_INDEX,
+    IGNORE_INDEX,
+    InputError,
+    MaskArray,
+    OutputError,
+    Tracker,
+)
 from bunri.files import (
     is_file,
     is_folder,
@@ -216,6 +223,7 @@ def measure_loss(
     options = ReadOptions(image_root=root, photos=dataset.photos, progress=progress)
     result = format_.read(destination, options)
     index_of = np.full(256, BACKGROUND_INDEX, np.uint8)
+    index_of[IGNORE_INDEX] = IGNORE_INDEX
     for id_, name in result.category_names.items():
         index_of[result.index_of_category[id_]] = _find_index(dataset, name)
     photos = {tidy_name(photo.file_name): photo for photo in result.photos}

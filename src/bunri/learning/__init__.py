@@ -2,7 +2,8 @@
 
 Read in this order: ``weights``, ``fcn8s``, ``segnet``, ``decoders`` and ``networks`` (what is
 trained), ``region_losses`` and ``losses``, ``data``, ``augment`` and ``leak_check`` (on what),
-``checkpoints`` and ``divergence`` (what survives a crash), ``listener``, ``validate``, ``loop``.
+``checkpoints`` and ``divergence`` (what survives a crash), ``listener``, ``validate``, ``loop``
+(a run), ``folds`` (several).
 """
 
 import os

@@ -24,15 +24,19 @@ from torch.utils.data import Dataset
 
 from bunri.annotations.cache import MaskCache
 from bunri.annotations.records import LabelledSet, Photo
-from bunri.audit.similarity import Fingerprint, fingerprint_photo
+from bunri.audit.similarity import Fingerprint, fingerprint_photo, hash_pixels
 from bunri.config import Config, OverlapRule
-from bunri.contracts import BunriError, ImageArray, ImageError, MaskArray
+from bunri.contracts import IGNORE_INDEX, BunriError, ImageArray, ImageError, MaskArray
+from bunri.formats.soft import draw_soft_mask, read_planes
 from bunri.images import Preprocessing, read_photo_as_labelled
 from bunri.learning.augment import build_augmentation
 from bunri.learning.mixing import Pair, build_paste, mix_pairs
 
-Sample = tuple[Tensor, Tensor]
-"""Normalised pixels, float32 (3, h, w), and targets, int64 (h, w)."""
+Sample = tuple[Tensor, Tensor, bool]
+"""Normalised pixels, float32 (3, h, w); targets, int64 (h, w); whether the photo's labels are
+pseudo-labels, whatever was mixed into it."""
+Batch = tuple[Tensor, Tensor, Tensor]
+"""Samples stacked: (N, 3, h, w), (N, h, w), bool (N,)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,16 +80,20 @@ class PhotoStore:
         self._cache = cache
         self._kept: dict[int, tuple[ImageArray, MaskArray]] = {}
         self.prints: list[Fingerprint] = []
+        self.pixel_hashes: list[str] = []
+        """Of each photo, see :func:`bunri.audit.similarity.hash_pixels`."""
         problems: list[str] = []
         used_bytes = 0
         with ThreadPoolExecutor() as pool:
             opened = pool.map(self._open, range(len(self.items)), repeat(takes_prints))
-            for index, (loaded, print_) in enumerate(opened):
+            for index, (loaded, pixel_hash, print_) in enumerate(opened):
                 advance()
                 self.prints += [] if print_ is None else [print_]
                 if isinstance(loaded, BunriError):
                     problems.append(loaded.message)
-                elif used_bytes < memory_bytes:
+                    continue
+                self.pixel_hashes.append(pixel_hash)
+                if used_bytes < memory_bytes:
                     self._kept[index] = loaded
                     used_bytes += loaded[0].nbytes + loaded[1].nbytes
         if problems:
@@ -113,15 +121,36 @@ class PhotoStore:
         item = self.items[index]
         return item.dataset.path_of(item.photo)
 
+    def load_for_training(self, index: int, share: float) -> tuple[ImageArray, MaskArray]:
+        """Return the same, but a mask drawn from probabilities where the labels are such.
+
+        Args:
+            index: Of the photo.
+            share: Decides what is drawn; see :func:`bunri.formats.soft.draw_soft_mask`.
+        """
+        image, mask = self.load(index)
+        item = self.items[index]
+        if item.photo.id not in item.dataset.soft:
+            return image, mask
+        drawn = draw_soft_mask(item.dataset, item.photo, share)
+        drawn[mask == IGNORE_INDEX] = IGNORE_INDEX
+        return image, drawn
+
     def _open(
         self, index: int, takes_print: bool
-    ) -> tuple[tuple[ImageArray, MaskArray] | BunriError, Fingerprint | None]:
-        """Return a photo with its mask, or what is wrong with it, and its fingerprint."""
+    ) -> tuple[tuple[ImageArray, MaskArray] | BunriError, str, Fingerprint | None]:
+        """Return a photo with its mask, or what is wrong with it, its hash and fingerprint."""
+        item = self.items[index]
         try:
             loaded = self._load(index)
+            if item.photo.id in item.dataset.soft:
+                read_planes(item.dataset, item.photo)
         except BunriError as error:
-            return error, None
-        return loaded, fingerprint_photo(loaded[0]) if takes_print else None
+            return error, "", None
+        if not takes_print:
+            return loaded, hash_pixels(loaded[0]), None
+        print_ = fingerprint_photo(loaded[0])
+        return loaded, print_.pixel_hash, print_
 
     def _load(self, index: int) -> tuple[ImageArray, MaskArray]:
         item = self.items[index]
@@ -150,11 +179,13 @@ class TrainingStream(Dataset[Sample]):
 
     def __getitem__(self, position: int) -> Sample:
         number = self.epoch * self._length + position
-        sample = self._draw(self._pick_photo(number), "augment", number)
+        photo = self._pick_photo(number)
+        sample = self._draw(photo, "augment", number)
         with _seed_torch(mix_seed(self._seed, "mix", number)):
             image, mask = mix_pairs(self._config, sample, lambda: self._draw_partner(number))
         pixels = torch.from_numpy(self._preprocessing.normalize(image))
-        return pixels, torch.from_numpy(mask.astype(np.int64))
+        is_pseudo = self._store.items[photo].dataset.is_pseudo
+        return pixels, torch.from_numpy(mask.astype(np.int64)), is_pseudo
 
     def name_photos(self, positions: Iterable[int]) -> list[str]:
         """Return the names of the photos at some positions of the epoch, for messages."""
@@ -162,7 +193,8 @@ class TrainingStream(Dataset[Sample]):
         return [self._store.items[self._pick_photo(n)].photo.file_name for n in numbers]
 
     def _draw(self, photo: int, purpose: str, number: int) -> Pair:
-        image, mask = self._store.load(photo)
+        share = mix_seed(self._seed, f"soft {purpose}", number) / 2**63
+        image, mask = self._store.load_for_training(photo, share)
         with _seed_torch(mix_seed(self._seed, purpose, number)):
             return self._augment(image, mask)
 

@@ -1,10 +1,12 @@
 """Validation photos that are in training too: a score on them would be no score.
 
-Owns the refusal. What a copy is, is :mod:`bunri.audit.similarity`'s.
+Owns the refusal, and which photos a model is said to have learned from. What a copy is, is
+:mod:`bunri.audit.similarity`'s.
 """
 
 from collections.abc import Iterator, Sequence
 
+from bunri.annotations.pseudo import shorten_hash
 from bunri.audit.similarity import Fingerprint, find_twins
 from bunri.contracts import InputError
 from bunri.learning.data import PhotoStore
@@ -27,6 +29,12 @@ def refuse_leaks(train: PhotoStore, val: PhotoStore) -> None:
         f"{_name(train, first)} (train) and {_name(val, second)} (val): {what}"
         for first, second, what in _find_pairs(train.prints, val.prints)
     ]
+    for dataset in dict.fromkeys(item.dataset for item in train.items):
+        problems += [
+            f"{_name(val, position)} (val): a teacher of {dataset.source.name} learned its labels"
+            for position, digest in enumerate(val.pixel_hashes)
+            if shorten_hash(digest) in dataset.teacher_photos
+        ]
     if problems:
         raise InputError(
             f"{len(problems)} photo(s) of the validation set are in training too:",
@@ -34,6 +42,15 @@ def refuse_leaks(train: PhotoStore, val: PhotoStore) -> None:
             hint="Their score would not be one on unseen photos. bunri doctor TRAIN --against VAL "
             "--fix OUT takes them out; --set data.allow_leaks=true trains all the same.",
         )
+
+
+def collect_photo_hashes(train: PhotoStore) -> frozenset[str]:
+    """Return the hashes of the photos whose labels are learned from, by way of teachers too.
+
+    Short ones, see :func:`bunri.annotations.pseudo.shorten_hash`.
+    """
+    own = frozenset(map(shorten_hash, train.pixel_hashes))
+    return own.union(*(item.dataset.teacher_photos for item in train.items))
 
 
 def _find_pairs(

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, default_collate
 from bunri.config import TrainConfig
 from bunri.contracts import IGNORE_INDEX, RunError
 from bunri.images import pad_to_stride
-from bunri.learning.data import Sample, TrainingStream
+from bunri.learning.data import Batch, Sample, TrainingStream
 
 MAX_RESTARTS = 3
 """In a row, without a batch in between; then the photos or the machine are at fault."""
@@ -33,8 +33,8 @@ def iterate_batches(
     first_batch: int = 0,
     pin_memory: bool = False,
     warn: Callable[[str], None] = lambda _: None,
-) -> Iterator[Sample]:
-    """Yield the batches of an epoch: pixels (N, 3, h, w) and targets (N, h, w).
+) -> Iterator[Batch]:
+    """Yield the batches of an epoch.
 
     Workers are started anew for each epoch: they hold nothing but a view of the store, and
     so each sees the epoch's number.
@@ -80,7 +80,7 @@ class WaitClock:
     def __init__(self) -> None:
         self.waited_s = 0.0
 
-    def watch(self, batches: Iterator[Sample]) -> Iterator[Sample]:
+    def watch(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Yield the batches; the time until each is there counts, what is done with it does not."""
         while True:
             started = time.monotonic()
@@ -91,23 +91,23 @@ class WaitClock:
             yield batch
 
 
-def collate_samples(samples: list[Sample]) -> Sample:
+def collate_samples(samples: list[Sample]) -> Batch:
     """Return samples as a batch, padded to multiples of 32 at the bottom and right.
 
     Padding is 0 in pixels (N, 3, h, w) and ignored in targets (N, h, w).
     """
-    pixels, targets = default_collate(samples)
+    pixels, targets, is_pseudo = default_collate(samples)
     height, width = targets.shape[1:]
     padding = 0, pad_to_stride(width) - width, 0, pad_to_stride(height) - height
     if any(padding):
         pixels = functional.pad(pixels, padding)
         targets = functional.pad(targets, padding, value=IGNORE_INDEX)
-    return pixels, targets
+    return pixels, targets, is_pseudo
 
 
 def _load(
     stream: TrainingStream, positions: range, config: TrainConfig, pin_memory: bool
-) -> Iterator[Sample]:
+) -> Iterator[Batch]:
     """Yield batches until the end, or until a loader process is lost."""
     iterator = _open_loader(stream, positions, config, pin_memory)
     silent_s = 0
@@ -133,7 +133,7 @@ def _load(
 
 def _open_loader(
     stream: TrainingStream, positions: range, config: TrainConfig, pin_memory: bool
-) -> Iterator[Sample]:
+) -> Iterator[Batch]:
     num_workers = config.num_workers
     loader = DataLoader(
         stream,
@@ -147,7 +147,7 @@ def _open_loader(
         timeout=POLL_S if num_workers else 0,
     )
     earlier = signal.getsignal(signal.SIGCHLD)
-    iterator: Iterator[Sample] = iter(loader)
+    iterator: Iterator[Batch] = iter(loader)
     # Torch would raise the death of a worker wherever this process happens to be, be it in
     # the middle of an update or of a file; here it is noticed when a batch is asked for.
     if threading.current_thread() is threading.main_thread():

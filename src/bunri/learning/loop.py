@@ -27,7 +27,7 @@ from bunri.learning.divergence import (
     Snapshot,
     check_loss,
 )
-from bunri.learning.leak_check import refuse_leaks
+from bunri.learning.leak_check import collect_photo_hashes, refuse_leaks
 from bunri.learning.listener import TrainingListener, TrainingResult
 from bunri.learning.loading import WaitClock, collate_samples, iterate_batches
 from bunri.learning.losses import check_class_weights, compute_training_loss
@@ -210,7 +210,7 @@ class Trainer:
             return Numerics.read(path)
         if self._config.train.epochs * self._steps_per_epoch >= MIN_STEPS:
             samples = [self._stream[i] for i in range(min(MEASURED_SAMPLES, len(self._stream)))]
-            pixels, targets = (tensor.to(self._device) for tensor in collate_samples(samples))
+            pixels, targets, _ = (tensor.to(self._device) for tensor in collate_samples(samples))
             chosen = choose_numerics(
                 self._candidates,
                 self._module.to(self._device),
@@ -330,7 +330,13 @@ class Trainer:
         checkpoint.losses_done = []
         if is_best:
             checkpoint.best_epoch = epoch
-            self._writer.write_bundle(self._kept_network, epoch, scores, checkpoint.licenses)
+            self._writer.write_bundle(
+                self._kept_network,
+                epoch,
+                scores,
+                checkpoint.licenses,
+                collect_photo_hashes(self._train_store),
+            )
         self._writer.write_samples(epoch, validation.samples)
         # From the moment the checkpoint is in place, the epoch is done. What was written
         # before it is written again, the same, if the process dies before this line.

@@ -114,8 +114,40 @@ def compute_loss(logits: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
     return total
 
 
+def compute_weighted_loss(
+    logits: Tensor, targets: Tensor, is_pseudo: Tensor, config: LossConfig, pseudo_weight: float
+) -> Tensor:
+    """Return the loss of a batch in which photos with pseudo-labels count less.
+
+    The mean of the loss over the photos with true labels and of that over the others, by what
+    they count for in all: ``(t * L_true + w * p * L_pseudo) / (t + w * p)`` with ``t`` and ``p``
+    photos of either kind. Where all photos count the same this is :func:`compute_loss` of the
+    whole batch, since the losses of regions are not means over photos.
+
+    Args:
+        logits: Float (N, C, H, W).
+        targets: int64 (N, H, W), 255 = ignore.
+        is_pseudo: bool (N,).
+        config: Which losses.
+        pseudo_weight: ``w``; above 0, at most 1.
+    """
+    num_pseudo = int(is_pseudo.sum())
+    num_true = len(is_pseudo) - num_pseudo
+    if pseudo_weight == 1 or not num_pseudo or not num_true:
+        return compute_loss(logits, targets, config)
+    is_true = ~is_pseudo.to(logits.device)
+    share = num_true / weigh_samples(is_pseudo, pseudo_weight)
+    true_loss = compute_loss(logits[is_true], targets[is_true], config)
+    pseudo_loss = compute_loss(logits[~is_true], targets[~is_true], config)
+    return share * true_loss + (1 - share) * pseudo_loss
+
+
 def compute_training_loss(
-    outputs: Tensor | Sequence[Tensor], targets: Tensor, config: LossConfig
+    outputs: Tensor | Sequence[Tensor],
+    targets: Tensor,
+    config: LossConfig,
+    is_pseudo: Tensor | None = None,
+    pseudo_weight: float = 1.0,
 ) -> Tensor:
     """Return the mean loss of what a network gave in training mode.
 
@@ -123,9 +155,22 @@ def compute_training_loss(
         outputs: Logits, or several, of a network that is supervised at more than one depth.
         targets: int64 (N, H, W), 255 = ignore.
         config: Which losses, and their weights.
+        is_pseudo: bool (N,), which photos have pseudo-labels; None: none of them.
+        pseudo_weight: What these count for, see :func:`compute_weighted_loss`.
     """
     heads = [outputs] if isinstance(outputs, Tensor) else outputs
-    return torch.stack([compute_loss(logits, targets, config) for logits in heads]).mean()
+    if is_pseudo is None:
+        is_pseudo = torch.zeros(len(targets), dtype=torch.bool)
+    losses = [
+        compute_weighted_loss(logits, targets, is_pseudo, config, pseudo_weight) for logits in heads
+    ]
+    return torch.stack(losses).mean()
+
+
+def weigh_samples(is_pseudo: Tensor, pseudo_weight: float) -> float:
+    """Return what samples, bool (N,), count for in all: the true ones 1 each."""
+    num_pseudo = int(is_pseudo.sum())
+    return len(is_pseudo) - num_pseudo + pseudo_weight * num_pseudo
 
 
 def check_class_weights(config: LossConfig, num_classes: int) -> None:

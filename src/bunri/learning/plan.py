@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from bunri.annotations.coco import require_labels, require_photos
+from bunri.annotations.coco import require_labels, require_photos, require_truth
 from bunri.annotations.records import LabelledSet
 from bunri.annotations.sources import pair_roots, read_together
 from bunri.bundle import RUN_BUNDLE_NAME
@@ -76,10 +76,14 @@ class RunFolder:
 
 @dataclass(frozen=True, slots=True)
 class DataSource:
-    """An annotation file and the folder its photos are in; both absolute."""
+    """An annotation file and the folder its photos are in; both absolute.
+
+    ``allows_pseudo`` says that pseudo-labels in it may be validated on.
+    """
 
     annotations: Path
     image_root: Path
+    allows_pseudo: bool = False
 
     @classmethod
     def pair(cls, files: Sequence[Path], roots: Sequence[Path], option: str) -> tuple[Self, ...]:
@@ -109,7 +113,10 @@ class RunPlan:
         """Store the plan in a run folder."""
         write_json(
             folder.data,
-            {"train": [_describe(s) for s in self.train], "val": [_describe(s) for s in self.val]},
+            {
+                "train": [describe_source(s) for s in self.train],
+                "val": [describe_source(s) for s in self.val],
+            },
         )
         write_text(folder.config, dump_config(self.config))
 
@@ -129,8 +136,8 @@ class RunPlan:
         try:
             config = load_config(folder.config.read_text("utf-8"), source=str(folder.config))
             rows = json.loads(folder.data.read_text("utf-8"))
-            problems = [p for row in rows["train"] + rows["val"] if (p := _find_change(row))]
-            train, val = (tuple(map(_read_source, rows[part])) for part in ("train", "val"))
+            problems = [p for row in rows["train"] + rows["val"] if (p := find_change(row))]
+            train, val = (tuple(map(read_source, rows[part])) for part in ("train", "val"))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(
                 f"{folder.config} and {folder.data.name} are not as bunri wrote them: {error!r}.",
@@ -145,28 +152,41 @@ class RunPlan:
 
         Raises:
             AnnotationError: A file cannot be used, or its categories fit no common table;
-                photos that do not exist are listed.
+                photos that do not exist are listed; pseudo-labels shall be validated on.
         """
         sources = (*self.train, *self.val)
         sets = read_together((source.annotations, source.image_root) for source in sources)
         for dataset in sets:
             require_photos(require_labels(dataset))
+        for source, dataset in zip(self.val, sets[len(self.train) :], strict=True):
+            if not source.allows_pseudo:
+                require_truth(dataset)
         return sets[: len(self.train)], sets[len(self.train) :]
 
 
-def _describe(source: DataSource) -> dict[str, Any]:
+def describe_source(source: DataSource, content: Path | None = None) -> dict[str, Any]:
+    """Return a source as plain values.
+
+    Args:
+        source: What to describe.
+        content: The annotation file as it lies now, if it is still to be put in its place.
+    """
     return {
         "annotations": str(source.annotations),
         "images": str(source.image_root),
-        "sha256": hash_file(source.annotations),
+        "sha256": hash_file(content or source.annotations),
+        **({"allows_pseudo": True} if source.allows_pseudo else {}),
     }
 
 
-def _read_source(row: dict[str, Any]) -> DataSource:
-    return DataSource(Path(row["annotations"]), Path(row["images"]))
+def read_source(row: dict[str, Any]) -> DataSource:
+    """Return a source from its plain values."""
+    allows_pseudo = row.get("allows_pseudo", False) is True
+    return DataSource(Path(row["annotations"]), Path(row["images"]), allows_pseudo)
 
 
-def _find_change(row: dict[str, Any]) -> str | None:
+def find_change(row: dict[str, Any]) -> str | None:
+    """Return what is no longer as a source was described; None if all is."""
     path = Path(row["annotations"])
     if not path.is_file():
         return f"{path} is gone"

@@ -51,9 +51,14 @@ class RunWriter:
         return Preprocessing.from_config(self.config.input)
 
     def write_bundle(
-        self, network: nn.Module, epoch: int, scores: ScoreSheet, licenses: dict[str, str]
+        self,
+        network: nn.Module,
+        epoch: int,
+        scores: ScoreSheet,
+        licenses: dict[str, str],
+        photo_hashes: frozenset[str],
     ) -> None:
-        """Store a network as the run's model."""
+        """Store a network as the run's model; see :class:`bunri.bundle.BundleInfo`."""
         tensors = {k: v.contiguous().cpu() for k, v in network.state_dict().items()}
         info = BundleInfo(
             table=self.table,
@@ -62,14 +67,12 @@ class RunWriter:
             training=self._describe_training(epoch),
             scores=scores.to_json(self.table.names),
             licenses=licenses,
+            photo_hashes=photo_hashes,
         )
         write_bundle(self.folder.bundle, info, save(tensors))
 
     def _describe_training(self, epoch: int) -> dict[str, Any]:
-        names = {
-            part: ", ".join(f"{d.source.name} ({len(d.photos)} photos)" for d in sets)
-            for part, sets in self.sets.items()
-        }
+        names = {part: ", ".join(map(_describe_set, sets)) for part, sets in self.sets.items()}
         return {
             "trained on": names["train"],
             "validated on": names["val"],
@@ -101,6 +104,11 @@ class RunWriter:
         """Add the seconds that an epoch took."""
         with self.folder.timings.open("a") as file:
             file.write(json.dumps({"epoch": epoch, **seconds}) + "\n")
+
+
+def _describe_set(dataset: LabelledSet) -> str:
+    pseudo = ", pseudo-labels" if dataset.is_pseudo else ""
+    return f"{dataset.source.name} ({len(dataset.photos)} photos{pseudo})"
 
 
 def describe_licenses(

@@ -13,12 +13,10 @@ from torch import Tensor, nn
 
 from bunri.config import Config
 from bunri.contracts import RunError
+from bunri.learning.data import Batch
 from bunri.learning.divergence import check_gradients, check_loss
-from bunri.learning.losses import compute_training_loss
+from bunri.learning.losses import compute_training_loss, weigh_samples
 from bunri.learning.optimization import WeightAverage, scale_rate
-
-Batch = tuple[Tensor, Tensor]
-"""Normalised pixels, float32 (N, 3, h, w), and targets, int64 (N, h, w)."""
 
 
 class Stepper:
@@ -116,22 +114,30 @@ class Stepper:
     def _work_through(self, batch: Batch) -> float:
         self.optimizer.zero_grad()
         total = 0.0
-        pixels, targets = batch
-        num_parts = min(self.num_parts, len(pixels))
-        parts = (tensor.tensor_split(num_parts) for tensor in (pixels, targets))
-        for part in zip(*parts, strict=True):
-            share = len(part[0]) / len(pixels)
+        num_parts = min(self.num_parts, len(batch[0]))
+        whole = self._weigh(batch[2])
+        for part in zip(*(tensor.tensor_split(num_parts) for tensor in batch), strict=True):
+            share = self._weigh(part[2]) / whole
             loss = self._compute_loss(*part) * share
             total += check_loss(loss, "training")
             self._fabric.backward(loss)
         self._check_gradients()
         return total
 
-    def _compute_loss(self, pixels: Tensor, targets: Tensor) -> Tensor:
+    def _weigh(self, is_pseudo: Tensor) -> float:
+        return weigh_samples(is_pseudo, self._config.data.pseudo_weight)
+
+    def _compute_loss(self, pixels: Tensor, targets: Tensor, is_pseudo: Tensor) -> Tensor:
         device = self._fabric.device
         pixels = pixels.to(device, memory_format=self._memory_format, non_blocking=True)
         targets = targets.to(device, non_blocking=True)
-        return compute_training_loss(self._network(pixels), targets, self._config.loss)
+        return compute_training_loss(
+            self._network(pixels),
+            targets,
+            self._config.loss,
+            is_pseudo,
+            self._config.data.pseudo_weight,
+        )
 
     def _check_gradients(self) -> None:
         """Refuse gradients that are no numbers, and cut those that are too long."""

@@ -4,6 +4,7 @@ Owns how a model is chosen and its frames are undone. Knows nothing of files to 
 """
 
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +20,7 @@ from bunri.contracts import (
     ModelError,
     check_image,
 )
-from bunri.images import restore_probs, restore_winners
+from bunri.images import restore_planes, restore_probs, restore_winners
 
 
 class Backend(Protocol):
@@ -61,6 +62,18 @@ class Predictor:
         """
         frame = self.info.preprocessing.prepare(check_image(image))
         return restore_probs(self._run(frame.pixels), frame)
+
+    def predict_planes(self, image: ImageArray) -> Iterator[FloatArray]:
+        """Yield the same class by class, each float32 (H, W): large photos take less memory.
+
+        Args:
+            image: uint8 (H, W, 3) RGB, upright.
+
+        Raises:
+            ImageError: Wrong type or shape.
+        """
+        frame = self.info.preprocessing.prepare(check_image(image))
+        return restore_planes(self._run(frame.pixels), frame)
 
     def predict_mask(self, image: ImageArray) -> MaskArray:
         """Return the most probable class of each pixel.

@@ -1,0 +1,70 @@
+"""Training by folds on screen; ``bunri train`` is the command."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bunri.cli.console import format_score, print_line, print_note, print_scores, show_progress
+
+if TYPE_CHECKING:
+    from bunri.learning.folds import FoldsRequest
+    from bunri.learning.listener import TrainingListener
+    from bunri.learning.plan import DataSource, RunFolder
+    from bunri.metrics import Matrices
+
+
+def train_folds(request: "FoldsRequest | None", path: Path) -> None:
+    """Train all folds and print the score of all photos.
+
+    Args:
+        request: What to train; None to go on with what is in ``path``.
+        path: The folder of folds.
+
+    Raises:
+        BunriError: Whatever is wrong with settings, data or the folder.
+    """
+    from bunri.cli.training_display import explain_stop
+    from bunri.learning.folds import FoldsFolder, run_folds, start_folds
+
+    folder = FoldsFolder(path)
+    with explain_stop(path, folder.plan):
+        if request is not None:
+            start_folds(request, folder, show_progress)
+        result = run_folds(folder, _open_listener, _score_run)
+    for number, scores in enumerate(result.folds, start=1):
+        print_line(
+            f"Fold {number}: global mIoU {format_score(scores.global_miou)}, "
+            f"per-image {format_score(scores.per_image_miou)} ({scores.num_photos} photos)"
+        )
+    title = f"{path}, each photo by the model that never saw it"
+    print_scores(result.scores, result.intervals, result.table, title)
+    print_line(f"Models: {folder.get_run(1).path} and so on   Figures: {folder.out_of_fold}")
+
+
+@contextmanager
+def _open_listener(number: int) -> Iterator["TrainingListener"]:
+    from bunri.cli.training_display import open_display
+
+    print_note(f"Fold {number}")
+    with open_display() as display:
+        yield display
+
+
+def _score_run(run: "RunFolder", sources: tuple["DataSource", ...]) -> "Matrices":
+    import numpy as np
+
+    from bunri.annotations.coco import read_coco
+    from bunri.evaluation import evaluate_model
+    from bunri.learning.plan import RunPlan
+    from bunri.predict.predictor import load_predictor
+
+    predictor = load_predictor(str(run.path))
+    rule = RunPlan.read(run).config.data.overlap_rule
+    sets = [
+        read_coco(source.annotations, image_root=source.image_root, table=predictor.table)
+        for source in sources
+    ]
+    with show_progress("Predicting its own photos", sum(len(d.photos) for d in sets)) as advance:
+        evaluations = [evaluate_model(predictor, d, rule, advance) for d in sets]
+    return np.concatenate([one.sizes["photo"].matrices for one in evaluations])

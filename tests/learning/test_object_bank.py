@@ -20,8 +20,9 @@ CLASSES = tuple(SHAPE_RGB)
 class Drawn:
     """Photos in memory whose masks are given."""
 
-    def __init__(self, *masks):
+    def __init__(self, *masks, pseudo=()):
         self._masks = [np.array(mask, np.uint8) for mask in masks]
+        self._pseudo = pseudo
 
     def __len__(self):
         return len(self._masks)
@@ -35,6 +36,9 @@ class Drawn:
 
     def path_of(self, index):
         return Path(f"{index}.png")
+
+    def is_pseudo(self, index):
+        return index in self._pseudo
 
 
 def draw(size_px, *rectangles):
@@ -171,3 +175,9 @@ def test_refuse_foreign__takes_the_same_photos_from_another_file(data, tmp_path)
     bank = ObjectBank.cut(open_store(tmp_path, copy), CLASSES, 64)
     bank.refuse_foreign(open_store(tmp_path, data.train))
     bank.refuse_foreign(open_store(tmp_path, data.val, data.train))
+
+
+def test_cut__takes_nothing_from_pseudo_labels():
+    masks = [draw(32, (3, 2, 2, 14, 14)), draw(32, (3, 2, 2, 14, 14))]
+    objects = list_objects(ObjectBank.cut(Drawn(*masks, pseudo=(1,)), [3], 32))
+    assert [item.photo for item in objects] == [Path("0.png")]

@@ -156,6 +156,26 @@ def test_stream__says_of_each_sample_whether_its_labels_are_true(data, tmp_path)
         assert (image.tobytes() in pseudo) == flag
 
 
+def test_stream__mixes_only_photos_of_one_kind(data, tmp_path, monkeypatch):
+    sets = [read_coco(data.train), read_coco(data.folder / "pseudo.json")]
+    store = PhotoStore(sets, "largest-first", MaskCache(tmp_path / "m"), 2**30)
+    settings = [*TINY_SETTINGS, "augment.cutmix=1.0", "data.repeat_rare=0"]
+    stream = TrainingStream(store, load_config("", settings), 27)
+    drawn = []
+    draw = stream._draw
+
+    def note(photo, *rest):
+        drawn.append(photo)
+        return draw(photo, *rest)
+
+    monkeypatch.setattr(stream, "_draw", note)
+    flags = [stream[position][2] for position in range(27)]
+    pairs = list(zip(drawn[::2], drawn[1::2], strict=True))
+    assert [store.is_pseudo(own) for own, _ in pairs] == flags
+    assert all(store.is_pseudo(own) == store.is_pseudo(other) for own, other in pairs)
+    assert len({other for own, other in pairs if store.is_pseudo(own)}) > 1
+
+
 # -- a run -----------------------------------------------------------------------------------
 
 

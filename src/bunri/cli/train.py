@@ -105,6 +105,7 @@ def run_train(
         fold_options=(also_train, also_images),
     )
     require_torch("Training")
+    from bunri.bundle import read_bundle
     from bunri.cli.training_display import explain_stop, open_display
     from bunri.learning.folds import FoldsFolder, FoldsRequest
     from bunri.learning.loop import resume_training, start_training
@@ -134,6 +135,8 @@ def run_train(
         f"per-image {format_score(best['miou']['per_image'])}, "
         f"loss {best['val_loss']:.4f}"
     )
+    licenses = read_bundle(folder.bundle).licenses
+    print_line(f"Licences: weights {licenses['weights']}; photos {licenses['data']}")
     print_line(f"Model: {folder.bundle}   Figures: {folder.metrics}   Pictures: {folder.samples}")
     following = ["bunri", "evaluate", str(run_folder), str(val[0]) if val else "VAL.json"]
     following += ["--images", str(val_images[0])] if val_images else []

@@ -121,6 +121,10 @@ class PhotoStore:
         item = self.items[index]
         return item.dataset.path_of(item.photo)
 
+    def is_pseudo(self, index: int) -> bool:
+        """Return whether a photo's labels are a model's."""
+        return self.items[index].dataset.is_pseudo
+
     def load_for_training(self, index: int, share: float) -> tuple[ImageArray, MaskArray]:
         """Return the same, but a mask drawn from probabilities where the labels are such.
 
@@ -182,10 +186,9 @@ class TrainingStream(Dataset[Sample]):
         photo = self._pick_photo(number)
         sample = self._draw(photo, "augment", number)
         with _seed_torch(mix_seed(self._seed, "mix", number)):
-            image, mask = mix_pairs(self._config, sample, lambda: self._draw_partner(number))
+            image, mask = mix_pairs(self._config, sample, lambda: self._draw_partner(photo, number))
         pixels = torch.from_numpy(self._preprocessing.normalize(image))
-        is_pseudo = self._store.items[photo].dataset.is_pseudo
-        return pixels, torch.from_numpy(mask.astype(np.int64)), is_pseudo
+        return pixels, torch.from_numpy(mask.astype(np.int64)), self._store.is_pseudo(photo)
 
     def name_photos(self, positions: Iterable[int]) -> list[str]:
         """Return the names of the photos at some positions of the epoch, for messages."""
@@ -198,10 +201,16 @@ class TrainingStream(Dataset[Sample]):
         with _seed_torch(mix_seed(self._seed, purpose, number)):
             return self._augment(image, mask)
 
-    def _draw_partner(self, number: int) -> Pair:
-        """Return any photo of a turn, changed in its own way, to be mixed into a sample."""
-        place = int(torch.randint(len(self._turn), ()))
-        return self._draw(self._turn[place], "partner", number)
+    def _draw_partner(self, photo: int, number: int) -> Pair:
+        """Return a photo of a turn, changed in its own way, to be mixed into another's sample.
+
+        True labels are mixed with true ones and pseudo-labels with pseudo-labels, since a
+        sample counts as either in the loss.
+        """
+        kind = self._store.is_pseudo(photo)
+        partners = [other for other in self._turn if self._store.is_pseudo(other) == kind]
+        place = int(torch.randint(len(partners), ()))
+        return self._draw(partners[place], "partner", number)
 
     def _pick_photo(self, number: int) -> int:
         turn, place = divmod(number, len(self._turn))

@@ -32,6 +32,7 @@ from bunri.learning.listener import TrainingListener, TrainingResult
 from bunri.learning.loading import WaitClock, collate_samples, iterate_batches
 from bunri.learning.losses import check_class_weights, compute_training_loss
 from bunri.learning.memory import keep_freed_memory
+from bunri.learning.mixing import find_classes
 from bunri.learning.networks import build_network
 from bunri.learning.numerics import (
     MEASURED_SAMPLES,
@@ -116,6 +117,7 @@ class Trainer:
         self._table = self._writer.table
         checkpoint.claim_classes(self._table.names)
         check_class_weights(config.loss, len(self._table))
+        find_classes(config.augment.paste_classes or (), self._table)  # refuses unknown ones
         self._stop = Termination()
         self._device = Fabric(accelerator="auto", devices=1).device
         self._candidates = list_candidates(config.train, self._device)

@@ -38,6 +38,9 @@ class LabelledPhotos(Protocol):
     def path_of(self, index: int) -> Path:
         """Return where a photo lies."""
 
+    def is_pseudo(self, index: int) -> bool:
+        """Return whether a photo's labels are a model's."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CutObject:
@@ -75,6 +78,8 @@ class ObjectBank:
     ) -> Self:
         """Cut objects of some classes out of photos; the same ones each time.
 
+        Not out of photos with pseudo-labels: pasted into others they would count as true.
+
         Args:
             store: Training photos.
             class_indices: Which classes.
@@ -88,6 +93,8 @@ class ObjectBank:
         num_bytes = dict.fromkeys(found, 0)
         classes = store.list_classes()
         for number in np.random.default_rng(0).permutation(len(store)).tolist():
+            if store.is_pseudo(number):
+                continue
             wanted = {i for i in classes[number] if i in found and num_bytes[i] < share}
             if not wanted:
                 continue

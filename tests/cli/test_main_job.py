@@ -88,8 +88,10 @@ def test_train__says_what_came_of_it(trained):
     assert f"Next: bunri evaluate {trained}/first {trained}/data/val.json" in text
     progress = (trained / "train_err.txt").read_text().splitlines()
     assert progress[0] == "Reading and checking 10 photos"
-    assert progress[1] == "Training epochs 1 to 2, 4 steps each"
-    assert [line.split()[1] for line in progress[2:]] == ["1/2", "2/2"]
+    assert progress[1].startswith("Warning: No training photo has General trash, Paper pack")
+    assert progress[2] == "Training epochs 1 to 2, 4 steps each"
+    assert [line.split()[1] for line in progress[3:]] == ["1/2", "2/2"]
+    assert "Licences: weights random start; photos not declared" in text
 
 
 def test_train__show_config_changes_nothing(tmp_path, monkeypatch):

@@ -65,7 +65,7 @@ def check_first_fold(folder, data, row):
             assert "learned the labels of" in ended.err
         else:
             assert ended.code == 0, ended.err
-            matching += json.loads(ended.out)["sizes"]["photo"]["num_photos"]
+            matching += json.loads(ended.out)["num_photos"]
     assert matching == row["num_photos"]
 
 

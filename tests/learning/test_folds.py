@@ -14,6 +14,7 @@ from bunri.bundle import read_bundle
 from bunri.config import load_config, read_recipe
 from bunri.contracts import AnnotationError, InputError, RunError
 from bunri.formats.reading import show_nothing
+from bunri.intervals import bootstrap_scores
 from bunri.learning import folds
 from bunri.learning.folds import (
     FoldsFolder,
@@ -233,9 +234,9 @@ def test_run_folds__each_fold_once_whatever_happens(data, tmp_path, monkeypatch)
 
     def note(matrices):
         whole.append(matrices)
-        return {}
+        return bootstrap_scores(matrices)
 
-    monkeypatch.setattr(folds, "measure_intervals", note)
+    monkeypatch.setattr(folds, "bootstrap_scores", note)
     result = run_folds(folder, open_quietly, score)
     assert scored == ["fold_1", "fold_2"]
     assert weights.stat().st_mtime_ns == kept

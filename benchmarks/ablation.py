@@ -1,0 +1,134 @@
+"""What each lever of training is worth alone: the default with one thing changed, same budget.
+
+Trains and evaluates each lever below as a user would, then compares all with the default, paired
+over the validation photos. A run that is there already is not repeated, and one that was
+interrupted goes on.
+
+    python benchmarks/ablation.py --true train.json --extra machine_labelled.json \
+        --extra household.json --val val.json --out runs/ablation
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bunri.comparison import ComparedRun, compare_results
+from bunri.intervals import Interval
+from bunri.results import find_result, read_result
+
+
+@dataclass(frozen=True)
+class Lever:
+    """One row: what is changed.
+
+    Attributes:
+        name: Of the run folder.
+        told: For people.
+        settings: What ``--set`` is given.
+        extra: Whether the files of ``--extra`` are trained on.
+    """
+
+    name: str
+    told: str
+    settings: tuple[str, ...] = ()
+    extra: bool = True
+
+
+LEVERS = (
+    Lever("default", "the default recipe"),
+    Lever("default-seed22", "the same with another seed", ("seed=22",)),
+    Lever("no-pretraining", "random weights in the encoder", ("model.weights=none",)),
+    Lever("true-photos-only", "only the photos with true labels", extra=False),
+    Lever("ce-only", "cross-entropy without Dice", ("loss.dice=0",)),
+    Lever("lovasz", "Lovasz-Softmax in place of Dice", ("loss.dice=0", "loss.lovasz=1")),
+    Lever(
+        "whole-frames",
+        "whole photos at 256 in place of random-resized crops",
+        ("augment.crop_size_px=null", "input.size_px=256"),
+    ),
+    Lever(
+        "no-color",
+        "no change of colours",
+        tuple(f"augment.{name}=0.0" for name in ("brightness", "contrast", "saturation", "hue")),
+    ),
+    Lever("paste", "rare objects pasted into half of the samples", ("augment.paste=0.5",)),
+    Lever("classmix", "ClassMix in half of the samples", ("augment.classmix=0.5",)),
+    Lever("no-repeat", "photos with rare classes as often as others", ("data.repeat_rare=0",)),
+    Lever("no-average", "weights of the last step, no average", ("optim.ema_decay=0",)),
+    Lever("unet", "U-Net", ("model.name=unet",)),
+    Lever("deeplab", "DeepLabV3+", ("model.name=deeplabv3plus",)),
+    Lever("lite2", "EfficientNet-Lite2", ("model.encoder=tf_efficientnet_lite2",)),
+)
+
+
+def run_bunri(*arguments: str) -> None:
+    """Run a command of bunri in a process of its own."""
+    subprocess.run([sys.executable, "-m", "bunri", *arguments], check=True)
+
+
+def prepare_lever(lever: Lever, options: argparse.Namespace) -> Path:
+    """Train and evaluate, as far as it was not done before; return the run folder."""
+    folder: Path = options.out / lever.name
+    if (folder / "evaluation").is_dir():
+        return folder
+    if (folder / "config.yaml").is_file():
+        run_bunri("train", "--resume", "--out", str(folder))
+    else:
+        files = [options.true, *(options.extra if lever.extra else [])]
+        data = [part for file in files for part in ("--data", str(file))]
+        settings = (f"train.epochs={options.epochs}", "train.precision=f32", *lever.settings)
+        changes = [part for setting in settings for part in ("--set", setting)]
+        run_bunri("train", *data, "--val", str(options.val), "--out", str(folder), *changes)
+    run_bunri("evaluate", str(folder), str(options.val))
+    return folder
+
+
+def show_interval(value: float, interval: Interval | None) -> str:
+    """Return a score with its interval."""
+    bounds = "" if interval is None else f" ({interval.low:.3f} to {interval.high:.3f})"
+    return f"{value:.3f}{bounds}"
+
+
+def show_row(lever: Lever, run: ComparedRun) -> str:
+    """Return a row of the Markdown table."""
+    sheet, intervals = run.sheet, run.intervals.overall
+    cells = [lever.told, show_interval(sheet.global_miou, intervals["global_miou"])]
+    cells.append(f"{sheet.per_image_miou:.3f}")
+    if run.differences is None:
+        return f"| {' | '.join([*cells, '', ''])} |"
+    for name in ("global_miou", "per_image_miou"):
+        difference = run.differences.overall[name]
+        bounds = difference.interval
+        shown = "" if bounds is None else f" ({bounds.low:+.3f} to {bounds.high:+.3f})"
+        cells.append(f"{difference.value:+.3f}{shown}, {difference.verdict}")
+    return f"| {' | '.join(cells)} |"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line, run what is missing, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--true", type=Path, required=True, metavar="JSON")
+    parser.add_argument("--extra", type=Path, action="append", default=[], metavar="JSON")
+    parser.add_argument("--val", type=Path, required=True, metavar="JSON")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--epochs", type=int, default=5, help="of the recipe's 600 samples")
+    parser.add_argument("--only", nargs="*", help="names of levers; all without it")
+    options = parser.parse_args(arguments)
+    levers = [
+        lever
+        for lever in LEVERS
+        if lever.name == "default" or not options.only or lever.name in options.only
+    ]
+    folders = {lever.name: prepare_lever(lever, options) for lever in levers}
+    results = {name: read_result(find_result(folder)) for name, folder in folders.items()}
+    print("| | `global` mIoU | `per-image` | `global` against the default | `per-image` |")
+    print("|---|---|---|---|---|")
+    for lever, run in zip(levers, compare_results(results).runs, strict=True):
+        print(show_row(lever, run))
+
+
+if __name__ == "__main__":
+    main()

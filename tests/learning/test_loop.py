@@ -331,6 +331,14 @@ def test_start_training__class_weights_for_another_number_of_classes(data, tmp_p
     assert not (tmp_path / "run").exists()
 
 
+def test_start_training__class_to_paste_that_does_not_exist(data, tmp_path):
+    settings = ("augment.paste=0.5", 'augment.paste_classes=["Batery"]')
+    with pytest.raises(ConfigError, match="cannot be pasted") as caught:
+        train(data, tmp_path / "run", *settings)
+    assert "'Battery'" in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
 # -- folders -------------------------------------------------------------------------------
 
 

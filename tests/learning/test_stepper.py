@@ -8,8 +8,9 @@ from torch import nn
 from bunri.config import load_config
 from bunri.contracts import RunError
 from bunri.learning.divergence import DivergenceError
+from bunri.learning.memory import is_out_of_memory
 from bunri.learning.optimization import build_average, build_optimizer
-from bunri.learning.stepper import Stepper, is_out_of_memory
+from bunri.learning.stepper import Stepper
 
 CPU_MESSAGE = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate"
 

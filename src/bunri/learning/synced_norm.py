@@ -71,9 +71,10 @@ class SyncedNorm(_BatchNorm):
                 features, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )
         self._follow(count, mean, deviations)
-        scale = (deviations / count + self.eps).rsqrt().float()
+        scale = (deviations / count + self.eps).rsqrt()
+        kind = _widen(features).dtype
         normed: Tensor = _Normalize.apply(  # type: ignore[no-untyped-call]
-            features, self.weight, self.bias, mean.float(), scale, count, self._processes
+            features, self.weight, self.bias, mean.to(kind), scale.to(kind), count, self._processes
         )
         return normed
 
@@ -85,7 +86,7 @@ class SyncedNorm(_BatchNorm):
         """
         axes = _list_axes(features)
         own_count = 0 if self._processes.is_idle else features.numel() // features.shape[1]
-        variance, mean = torch.var_mean(features.float(), axes, correction=0)
+        variance, mean = torch.var_mean(_widen(features), axes, correction=0)
         head = torch.tensor([own_count], dtype=torch.float64, device=features.device)
         message = torch.cat([head, mean.double(), variance.double() * own_count])
         received = self._processes.exchange(message)
@@ -116,6 +117,11 @@ def _list_axes(features: Tensor) -> list[int]:
     return [axis for axis in range(features.dim()) if axis != 1]
 
 
+def _widen(values: Tensor) -> Tensor:
+    """Return half precision as float32."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 class _Normalize(torch.autograd.Function):
     """``(x - mean) * scale * weight + bias``, where mean and scale follow from all x."""
 
@@ -131,25 +137,25 @@ class _Normalize(torch.autograd.Function):
         processes: Processes,
     ) -> Tensor:
         shape = [1, -1] + [1] * (features.dim() - 2)
-        unit = (features.float() - mean.view(shape)) * scale.view(shape)
+        unit = (_widen(features) - mean.view(shape)) * scale.view(shape)
         ctx.save_for_backward(features, weight, mean, scale)
         ctx.count, ctx.processes, ctx.shape = count, processes, shape
         ctx.is_idle = processes.is_idle
         if weight is not None and bias is not None:
-            unit = unit * weight.float().view(shape) + bias.float().view(shape)
+            unit = unit * weight.view(shape) + bias.view(shape)
         return unit.to(features.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         features, weight, mean, scale = ctx.saved_tensors
-        shape, gradient = ctx.shape, gradients[0].float()
+        shape, gradient = ctx.shape, _widen(gradients[0])
         axes = _list_axes(features)
-        unit = (features.float() - mean.view(shape)) * scale.view(shape)
+        unit = (_widen(features) - mean.view(shape)) * scale.view(shape)
         own = torch.cat([gradient.sum(axes), (gradient * unit).sum(axes)])
-        total = ctx.processes.exchange(own).sum(0).float()
+        total = ctx.processes.exchange(own).sum(0).to(unit)
         mean_slope, unit_slope = (total / ctx.count).chunk(2)
         inner = gradient - mean_slope.view(shape) - unit * unit_slope.view(shape)
-        factor = scale if weight is None else scale * weight.float()
+        factor = scale if weight is None else scale * weight
         # The statistics do not depend on an idle process's samples, and nor does the loss.
         to_features = torch.zeros_like(features) if ctx.is_idle else inner * factor.view(shape)
         to_bias, to_weight = own.chunk(2)

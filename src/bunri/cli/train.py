@@ -77,9 +77,7 @@ def run_train(
     ] = None,
     num_nodes: Annotated[
         int | None,
-        typer.Option(
-            "--nodes", metavar="M", min=1, help="Machines; each runs this same command."
-        ),
+        typer.Option("--nodes", metavar="M", min=1, help="Machines; each runs this same command."),
     ] = None,
     resume: Annotated[
         bool,
@@ -110,7 +108,8 @@ def run_train(
     if resume and any(given):
         raise typer.BadParameter(
             "--resume goes on with the data and settings of the run in --out; "
-            "leave out all options but --out, --devices and --nodes, or start a new run without --resume."
+            "leave out all options but --out, --devices and --nodes, or start a new run without "
+            "--resume."
         )
     recipe = recipe or DEFAULT_RECIPE
     config = None if resume else load_config(read_recipe(recipe), overrides or [], source=recipe)

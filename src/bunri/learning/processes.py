@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 from typing import Any, Self
 
 import torch
@@ -27,6 +28,10 @@ from torch import Tensor, nn
 from bunri.contracts import BunriError, RunError
 from bunri.learning.divergence import DivergenceError
 from bunri.learning.memory import is_out_of_memory
+
+
+_KNOWN = "bunri_is_known_to_all_processes"
+"""The attribute of an exception that every process has heard of."""
 
 
 class PeerError(RunError):
@@ -129,10 +134,7 @@ class Processes:
         """Return the parts of a batch, as even as possible, the larger ones first."""
         size, more = divmod(num_samples, num_parts)
         edges = [part * size + min(part, more) for part in range(num_parts + 1)]
-        return [
-            Share(start, stop, self.rank, self.count)
-            for start, stop in zip(edges, edges[1:], strict=False)
-        ]
+        return [Share(start, stop, self.rank, self.count) for start, stop in pairwise(edges)]
 
     @contextmanager
     def sharing_fate(self) -> Iterator[None]:
@@ -169,7 +171,7 @@ class Processes:
             RunError: They differ; ``what`` says in what.
         """
 
-    def gather_samples(self, rows: Tensor, share: Share) -> Tensor:
+    def gather_samples(self, rows: Tensor, share: Share) -> Tensor:  # noqa: ARG002
         """Return a part's samples of all processes, in the order of the batch.
 
         The gradient flows back to this process's own; the others' flows in theirs.
@@ -207,7 +209,6 @@ class Group(Processes):
         self.num_local = num_local
         self._options = fabric_options
         self._device = self.open_fabric().device
-        self._shared: BaseException | None = None
         self._is_lost = False
         self._make_room(32)
 
@@ -224,25 +225,25 @@ class Group(Processes):
         """Let whatever ends the block in one process end it in all."""
         try:
             yield
-            self._talk(_Fate.WELL)
+            self._talk()
         except BaseException as error:
             self._tell(error)
             raise
 
     def reserve(self, num_values: int) -> None:
         """Make room for messages of so many numbers, in all processes at once."""
-        self._talk(_Fate.WELL)  # one that has failed before this sends a message of the old size
+        self._talk()  # one that has failed before this sends a message of the old size
         self._make_room(max(num_values + 1, self._message.numel()))
 
     def exchange(self, values: Tensor) -> Tensor:
         """Return what each process gives, float64 (count, numbers)."""
-        return self._talk(_Fate.WELL, values)
+        return self._talk(values)
 
     def do_first(self, work: Callable[[], object]) -> None:
         """Let the first process do something while the others wait."""
         if self.is_first:
             work()
-        self._talk(_Fate.WELL)
+        self._talk()
 
     def agree_max(self, number: int) -> int:
         """Return the highest of the processes' numbers."""
@@ -273,7 +274,7 @@ class Group(Processes):
         if not share.is_idle:
             padded[: len(rows)] = rows
         received = rows.new_empty((self.count, *padded.shape))
-        self._talk(_Fate.WELL)
+        self._talk()
         with self._noticing_loss():
             dist.all_gather(list(received.unbind()), padded)
         return received
@@ -289,7 +290,7 @@ class Group(Processes):
     def sum_up(self, tensor: Tensor) -> Tensor:
         """Return the sum of a tensor over all processes."""
         total = tensor.to(self._device, copy=True)
-        self._talk(_Fate.WELL)
+        self._talk()
         with self._noticing_loss():
             dist.all_reduce(total)
         return total.to(tensor.device)
@@ -298,7 +299,7 @@ class Group(Processes):
         """Overwrite tensors with the first process's."""
         for tensor in tensors:
             content = tensor.detach().to(self._device, copy=True).contiguous()
-            self._talk(_Fate.WELL)
+            self._talk()
             with self._noticing_loss():
                 dist.broadcast(content, 0)
             tensor.detach().copy_(content)
@@ -308,12 +309,35 @@ class Group(Processes):
         self._message = torch.zeros(num_numbers, **options)
         self._received = torch.zeros(self.count, num_numbers, **options)
 
-    def _talk(self, fate: _Fate, values: Tensor | None = None) -> Tensor:
-        """Tell the others how this process fares, and its numbers; return theirs.
+    def _talk(self, values: Tensor | None = None) -> Tensor:
+        """Tell the others that this process is well, and its numbers; return theirs.
 
         Raises:
-            Exception: One of them failed while this one fares well.
+            Exception: One of them is not.
         """
+        fates, received = self._swap(_Fate.WELL, values)
+        if any(fates):
+            raise self._explain(fates)
+        return received
+
+    def _tell(self, error: BaseException) -> None:
+        """Tell the others that this process failed, unless they know.
+
+        Raises:
+            Exception: What happened to another at the same moment, if it is worse, or the same
+                and that one speaks of it.
+        """
+        if self._is_lost or _KNOWN in vars(error):
+            return
+        vars(error)[_KNOWN] = True  # kept here, it would keep alive what its traceback holds
+        own = _Fate.of(error)
+        fates, _ = self._swap(own, None)
+        is_spoken_of = isinstance(error, BunriError) and fates.index(own) < self.rank
+        if max(fates) > own or is_spoken_of:
+            raise self._explain(fates) from error
+
+    def _swap(self, fate: _Fate, values: Tensor | None) -> tuple[list[_Fate], Tensor]:
+        """Exchange one message: how each fares, and its numbers, (count, numbers)."""
         count = 0 if values is None else len(values)
         self._message[0] = fate
         if values is not None:
@@ -321,39 +345,24 @@ class Group(Processes):
         with self._noticing_loss():
             dist.all_gather(list(self._received.unbind()), self._message)
         fates = [_Fate(round(number)) for number in self._received[:, 0].tolist()]
-        if max(fates) > fate:
-            self._shared = self._explain(fates)
-            raise self._shared
-        if fate is _Fate.FAILED and fates.index(fate) < self.rank:
-            self._shared = self._explain(fates)
-        return self._received[:, 1 : 1 + count].clone()
+        return fates, self._received[:, 1 : 1 + count].clone()
 
     def _explain(self, fates: list[_Fate]) -> Exception:
+        """Return what another process's failure is in this one."""
         rank = fates.index(max(fates))
+        error: Exception
         match max(fates):
             case _Fate.OUT_OF_MEMORY:
-                return MemoryError(f"in process {rank}")
+                error = MemoryError(f"in process {rank}")
             case _Fate.DIVERGED:
-                return DivergenceError(f"training blew up in process {rank}")
+                error = DivergenceError(f"training blew up in process {rank}")
             case _:
-                return PeerError(
+                error = PeerError(
                     f"Process {rank} of {self.count} failed.",
                     hint="What is wrong stands in its own output.",
                 )
-
-    def _tell(self, error: BaseException) -> None:
-        """Tell the others that this process failed, unless they know.
-
-        Raises:
-            PeerError: Another failed at the same moment, and is the one to speak of it.
-        """
-        if self._is_lost or error is self._shared:
-            return
-        self._shared = error
-        self._talk(_Fate.of(error))
-        if self._shared is not error and isinstance(error, BunriError):
-            raise self._shared from error
-        self._shared = error
+        vars(error)[_KNOWN] = True
+        return error
 
     @contextmanager
     def _noticing_loss(self) -> Iterator[None]:

@@ -47,8 +47,8 @@ class SyncedNorm(_BatchNorm):
         super().__init__(
             norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats
         )
-        self._parameters.update(norm._parameters)  # noqa: SLF001 (the same objects)
-        self._buffers.update(norm._buffers)  # noqa: SLF001
+        self._parameters.update(norm._parameters)
+        self._buffers.update(norm._buffers)
         for name, child in norm.named_children():
             self.add_module(name, child)
         self._processes = processes

@@ -29,7 +29,6 @@ from bunri.contracts import BunriError, RunError
 from bunri.learning.divergence import DivergenceError
 from bunri.learning.memory import is_out_of_memory
 
-
 _KNOWN = "bunri_is_known_to_all_processes"
 """The attribute of an exception that every process has heard of."""
 
@@ -265,7 +264,7 @@ class Group(Processes):
 
     def gather_samples(self, rows: Tensor, share: Share) -> Tensor:
         """Return a part's samples of all processes, in the order of the batch."""
-        gathered: Tensor = _GatherSamples.apply(rows, share, self)  # type: ignore[no-untyped-call]
+        gathered: Tensor = _GatherSamples.apply(rows, share, self)
         return gathered
 
     def gather_padded(self, rows: Tensor, share: Share) -> Tensor:
@@ -283,7 +282,7 @@ class Group(Processes):
         """Put the sum over all processes in place of each gradient."""
         gradients = [p.grad for p in parameters if p.grad is not None]
         flat = self.sum_up(torch.cat([gradient.flatten() for gradient in gradients]))
-        pieces = flat.split([gradient.numel() for gradient in gradients])
+        pieces = torch.split(flat, [gradient.numel() for gradient in gradients])
         for gradient, piece in zip(gradients, pieces, strict=True):
             gradient.copy_(piece.view_as(gradient))
 
@@ -305,9 +304,8 @@ class Group(Processes):
             tensor.detach().copy_(content)
 
     def _make_room(self, num_numbers: int) -> None:
-        options = {"dtype": torch.float64, "device": self._device}
-        self._message = torch.zeros(num_numbers, **options)
-        self._received = torch.zeros(self.count, num_numbers, **options)
+        self._message = torch.zeros(num_numbers, dtype=torch.float64, device=self._device)
+        self._received = self._message.repeat(self.count, 1)
 
     def _talk(self, values: Tensor | None = None) -> Tensor:
         """Tell the others that this process is well, and its numbers; return theirs.

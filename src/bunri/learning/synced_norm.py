@@ -73,7 +73,7 @@ class SyncedNorm(_BatchNorm):
         self._follow(count, mean, deviations)
         scale = (deviations / count + self.eps).rsqrt()
         kind = _widen(features).dtype
-        normed: Tensor = _Normalize.apply(  # type: ignore[no-untyped-call]
+        normed: Tensor = _Normalize.apply(
             features, self.weight, self.bias, mean.to(kind), scale.to(kind), count, self._processes
         )
         return normed

@@ -125,7 +125,7 @@ def test_sharing_fate__one_fails_and_the_other_hears(error, heard, culprit):
             try:
                 with group.sharing_fate():
                     if group.rank == culprit:
-                        raise error
+                        raise type(error)(*error.args)
                     ahead()
             except (RunError, ValueError, DivergenceError, MemoryError) as caught:
                 raised.append(type(caught))

@@ -8,8 +8,10 @@ from torch import nn
 from bunri.config import load_config
 from bunri.contracts import RunError
 from bunri.learning.divergence import DivergenceError
+from bunri.learning.memory import is_out_of_memory
 from bunri.learning.optimization import build_average, build_optimizer
-from bunri.learning.stepper import Stepper, is_out_of_memory
+from bunri.learning.processes import ALONE
+from bunri.learning.stepper import Stepper
 
 CPU_MESSAGE = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate"
 
@@ -29,7 +31,7 @@ class Pixelwise(nn.Module):
         return self.head(self.norm(self.encoder(pixels)))
 
 
-def make_stepper(*settings, network=None):
+def make_stepper(*settings, network=None, processes=ALONE):
     config = load_config("", ["loss.dice=0", "optim.warmup=0", *settings])
     torch.manual_seed(3)
     network = network or Pixelwise()
@@ -37,7 +39,8 @@ def make_stepper(*settings, network=None):
     average = build_average(network, config.optim, 10)
     optimizer = build_optimizer(network, config.optim)
     layout = torch.contiguous_format
-    return Stepper(fabric, network, optimizer, average, config, layout, 10), network
+    stepper = Stepper(fabric, network, optimizer, average, config, layout, 10, processes)
+    return stepper, network
 
 
 def make_batch(count=5):

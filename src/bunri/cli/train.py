@@ -65,8 +65,25 @@ def run_train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; repeatable."),
     ] = None,
+    num_devices: Annotated[
+        int | None,
+        typer.Option(
+            "--devices",
+            metavar="N",
+            min=1,
+            help="Processes on each machine, one a GPU; together they work through each batch. "
+            "Without it: what torchrun or SLURM started, else one.",
+        ),
+    ] = None,
+    num_nodes: Annotated[
+        int | None,
+        typer.Option("--nodes", metavar="M", min=1, help="Machines; each runs this same command."),
+    ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --out, as it was started.")
+        bool,
+        typer.Option(
+            "--resume", help="Go on with the run in --out, as it was started; on any --devices."
+        ),
     ] = False,
     show_config: Annotated[
         bool, typer.Option("--show-config", help="Print the resolved settings and end.")
@@ -81,7 +98,8 @@ def run_train(
 
     Change a setting: [bold]--set optim.lr=3e-4 --set train.epochs=40[/bold]. All settings with
     their meaning: [bold]--show-config[/bold], and the recipes' comments. After Ctrl-C or a
-    crash: [bold]bunri train --resume --out runs/first[/bold].
+    crash: [bold]bunri train --resume --out runs/first[/bold]. On four GPUs: [bold]--devices
+    4[/bold]; the batch stays as large as it is set.
     """
     from bunri.config import DEFAULT_RECIPE, dump_config, load_config, read_recipe
 
@@ -90,7 +108,8 @@ def run_train(
     if resume and any(given):
         raise typer.BadParameter(
             "--resume goes on with the data and settings of the run in --out; "
-            "leave out all options but --out, or start a new run without --resume."
+            "leave out all options but --out, --devices and --nodes, or start a new run without "
+            "--resume."
         )
     recipe = recipe or DEFAULT_RECIPE
     config = None if resume else load_config(read_recipe(recipe), overrides or [], source=recipe)
@@ -106,28 +125,36 @@ def run_train(
     )
     require_torch("Training")
     from bunri.bundle import read_bundle
-    from bunri.cli.training_display import explain_stop, open_display
+    from bunri.cli.training_display import explain_stop, hush_followers, open_display
     from bunri.learning.folds import FoldsFolder, FoldsRequest
+    from bunri.learning.launching import open_processes
     from bunri.learning.loop import resume_training, start_training
     from bunri.learning.plan import DataSource, RunFolder, RunPlan
 
     train_sources = DataSource.pair(data or [], images or [], "--images")
+    request = None
     if config is not None and num_folds is not None:
         also_sources = DataSource.pair(also_train or [], also_images or [], "--also-images")
-        train_folds(FoldsRequest(config, train_sources, also_sources, num_folds), run_folder)
-        return
-    if resume and FoldsFolder(run_folder).plan.is_file():
-        train_folds(None, run_folder)
+        request = FoldsRequest(config, train_sources, also_sources, num_folds)
+    if request is not None or (resume and FoldsFolder(run_folder).plan.is_file()):
+        if (num_devices, num_nodes) != (None, None):
+            raise typer.BadParameter("Folds are trained by one process; leave out --devices.")
+        train_folds(request, run_folder)
         return
 
     folder = RunFolder(run_folder)
-    with explain_stop(run_folder, folder.config), open_display() as display:
+    with (
+        open_processes(num_devices, num_nodes) as processes,
+        hush_followers(processes),
+        explain_stop(run_folder, folder.config),
+        open_display() as display,
+    ):
         if config is None:
-            result = resume_training(folder, display)
+            result = resume_training(folder, display, processes)
         else:
             val_sources = _pair_val_sources(val or [], val_images or [], allow_pseudo or [])
             plan = RunPlan(config, train_sources, val_sources)
-            result = start_training(plan, folder, display)
+            result = start_training(plan, folder, display, processes)
     best = result.best
     print_line(
         f"Best epoch {best['epoch']} of {result.num_epochs}: "

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.progress import (
@@ -17,7 +17,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from bunri.cli.console import err, format_score, print_note
+from bunri.cli.console import err, format_score, out, print_note
+
+if TYPE_CHECKING:
+    from bunri.learning.processes import Processes
 
 EXIT_TERMINATED = 143
 """By SIGTERM: 128 + 15, as shells and schedulers reckon."""
@@ -156,4 +159,26 @@ def explain_stop(folder: Path, marker: Path) -> Iterator[None]:
             print_note(f"Stopped. Go on with: {command}")
         if isinstance(stopped, TerminatedError):
             raise typer.Exit(EXIT_TERMINATED) from stopped
+        raise
+
+
+@contextmanager
+def hush_followers(processes: "Processes") -> Iterator[None]:
+    """Let only the first of several processes speak, here and until the command ends.
+
+    Another speaks only of what went wrong in itself alone.
+    """
+    from bunri.contracts import BunriError
+    from bunri.learning.processes import PeerError
+
+    if processes.is_first:
+        yield
+        return
+    out.quiet = err.quiet = True
+    try:
+        yield
+    except PeerError:
+        raise
+    except BunriError:
+        err.quiet = False
         raise

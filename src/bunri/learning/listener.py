@@ -36,6 +36,34 @@ class TrainingListener(Protocol):
         """An epoch was validated and saved; ``record`` is its line of metrics.jsonl."""
 
 
+class MutedListener:
+    """Hears training and tells nobody: of processes that train together, one speaks."""
+
+    def warn(self, text: str) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+    def start_photos(self, num_photos: int) -> None:
+        """Nothing."""
+
+    def advance_photos(self) -> None:
+        """Nothing."""
+
+    def start_training(self, first_epoch: int, num_epochs: int, steps_per_epoch: int) -> None:
+        """Nothing."""
+
+    def end_step(self, loss: float) -> None:
+        """Nothing."""
+
+    def roll_back(self, epoch: int, reason: str, rate_scale: float) -> None:
+        """Nothing."""
+
+    def end_epoch(self, record: Mapping[str, Any], *, is_best: bool) -> None:
+        """Nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
     """What a finished run came to.

@@ -18,6 +18,7 @@ from bunri.config import TrainConfig
 from bunri.contracts import IGNORE_INDEX, RunError
 from bunri.images import pad_to_stride
 from bunri.learning.data import Batch, Sample, TrainingStream
+from bunri.learning.processes import ALONE, Processes
 
 MAX_RESTARTS = 3
 """In a row, without a batch in between; then the photos or the machine are at fault."""
@@ -33,8 +34,9 @@ def iterate_batches(
     first_batch: int = 0,
     pin_memory: bool = False,
     warn: Callable[[str], None] = lambda _: None,
+    processes: Processes = ALONE,
 ) -> Iterator[Batch]:
-    """Yield the batches of an epoch.
+    """Yield the batches of an epoch; of each, the samples of this process.
 
     Workers are started anew for each epoch: they hold nothing but a view of the store, and
     so each sees the epoch's number.
@@ -46,24 +48,30 @@ def iterate_batches(
         first_batch: Where to begin in the epoch.
         pin_memory: Faster copies to a GPU.
         warn: Told when a loader process was replaced.
+        processes: Who share each batch.
 
     Raises:
         RunError: Loader processes keep dying or hanging.
     """
     stream.epoch = epoch
-    start, failures = first_batch * config.batch_size, 0
-    while start < len(stream):
+    size = config.batch_size
+    starts = range(first_batch * size, len(stream), size)
+    positions = range(len(stream))
+    missing = [processes.take_share(positions[start : start + size]) for start in starts]
+    failures = 0
+    while missing:
         try:
-            for batch in _load(stream, range(start, len(stream)), config, pin_memory):
-                start, failures = start + len(batch[0]), 0
+            for batch in _load(stream, missing, config, pin_memory):
+                missing, failures = missing[1:], 0
                 yield batch
         except _WorkerError as error:
             failures += 1
             if failures > MAX_RESTARTS:
-                photos = stream.name_photos(range(start, start + config.batch_size))
+                photos = stream.name_photos(missing[0])
+                after = sum(map(len, missing))
                 raise RunError(
                     f"A loader process {error}, {failures} times in a row, among "
-                    f"{', '.join(photos[:3])} and the {len(stream) - start} samples after.",
+                    f"{', '.join(photos[:3])} and the {after} samples after.",
                     hint="Try --set train.num_workers=0; it loads in the training process, and "
                     "shows what fails.",
                 ) from error
@@ -106,10 +114,10 @@ def collate_samples(samples: list[Sample]) -> Batch:
 
 
 def _load(
-    stream: TrainingStream, positions: range, config: TrainConfig, pin_memory: bool
+    stream: TrainingStream, batches: list[list[int]], config: TrainConfig, pin_memory: bool
 ) -> Iterator[Batch]:
-    """Yield batches until the end, or until a loader process is lost."""
-    iterator = _open_loader(stream, positions, config, pin_memory)
+    """Yield batches, given by their positions, until the end, or until a loader process is lost."""
+    iterator = _open_loader(stream, batches, config, pin_memory)
     silent_s = 0
     while True:
         try:
@@ -132,13 +140,12 @@ def _load(
 
 
 def _open_loader(
-    stream: TrainingStream, positions: range, config: TrainConfig, pin_memory: bool
+    stream: TrainingStream, batches: list[list[int]], config: TrainConfig, pin_memory: bool
 ) -> Iterator[Batch]:
     num_workers = config.num_workers
     loader = DataLoader(
         stream,
-        batch_size=config.batch_size,
-        sampler=positions,
+        batch_sampler=batches,
         num_workers=num_workers,
         collate_fn=collate_samples,
         pin_memory=pin_memory,

@@ -4,14 +4,15 @@ Owns the order of events, and how training goes on after it was stopped. Network
 data and files are others'. Progress is told to a listener; nothing is printed here.
 """
 
+import hashlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from bunri.annotations.cache import MaskCache
@@ -28,7 +29,7 @@ from bunri.learning.divergence import (
     check_loss,
 )
 from bunri.learning.leak_check import collect_photo_hashes, refuse_leaks
-from bunri.learning.listener import TrainingListener, TrainingResult
+from bunri.learning.listener import MutedListener, TrainingListener, TrainingResult
 from bunri.learning.loading import WaitClock, collate_samples, iterate_batches
 from bunri.learning.losses import check_class_weights, compute_training_loss
 from bunri.learning.memory import keep_freed_memory
@@ -43,29 +44,41 @@ from bunri.learning.numerics import (
 )
 from bunri.learning.optimization import build_average, build_optimizer
 from bunri.learning.plan import RunFolder, RunPlan
+from bunri.learning.processes import ALONE, Processes
 from bunri.learning.remarks import tell_remarks
 from bunri.learning.run_writer import RunWriter, describe_licenses
 from bunri.learning.stepper import Stepper
+from bunri.learning.synced_norm import sync_norms
 from bunri.learning.termination import TerminatedError, Termination
 from bunri.learning.trackers import open_tracking
 from bunri.learning.validate import Validation, validate
 from bunri.metrics import compute_scores
 
 
-def start_training(plan: RunPlan, folder: RunFolder, listener: TrainingListener) -> TrainingResult:
+def start_training(
+    plan: RunPlan,
+    folder: RunFolder,
+    listener: TrainingListener,
+    processes: Processes = ALONE,
+) -> TrainingResult:
     """Train from the beginning.
 
     Raises:
         BunriError: Whatever is wrong with settings, data or the folder; before any training
             where it can be known.
     """
-    _refuse_used(folder.path)
-    with open_tracking(plan.config, folder, listener) as tracked:
-        trainer = Trainer(plan, folder, Checkpoint(), tracked)
-        with lock_folder(folder.path):
-            _refuse_used(folder.path)  # reading photos takes long: another run may have come first
-            plan.write(folder)
-            return trainer.run()
+
+    def write_plan() -> None:
+        _refuse_used(folder.path)  # reading photos takes long: another run may have come first
+        plan.write(folder)
+
+    with processes.sharing_fate():
+        processes.do_first(lambda: _refuse_used(folder.path))
+        with _open_tracking(plan, folder, listener, processes) as tracked:
+            trainer = Trainer(plan, folder, Checkpoint(), tracked, processes)
+            with _lock(folder, processes):
+                processes.do_first(write_plan)
+                return trainer.run()
 
 
 def _refuse_used(folder: Path) -> None:
@@ -78,17 +91,43 @@ def _refuse_used(folder: Path) -> None:
         )
 
 
-def resume_training(folder: RunFolder, listener: TrainingListener) -> TrainingResult:
-    """Go on with a run after its last checkpoint.
+def resume_training(
+    folder: RunFolder, listener: TrainingListener, processes: Processes = ALONE
+) -> TrainingResult:
+    """Go on with a run after its last checkpoint, with as many processes as there are now.
 
     Raises:
         RunError: There is nothing to resume, it is in use, or its data changed.
     """
-    plan = RunPlan.read(folder)
-    with lock_folder(folder.path), open_tracking(plan.config, folder, listener) as tracked:
-        found = folder.checkpoint.is_file()
-        checkpoint = Checkpoint.load(folder.checkpoint) if found else Checkpoint()
-        return Trainer(plan, folder, checkpoint, tracked).run()
+    with processes.sharing_fate():
+        plan = RunPlan.read(folder)
+        with (
+            _lock(folder, processes),
+            _open_tracking(plan, folder, listener, processes) as tracked,
+        ):
+            found = folder.checkpoint.is_file()
+            checkpoint = Checkpoint.load(folder.checkpoint) if found else Checkpoint()
+            return Trainer(plan, folder, checkpoint, tracked, processes).run()
+
+
+@contextmanager
+def _lock(folder: RunFolder, processes: Processes) -> Iterator[None]:
+    """Hold the run's folder; the first process does it for all."""
+    with ExitStack() as held:
+        processes.do_first(lambda: held.enter_context(lock_folder(folder.path)))
+        yield
+
+
+@contextmanager
+def _open_tracking(
+    plan: RunPlan, folder: RunFolder, listener: TrainingListener, processes: Processes
+) -> Iterator[TrainingListener]:
+    """Give the listener that a run shall tell; only the first process's is heard."""
+    if not processes.is_first:
+        yield MutedListener()
+        return
+    with open_tracking(plan.config, folder, listener) as tracked:
+        yield tracked
 
 
 class Trainer:
@@ -99,6 +138,7 @@ class Trainer:
         folder: Where everything is written.
         checkpoint: Where to go on from; a new one to start.
         listener: Who is told.
+        processes: Who train together.
     """
 
     def __init__(
@@ -107,7 +147,9 @@ class Trainer:
         folder: RunFolder,
         checkpoint: Checkpoint,
         listener: TrainingListener,
+        processes: Processes = ALONE,
     ) -> None:
+        self._processes = processes
         self._config = config = plan.config
         self._folder = folder
         self._checkpoint = checkpoint
@@ -118,8 +160,8 @@ class Trainer:
         checkpoint.claim_classes(self._table.names)
         check_class_weights(config.loss, len(self._table))
         find_classes(config.augment.paste_classes or (), self._table)  # refuses unknown ones
-        self._stop = Termination()
-        self._device = Fabric(accelerator="auto", devices=1).device
+        self._stop = Termination(processes)
+        self._device = processes.open_fabric().device
         self._candidates = list_candidates(config.train, self._device)
         keep_freed_memory()
         torch.manual_seed(mix_seed(config.seed, "weights", 0))
@@ -139,7 +181,7 @@ class Trainer:
         sets = self._writer.sets
         counts = {part: sum(len(d.photos) for d in sets[part]) for part in sets}
         self._listener.start_photos(sum(counts.values()))
-        memory_bytes = data.memory_mb * 2**20
+        memory_bytes = data.memory_mb * 2**20 // self._processes.num_local
         # A run that goes on was looked at when it began.
         looks_for_leaks = not (data.allow_leaks or self._checkpoint.network)
         train, val = (
@@ -166,9 +208,7 @@ class Trainer:
         num_epochs = self._config.train.epochs
         with self._stop:
             self._set_up()
-            self._writer.cut_timings(checkpoint.num_epochs)
-            # First: trackers look there for epochs that they lack.
-            self._writer.write_history(checkpoint.history)
+            self._processes.do_first(self._prepare_files)
             self._listener.start_training(
                 checkpoint.num_epochs + 1, num_epochs, self._steps_per_epoch
             )
@@ -180,14 +220,20 @@ class Trainer:
                 raise
         return TrainingResult(checkpoint.history[checkpoint.best_epoch - 1], num_epochs)
 
+    def _prepare_files(self) -> None:
+        self._writer.cut_timings(self._checkpoint.num_epochs)
+        # Before training is announced: trackers look there for epochs that they lack.
+        self._writer.write_history(self._checkpoint.history)
+
     def _set_up(self) -> None:
         """Choose the number format, and put network, optimiser and average in place."""
         checkpoint, config = self._checkpoint, self._config
         numerics = self._choose_numerics()
         self._module.to(memory_format=numerics.torch_format)
-        self._fabric = Fabric(accelerator="auto", devices=1, precision=numerics.fabric_precision)
+        self._fabric = self._processes.open_fabric(numerics.fabric_precision)
         num_steps = config.train.epochs * self._steps_per_epoch
         self._average = build_average(self._module, config.optim, num_steps)
+        sync_norms(self._module, self._processes)
         self._stepper = Stepper(
             self._fabric,
             self._module,
@@ -196,6 +242,7 @@ class Trainer:
             config,
             numerics.torch_format,
             num_steps,
+            self._processes,
         )
         if checkpoint.network:
             self._restore(checkpoint)
@@ -204,12 +251,33 @@ class Trainer:
             stores = self._train_store, self._val_store
             tell_remarks(config, self._table, *stores, self._listener)
         checkpoint.num_parts = self._stepper.num_parts
+        self._refuse_differences()
+
+    def _refuse_differences(self) -> None:
+        """Make sure that all processes train the same network on the same data."""
+        checkpoint = self._checkpoint
+        stores = self._train_store, self._val_store
+        hashes = "".join(digest for store in stores for digest in store.pixel_hashes)
+        data = int(hashlib.sha256(hashes.encode()).hexdigest()[:12], 16)
+        self._processes.refuse_difference([data], "their photos (first digits of a sum)")
+        progress = checkpoint.num_epochs, len(checkpoint.losses_done)
+        self._processes.refuse_difference(progress, "their checkpoint (epochs, steps)")
+        self._processes.copy_first(self._module.state_dict().values())
 
     def _choose_numerics(self) -> Numerics:
         """Return the number format of this run: as it began, as set, or the fastest."""
         path, chosen = self._folder.numerics, self._candidates[0]
-        if path.is_file():
-            return Numerics.read(path)
+
+        def choose() -> None:
+            nonlocal chosen
+            chosen = Numerics.read(path) if path.is_file() else self._measure_numerics()
+
+        self._processes.do_first(choose)
+        return Numerics.from_number(self._processes.take_first(chosen.number))
+
+    def _measure_numerics(self) -> Numerics:
+        """Choose the number format of a new run, and write it down."""
+        chosen = self._candidates[0]
         if self._config.train.epochs * self._steps_per_epoch >= MIN_STEPS:
             samples = [self._stream[i] for i in range(min(MEASURED_SAMPLES, len(self._stream)))]
             pixels, targets, _ = (tensor.to(self._device) for tensor in collate_samples(samples))
@@ -219,7 +287,7 @@ class Trainer:
                 pixels,
                 lambda outputs: compute_training_loss(outputs, targets, self._config.loss),
             )
-        chosen.write(path)
+        chosen.write(self._folder.numerics)
         if chosen.step_ms:
             self._listener.note(chosen.explain())
         return chosen
@@ -280,7 +348,7 @@ class Trainer:
             record, is_best = self._end_epoch(epoch, validation)
             val_s = time.monotonic() - trained
             times = {"train_s": trained - started, "wait_s": clock.waited_s, "val_s": val_s}
-            self._writer.add_timing(epoch, times)
+            self._processes.do_first(lambda: self._writer.add_timing(epoch, times))
         self._listener.end_epoch(record, is_best=is_best)
 
     def _train_epoch(self, epoch: int, clock: WaitClock) -> None:
@@ -294,13 +362,16 @@ class Trainer:
             first_batch=len(losses),
             pin_memory=self._fabric.device.type == "cuda",
             warn=self._listener.warn,
+            processes=self._processes,
         )
         self._module.train()
         for batch in clock.watch(batches):
             step = (epoch - 1) * self._steps_per_epoch + len(losses)
-            # Dropout draws from torch's generator: so it depends on the step alone.
-            torch.manual_seed(mix_seed(self._config.seed, "step", step))
-            loss = stepper.prepare_step(batch)
+            # Dropout draws from torch's generator: so it depends on the step and the process
+            # alone. With it, no two numbers of processes give the same run.
+            draw = step * self._processes.count + self._processes.rank
+            torch.manual_seed(mix_seed(self._config.seed, "step", draw))
+            loss = stepper.prepare_step(batch, self._count_samples(len(losses)))
             with self._stop.held_back():
                 stepper.take_step(step, checkpoint.rate_scale)
                 losses.append(loss)
@@ -311,6 +382,7 @@ class Trainer:
                     f"{stepper.num_parts} parts."
                 )
             self._listener.end_step(loss)
+            self._stop.meet()
 
     def _end_epoch(self, epoch: int, validation: Validation) -> tuple[dict[str, Any], bool]:
         """Write what an epoch came to; return its record and whether it is the best."""
@@ -332,25 +404,32 @@ class Trainer:
         checkpoint.losses_done = []
         if is_best:
             checkpoint.best_epoch = epoch
-            self._writer.write_bundle(
-                self._kept_network,
-                epoch,
-                scores,
-                checkpoint.licenses,
-                collect_photo_hashes(self._train_store),
-            )
-        self._writer.write_samples(epoch, validation.samples)
+
+        def write() -> None:
+            if is_best:
+                hashes = collect_photo_hashes(self._train_store)
+                self._writer.write_bundle(
+                    self._kept_network, epoch, scores, checkpoint.licenses, hashes
+                )
+            self._writer.write_samples(epoch, validation.samples)
+
+        self._processes.do_first(write)
         # From the moment the checkpoint is in place, the epoch is done. What was written
         # before it is written again, the same, if the process dies before this line.
         self._save()
-        self._writer.write_history(checkpoint.history)
+        self._processes.do_first(lambda: self._writer.write_history(checkpoint.history))
         return record, is_best
 
     def _average_losses(self) -> float:
         """Return the mean loss over the samples of an epoch; its last batch may be smaller."""
-        losses, size = self._checkpoint.losses_done, self._config.train.batch_size
-        counts = [min(size, len(self._stream) - i * size) for i in range(len(losses))]
+        losses = self._checkpoint.losses_done
+        counts = list(map(self._count_samples, range(len(losses))))
         return sum(loss * count for loss, count in zip(losses, counts, strict=True)) / sum(counts)
+
+    def _count_samples(self, number: int) -> int:
+        """Return how many samples a batch of the epoch has."""
+        size = self._config.train.batch_size
+        return min(size, len(self._stream) - number * size)
 
     def _save(self) -> None:
         """Write the checkpoint."""
@@ -361,7 +440,7 @@ class Trainer:
             checkpoint.average = dict(self._average.averaged.state_dict())
         if stepper.scaler is not None:
             checkpoint.scaler = stepper.scaler.state_dict()
-        checkpoint.save(self._folder.checkpoint)
+        self._processes.do_first(lambda: checkpoint.save(self._folder.checkpoint))
 
     @property
     def _kept_network(self) -> nn.Module:
@@ -379,6 +458,8 @@ class Trainer:
                 batch_size=self._config.train.batch_size,
                 num_samples=self._config.train.num_sample_pictures,
                 device=self._fabric.device,
+                processes=self._processes,
+                advance=self._stop.meet,
             )
 
 

@@ -32,6 +32,11 @@ MEASURED_SAMPLES = 4
 
 FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 _FABRIC_NAMES = {"f32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+_CHOICES: list[tuple[Precision, MemoryFormat]] = [
+    (precision, memory_format)
+    for precision in ("f32", "bf16", "fp16")
+    for memory_format in ("channels_last", "contiguous")
+]
 _AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -58,6 +63,16 @@ class Numerics:
     def torch_format(self) -> torch.memory_format:
         """Torch's name of the layout."""
         return FORMATS[self.memory_format]
+
+    @property
+    def number(self) -> int:
+        """The choice as a number, for other processes."""
+        return _CHOICES.index((self.precision, self.memory_format))
+
+    @classmethod
+    def from_number(cls, number: int) -> "Numerics":
+        """Return the choice of a number."""
+        return cls(*_CHOICES[number])
 
     def write(self, path: Path) -> None:
         """Store the choice, so that a run that goes on computes as it began."""

@@ -2,6 +2,10 @@
 
 Owns the order of forward, backward, checks and update; the parts that a batch is worked through
 in; and that a step which fails leaves no trace. Knows nothing of epochs, data or files.
+
+Several processes make one step together: each takes its samples through the network, and the
+loss is that of all samples, in every process. So losses that are no means over photos are what
+they are in one process; a gradient is the sum of what each process adds to it.
 """
 
 from collections.abc import Iterable
@@ -16,7 +20,9 @@ from bunri.contracts import RunError
 from bunri.learning.data import Batch
 from bunri.learning.divergence import check_gradients, check_loss
 from bunri.learning.losses import compute_training_loss, weigh_samples
+from bunri.learning.memory import is_out_of_memory
 from bunri.learning.optimization import WeightAverage, scale_rate
+from bunri.learning.processes import ALONE, Processes, Share
 
 
 class Stepper:
@@ -30,6 +36,7 @@ class Stepper:
         config: The run's settings.
         memory_format: Of pixels.
         num_steps: Of the whole run.
+        processes: Who make it together.
     """
 
     def __init__(
@@ -41,8 +48,10 @@ class Stepper:
         config: Config,
         memory_format: torch.memory_format,
         num_steps: int,
+        processes: Processes = ALONE,
     ) -> None:
         self._fabric = fabric
+        self._processes = processes
         self._module = module
         self._network, self.optimizer = fabric.setup(module, optimizer)
         self._average = average
@@ -57,10 +66,14 @@ class Stepper:
         """What keeps small fp16 gradients from becoming 0; None in other number formats."""
         return getattr(self._fabric.strategy.precision, "scaler", None)
 
-    def prepare_step(self, batch: Batch) -> float:
+    def prepare_step(self, batch: Batch, num_samples: int | None = None) -> float:
         """Leave the gradients of a batch in the parameters and return its loss.
 
         Whatever is raised, weights and running statistics are as they were before.
+
+        Args:
+            batch: What this process has of it.
+            num_samples: Of the whole batch, where other processes have some too.
 
         Raises:
             DivergenceError: The loss or a gradient is not a number.
@@ -68,7 +81,7 @@ class Stepper:
         """
         _copy_all(self._kept_buffers, self._module.buffers())
         try:
-            return self._collect_gradients(batch)
+            return self._collect_gradients(batch, num_samples or len(batch[0]))
         except BaseException:
             _copy_all(self._module.buffers(), self._kept_buffers)
             raise
@@ -87,17 +100,18 @@ class Stepper:
         if self._average is not None:
             self._average.update(self._module, step)
 
-    def _collect_gradients(self, batch: Batch) -> float:
+    def _collect_gradients(self, batch: Batch, num_samples: int) -> float:
         """Leave the gradients of a batch in the parameters; return its loss."""
         while True:
             try:
-                return self._work_through(batch)
+                with self._processes.sharing_fate():
+                    return self._work_through(batch, num_samples)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
             # Outside of the handler: its traceback would keep the tensors alive.
             _copy_all(self._module.buffers(), self._kept_buffers)
-            self._halve_parts(len(batch[0]))
+            self._halve_parts(num_samples)
 
     def _halve_parts(self, num_samples: int) -> None:
         self.optimizer.zero_grad()
@@ -111,29 +125,36 @@ class Stepper:
             )
         self.num_parts = min(2 * self.num_parts, num_samples)
 
-    def _work_through(self, batch: Batch) -> float:
+    def _work_through(self, batch: Batch, num_samples: int) -> float:
         self.optimizer.zero_grad()
+        (whole,) = self._processes.split_batch(num_samples, 1)
+        is_pseudo = self._processes.gather_samples(batch[2].to(self._fabric.device), whole).cpu()
         total = 0.0
-        num_parts = min(self.num_parts, len(batch[0]))
-        whole = self._weigh(batch[2])
-        for part in zip(*(tensor.tensor_split(num_parts) for tensor in batch), strict=True):
-            share = self._weigh(part[2]) / whole
-            loss = self._compute_loss(*part) * share
+        for share in self._processes.split_batch(num_samples, min(self.num_parts, num_samples)):
+            flags = is_pseudo[share.start : share.stop]
+            self._processes.is_idle = share.is_idle
+            loss = self._compute_loss(batch, share, flags)
+            loss = loss * (self._weigh(flags) / self._weigh(is_pseudo))
             total += check_loss(loss, "training")
             self._fabric.backward(loss)
+        self._processes.sum_gradients(self._module.parameters())
         self._check_gradients()
         return total
 
     def _weigh(self, is_pseudo: Tensor) -> float:
         return weigh_samples(is_pseudo, self._config.data.pseudo_weight)
 
-    def _compute_loss(self, pixels: Tensor, targets: Tensor, is_pseudo: Tensor) -> Tensor:
-        device = self._fabric.device
+    def _compute_loss(self, batch: Batch, share: Share, is_pseudo: Tensor) -> Tensor:
+        """Return the loss of a part of the batch, all processes' samples in it."""
+        device, processes = self._fabric.device, self._processes
+        pixels, targets = (tensor[share.rows] for tensor in batch[:2])
         pixels = pixels.to(device, memory_format=self._memory_format, non_blocking=True)
         targets = targets.to(device, non_blocking=True)
+        outputs = self._network(pixels)
+        heads = [outputs] if isinstance(outputs, Tensor) else outputs
         return compute_training_loss(
-            self._network(pixels),
-            targets,
+            [processes.gather_samples(logits, share) for logits in heads],
+            processes.gather_samples(targets, share),
             self._config.loss,
             is_pseudo,
             self._config.data.pseudo_weight,
@@ -153,14 +174,6 @@ class Stepper:
             for parameter in self._module.parameters():
                 if parameter.grad is not None:
                     parameter.grad.mul_(clip_norm / norm)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory has run out, on whatever device."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    # torch has no class for it on the CPU.
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
 @torch.no_grad()

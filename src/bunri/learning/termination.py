@@ -1,6 +1,8 @@
 """Stopping on request: SIGTERM and Ctrl-C, at moments at which nothing is lost.
 
 Owns the two signal handlers while training runs. What is saved then is the loop's.
+
+Where several processes train together, they stop together: a signal waits until all meet.
 """
 
 import signal
@@ -9,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Self
+
+from bunri.learning.processes import ALONE, Processes
 
 
 class TerminatedError(BaseException):
@@ -23,11 +27,15 @@ class Termination:
 
     A context manager around training. Outside of the main thread, where Python has no
     signals, it does nothing.
+
+    Args:
+        processes: Who stop together. Several hold signals back until they :meth:`meet`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, processes: Processes = ALONE) -> None:
+        self._processes = processes
         self._pending: type[BaseException] | None = None
-        self._is_held_back = False
+        self._is_held_back = processes.count > 1
         self._earlier: dict[int, signal._HANDLER] = {}
 
     def __enter__(self) -> Self:
@@ -56,9 +64,27 @@ class Termination:
             error, self._pending = self._pending, None
             raise error
 
+    def meet(self) -> None:
+        """End training in all processes if one of them was told to.
+
+        Called by all, at the same points of the work.
+
+        Raises:
+            TerminatedError: By SIGTERM.
+            KeyboardInterrupt: By SIGINT.
+        """
+        told = _ERRORS.index(self._pending)
+        error = _ERRORS[self._processes.agree_max(told)]
+        if error is not None:
+            self._pending = None
+            raise error
+
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         error = TerminatedError if number == signal.SIGTERM else KeyboardInterrupt
         if self._is_held_back:
             self._pending = error
         else:
             raise error
+
+
+_ERRORS: tuple[type[BaseException] | None, ...] = (None, KeyboardInterrupt, TerminatedError)

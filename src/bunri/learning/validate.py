@@ -17,7 +17,8 @@ from bunri.drawing import Comparison
 from bunri.images import Frame, Preprocessing, resize_mask, restore_mask
 from bunri.learning.data import PhotoStore
 from bunri.learning.losses import compute_loss
-from bunri.metrics import Matrices, Matrix, count_confusion, stack_matrices
+from bunri.learning.processes import ALONE, Processes
+from bunri.metrics import Matrices, count_confusion
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +28,7 @@ class Validation:
     Attributes:
         loss: Mean over batches, as the 2021 notebook reckons it.
         matrices: int64 (N, C, C), one confusion matrix per photo, in the order of the set.
-        samples: (photo, truth, prediction) of the first photos, for pictures.
+        samples: (photo, truth, prediction) of this process's first photos, for pictures.
     """
 
     loss: float
@@ -46,11 +47,13 @@ def validate(
     batch_size: int,
     num_samples: int,
     device: torch.device,
-    advance: Callable[[int], None] = lambda _: None,
+    processes: Processes = ALONE,
+    advance: Callable[[], None] = lambda: None,
 ) -> Validation:
     """Predict every photo of ``store`` and count.
 
     The loss is taken in the network's frame; masks are compared at the photo's own size.
+    Processes take whole batches in turn and exchange what they counted.
 
     Args:
         network: In evaluation mode.
@@ -61,26 +64,33 @@ def validate(
         batch_size: Photos at once, and in a batch of the loss's mean.
         num_samples: How many photos to return for pictures.
         device: Where the network is.
-        advance: Called with the number of photos done.
+        processes: Who share the batches.
+        advance: Called after each round of batches, equally often in all processes.
     """
-    losses: list[float] = []
-    matrices: list[Matrix] = []
+    batches = list(_batch(range(len(store)), batch_size))
+    losses = torch.zeros(len(batches), dtype=torch.float64)
+    matrices = torch.zeros((len(store), num_classes, num_classes), dtype=torch.int64)
     samples: list[Comparison] = []
-    for indices in _batch(range(len(store)), batch_size):
-        pairs = [store.load(index) for index in indices]
-        frames = [preprocessing.prepare(image) for image, _ in pairs]
-        logits = [compute_logits(network, frame.pixels, device) for frame in frames]
-        targets = [
-            _frame_targets(mask, frame) for (_, mask), frame in zip(pairs, frames, strict=True)
-        ]
-        losses.append(_batch_loss(logits, targets, loss_config))
-        for (image, truth), frame, scores in zip(pairs, frames, logits, strict=True):
-            prediction = restore_mask(to_probs(scores), frame)
-            matrices.append(count_confusion(truth, prediction, num_classes))
-            if len(samples) < num_samples:
-                samples.append(Comparison(image, truth, prediction))
-        advance(len(indices))
-    return Validation(float(np.mean(losses)), stack_matrices(matrices, num_classes), samples)
+    for start in range(0, len(batches), processes.count):
+        for number in range(start, len(batches))[processes.rank : processes.rank + 1]:
+            pairs = [store.load(index) for index in batches[number]]
+            frames = [preprocessing.prepare(image) for image, _ in pairs]
+            logits = [compute_logits(network, frame.pixels, device) for frame in frames]
+            targets = [
+                _frame_targets(mask, frame) for (_, mask), frame in zip(pairs, frames, strict=True)
+            ]
+            losses[number] = _batch_loss(logits, targets, loss_config)
+            for index, (image, truth), frame, scores in zip(
+                batches[number], pairs, frames, logits, strict=True
+            ):
+                prediction = restore_mask(to_probs(scores), frame)
+                counts = count_confusion(truth, prediction, num_classes)
+                matrices[index] = torch.from_numpy(counts)
+                if len(samples) < num_samples:
+                    samples.append(Comparison(image, truth, prediction))
+        advance()
+    loss = float(np.mean(processes.sum_up(losses).numpy()))
+    return Validation(loss, processes.sum_up(matrices).numpy(), samples)
 
 
 def to_probs(logits: Tensor) -> FloatArray:

@@ -128,7 +128,7 @@ CHOICES = [
     ("data.overlap_rule", ["largest-first", "highest-class", "longest-polygon-first"]),
     ("optim.name", ["adam", "adamw", "sgd"]),
     ("optim.schedule", ["constant", "cosine", "poly"]),
-    ("train.precision", ["auto", "f32", "bf16", "fp16"]),
+    ("train.precision", ["auto", "f32", "bf16", "fp16", "f64"]),
     ("train.memory_format", ["auto", "channels_last", "contiguous"]),
     ("train.tracker", ["none", "tensorboard", "mlflow", "wandb"]),
     ("train.select_by", ["global_miou", "per_image_miou", "per_batch_miou", "loss"]),

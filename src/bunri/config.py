@@ -47,7 +47,7 @@ ModelName = Literal[
     "hf_eomt",
 ]
 Normalization = Literal["none", "imagenet", "half"]
-Precision = Literal["auto", "f32", "bf16", "fp16"]
+Precision = Literal["auto", "f32", "bf16", "fp16", "f64"]
 MemoryFormat = Literal["auto", "channels_last", "contiguous"]
 TrackerName = Literal["none", "tensorboard", "mlflow", "wandb"]
 SelectBy = Literal["global_miou", "per_image_miou", "per_batch_miou", "loss"]

@@ -39,7 +39,8 @@ def start(command, arguments):
     ],
 )
 def test_find_layout__as_asked_or_as_started(asked, variables, expected):
-    assert find_layout(*asked, variables) == expected
+    num_devices, num_nodes = asked
+    assert find_layout(num_devices, num_nodes, variables) == expected
 
 
 def test_find_layout__another_number_than_was_started():

@@ -628,10 +628,10 @@ def test_termination__of_a_thread_leaves_signals_alone():
 def test_training__memory_that_runs_out_is_told_and_remembered(data, tmp_path, monkeypatch):
     work_through = Stepper._work_through
 
-    def fail(stepper, batch):
-        if len(batch[0]) > 2 * stepper.num_parts:
+    def fail(stepper, batch, num_samples):
+        if num_samples > 2 * stepper.num_parts:
             raise MemoryError
-        return work_through(stepper, batch)
+        return work_through(stepper, batch, num_samples)
 
     monkeypatch.setattr(Stepper, "_work_through", fail)
     listener = NotingListener()

@@ -366,7 +366,7 @@ def test_stream__other_photo_is_any_of_training_changed_in_its_own_way(store):
     for number in range(80):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(number)
-            _, labels = stream._draw_partner(number)
+            _, labels = stream._draw_partner(0, number)
         found |= {
             (n, flipped)
             for n, mask in enumerate(masks)

@@ -21,7 +21,8 @@ def test_share__every_sample_is_one_process_s(count, num_samples, data):
     processes = type(ALONE)()
     processes.count = count
     for part in range(num_parts):
-        found, most = {}, 0
+        found: dict[int, tuple[int, int]] = {}
+        most = 0
         for rank, own in enumerate(batches):
             processes.rank = rank
             share = processes.split_batch(num_samples, num_parts)[part]
@@ -72,6 +73,7 @@ def test_gather_samples__of_fewer_samples_than_processes():
         (share,) = group.split_batch(1, 1)
         own = torch.full((1, 2), 7.0 + group.rank, requires_grad=True)
         group.gather_samples(own, share).sum().backward()
+        assert own.grad is not None
         return share.is_idle, group.gather_samples(own, share).tolist(), own.grad.tolist()
 
     assert run_group(work) == [(False, [[7, 7]], [[1, 1]]), (True, [[7, 7]], [[0, 0]])]

@@ -4,7 +4,7 @@ Owns the losses over single pixels and the weighted sum of all. Regions and bord
 ``region_losses``'. Knows nothing of data or optimisers.
 
 Every loss takes logits, float (N, C, H, W), and targets, int64 (N, H, W) with 255 = ignore,
-computes in float32 whatever the precision of the logits, and returns a scalar; it is 0, and
+computes in float32, or in float64 where the logits are, and returns a scalar; it is 0, and
 its gradient zeros, where all is ignored.
 """
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bunri.config import LossConfig, LossName
 from bunri.contracts import IGNORE_INDEX, ConfigError
+from bunri.learning.numerics import widen
 from bunri.learning.region_losses import (
     compute_boundary,
     compute_dice,
@@ -44,10 +45,10 @@ def compute_cross_entropy(
     valid = targets != IGNORE_INDEX
     counts = valid
     if class_weights is not None:
-        weights = torch.tensor(class_weights, dtype=torch.float32, device=logits.device)
+        weights = torch.tensor(class_weights, dtype=widen(logits).dtype, device=logits.device)
         counts = weights[targets[valid]]
     total = F.cross_entropy(
-        logits.float(),
+        widen(logits),
         targets,
         weights,
         ignore_index=IGNORE_INDEX,
@@ -88,7 +89,7 @@ def compute_focal(logits: Tensor, targets: Tensor, gamma: float) -> Tensor:
 def _compute_each_pixel(logits: Tensor, targets: Tensor) -> Tensor:
     """Return the cross-entropy of every valid pixel, float32 (pixels,)."""
     valid = targets != IGNORE_INDEX
-    losses = F.cross_entropy(logits.float(), targets, ignore_index=IGNORE_INDEX, reduction="none")
+    losses = F.cross_entropy(widen(logits), targets, ignore_index=IGNORE_INDEX, reduction="none")
     return losses[valid]
 
 

@@ -31,10 +31,15 @@ MEASURED_SAMPLES = 4
 """Samples of the batch that is measured with: enough to rank formats."""
 
 FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
-_FABRIC_NAMES = {"f32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+_FABRIC_NAMES = {
+    "f32": "32-true",
+    "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
+    "f64": "64-true",
+}
 _CHOICES: list[tuple[Precision, MemoryFormat]] = [
     (precision, memory_format)
-    for precision in ("f32", "bf16", "fp16")
+    for precision in ("f32", "bf16", "fp16", "f64")
     for memory_format in ("channels_last", "contiguous")
 ]
 _AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -45,7 +50,7 @@ class Numerics:
     """What was chosen.
 
     Attributes:
-        precision: ``f32``, ``bf16`` or ``fp16``.
+        precision: ``f32``, ``bf16``, ``fp16`` or ``f64``.
         memory_format: ``channels_last`` or ``contiguous``.
         step_ms: What was measured, for example ``bf16 channels_last`` -> milliseconds.
     """
@@ -101,6 +106,11 @@ class Numerics:
         text = f"Computes in {self.precision}, {self.memory_format.replace('_', ' ')}"
         ranked = sorted(self.step_ms.items(), key=lambda item: item[1])
         return f"{text} ({', '.join(f'{name} {ms:.0f} ms' for name, ms in ranked)})"
+
+
+def widen(values: Tensor) -> Tensor:
+    """Return half precision as float32, and what is wider as it is."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def list_candidates(config: TrainConfig, device: torch.device) -> list[Numerics]:

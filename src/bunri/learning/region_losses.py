@@ -3,7 +3,7 @@
 Owns Dice, Jaccard, Tversky, Lovasz-Softmax and the boundary loss. Knows nothing of settings.
 
 Every loss takes logits, float (N, C, H, W), and targets, int64 (N, H, W) with 255 = ignore,
-computes in float32 whatever the precision of the logits, and returns a scalar: 0 where every
+computes in float32, or in float64 where the logits are, and returns a scalar: 0 where every
 pixel is sure and right, and 0 with a gradient of zeros where all is ignored. A class that is
 nowhere true in the batch has no term of its own; giving it pixels costs the classes they
 belong to.
@@ -14,6 +14,7 @@ import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor
 
 from bunri.contracts import IGNORE_INDEX
+from bunri.learning.numerics import widen
 
 
 def compute_dice(logits: Tensor, targets: Tensor) -> Tensor:
@@ -58,7 +59,7 @@ def compute_lovasz(logits: Tensor, targets: Tensor) -> Tensor:
     Sorts all valid pixels once per class present.
     """
     valid = targets != IGNORE_INDEX
-    probs = logits.float().softmax(dim=1).movedim(1, 0)[:, valid]  # (C, pixels)
+    probs = widen(logits).softmax(dim=1).movedim(1, 0)[:, valid]  # (C, pixels)
     truth = F.one_hot(targets[valid], logits.shape[1]).T  # (C, pixels)
     present = truth.any(dim=1)
     truth = truth[present]
@@ -76,7 +77,7 @@ def compute_boundary(logits: Tensor, targets: Tensor) -> Tensor:
     and they are divided by H + W, which makes them shares of the frame. Ignored pixels are
     on no side of a border. A class without a border in a photo has no term there.
     """
-    probs = logits.float().softmax(dim=1)
+    probs = widen(logits).softmax(dim=1)
     truth, valid = _split_targets(targets, logits.shape[1])
     distances = _sign_distances(truth.bool(), valid)
     wrong = (probs - truth) * valid
@@ -92,7 +93,7 @@ def _split_targets(targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
 
 def _measure_overlap(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return per class (C,) what is rightly given, what is given, and what is true, in pixels."""
-    probs = logits.float().softmax(dim=1)  # over classes, (N, C, H, W)
+    probs = widen(logits).softmax(dim=1)  # over classes, (N, C, H, W)
     truth, valid = _split_targets(targets, logits.shape[1])
     probs = probs * valid
     hits = (probs * truth).sum(dim=(0, 2, 3))
@@ -112,8 +113,8 @@ def _grade_lovasz(truth: Tensor) -> Tensor:
     union U: I / (U - 1) - I / U. In this form nothing cancels, however many pixels there are.
     """
     sizes = truth.sum(dim=1, keepdim=True)
-    intersections = (sizes - truth.cumsum(dim=1)).float()
-    unions = (sizes + (1 - truth).cumsum(dim=1)).float()
+    intersections = widen(sizes - truth.cumsum(dim=1))
+    unions = widen(sizes + (1 - truth).cumsum(dim=1))
     return torch.where(truth.bool(), 1 / unions, intersections / unions / (unions - 1).clamp(min=1))
 
 

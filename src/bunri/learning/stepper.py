@@ -53,11 +53,13 @@ class Stepper:
         self._fabric = fabric
         self._processes = processes
         self._module = module
-        self._network, self.optimizer = fabric.setup(module, optimizer)
+        # Fabric's wrapper of the network is left aside: it rounds logits to float32.
+        _, self.optimizer = fabric.setup(module, optimizer)
         self._average = average
         self._config = config
         self._memory_format = memory_format
         self._num_steps = num_steps
+        self._dtype = next(module.parameters()).dtype
         self._kept_buffers = [buffer.clone() for buffer in module.buffers()]
         self.num_parts = config.train.accumulate
 
@@ -148,9 +150,12 @@ class Stepper:
         """Return the loss of a part of the batch, all processes' samples in it."""
         device, processes = self._fabric.device, self._processes
         pixels, targets = (tensor[share.rows] for tensor in batch[:2])
-        pixels = pixels.to(device, memory_format=self._memory_format, non_blocking=True)
+        pixels = pixels.to(
+            device, self._dtype, memory_format=self._memory_format, non_blocking=True
+        )
         targets = targets.to(device, non_blocking=True)
-        outputs = self._network(pixels)
+        with self._fabric.autocast():
+            outputs = self._module(pixels)
         heads = [outputs] if isinstance(outputs, Tensor) else outputs
         return compute_training_loss(
             [processes.gather_samples(logits, share) for logits in heads],

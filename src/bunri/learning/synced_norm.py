@@ -14,6 +14,7 @@ import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from bunri.learning.numerics import widen
 from bunri.learning.processes import Processes
 
 
@@ -72,7 +73,7 @@ class SyncedNorm(_BatchNorm):
             )
         self._follow(count, mean, deviations)
         scale = (deviations / count + self.eps).rsqrt()
-        kind = _widen(features).dtype
+        kind = widen(features).dtype
         normed: Tensor = _Normalize.apply(
             features, self.weight, self.bias, mean.to(kind), scale.to(kind), count, self._processes
         )
@@ -86,7 +87,7 @@ class SyncedNorm(_BatchNorm):
         """
         axes = _list_axes(features)
         own_count = 0 if self._processes.is_idle else features.numel() // features.shape[1]
-        variance, mean = torch.var_mean(_widen(features), axes, correction=0)
+        variance, mean = torch.var_mean(widen(features), axes, correction=0)
         head = torch.tensor([own_count], dtype=torch.float64, device=features.device)
         message = torch.cat([head, mean.double(), variance.double() * own_count])
         received = self._processes.exchange(message)
@@ -117,11 +118,6 @@ def _list_axes(features: Tensor) -> list[int]:
     return [axis for axis in range(features.dim()) if axis != 1]
 
 
-def _widen(values: Tensor) -> Tensor:
-    """Return half precision as float32."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
-
-
 class _Normalize(torch.autograd.Function):
     """``(x - mean) * scale * weight + bias``, where mean and scale follow from all x."""
 
@@ -137,7 +133,7 @@ class _Normalize(torch.autograd.Function):
         processes: Processes,
     ) -> Tensor:
         shape = [1, -1] + [1] * (features.dim() - 2)
-        unit = (_widen(features) - mean.view(shape)) * scale.view(shape)
+        unit = (widen(features) - mean.view(shape)) * scale.view(shape)
         ctx.save_for_backward(features, weight, mean, scale)
         ctx.count, ctx.processes, ctx.shape = count, processes, shape
         ctx.is_idle = processes.is_idle
@@ -148,9 +144,9 @@ class _Normalize(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         features, weight, mean, scale = ctx.saved_tensors
-        shape, gradient = ctx.shape, _widen(gradients[0])
+        shape, gradient = ctx.shape, widen(gradients[0])
         axes = _list_axes(features)
-        unit = (_widen(features) - mean.view(shape)) * scale.view(shape)
+        unit = (widen(features) - mean.view(shape)) * scale.view(shape)
         own = torch.cat([gradient.sum(axes), (gradient * unit).sum(axes)])
         total = ctx.processes.exchange(own).sum(0).to(unit)
         mean_slope, unit_slope = (total / ctx.count).chunk(2)

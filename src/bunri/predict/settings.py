@@ -154,8 +154,7 @@ def parse_tta(text: str) -> dict[str, Any]:
             except ValueError as error:
                 allowed = (*words, "turns", "none")
                 raise InputError(
-                    f"--tta: {word!r} is no view, nor a scale such as 1.25."
-                    f"{suggest(word, allowed)}"
+                    f"--tta: {word!r} is no view, nor a scale such as 1.25.{suggest(word, allowed)}"
                 ) from error
             found["scales"] += [scale] if scale != 1 else []
     return found

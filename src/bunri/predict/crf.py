@@ -70,7 +70,7 @@ def _infer(probs: FloatArray, image: ImageArray, settings: CrfSettings) -> Float
     crf.addPairwiseBilateral(
         sxy=settings.color_px,
         srgb=settings.color_range,
-        rgbim=np.ascontiguousarray(image),
+        rgbim=np.array(image, order="C"),  # it takes no read-only array
         compat=settings.color_weight,
     )
     inferred = np.array(crf.inference(settings.num_steps), np.float32)

@@ -88,7 +88,7 @@ class Ensemble(AnyPredictor):
                 "Models that predict together must have one class table; these differ:",
                 problems=problems,
             )
-        super().__init__(_join_infos(members), settings)
+        super().__init__(join_infos(members), settings)
         self._members = members
         self._weights = weights
         self._combine = combine
@@ -101,11 +101,24 @@ class Ensemble(AnyPredictor):
         for number, member in enumerate(self._members):
             predictor = self._loaded.get(number) or member.load()
             planes.append(predictor.look(image))
-        if self._combine == "hard":
-            masks = [self._votes.choose(one)[0] for one in planes]
-            return VotePlanes(masks, self._weights, len(self.table))
-        kind = MeanPlanes if self._combine == "soft" else MinMaxPlanes
-        return kind(planes, self._weights)
+        return combine_planes(planes, self._weights, self._combine, self._votes)
+
+
+def combine_planes(
+    planes: Sequence[ClassPlanes], weights: Sequence[float], combine: Combine, votes: Decider
+) -> ClassPlanes:
+    """Return what several models say of a photo together.
+
+    Args:
+        planes: At least one.
+        weights: One each, sum above 0.
+        combine: See :class:`Ensemble`.
+        votes: How a single model decides where they vote.
+    """
+    if combine == "hard":
+        masks = [votes.choose(one)[0] for one in planes]
+        return VotePlanes(masks, weights, len(planes[0]))
+    return (MeanPlanes if combine == "soft" else MinMaxPlanes)(planes, weights)
 
 
 def _load_what_fits(members: Sequence[Member], max_bytes: int) -> dict[int, Predictor]:
@@ -155,7 +168,7 @@ def check_weights(weights: Sequence[float], num_members: int) -> None:
         )
 
 
-def _join_infos(members: Sequence[Member]) -> BundleInfo:
+def join_infos(members: Sequence[Member]) -> BundleInfo:
     """Return one description; what they learned from is what any of them did."""
     infos = [member.info for member in members]
     hashes = [info.photo_hashes for info in infos]

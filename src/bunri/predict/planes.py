@@ -7,6 +7,7 @@ through again and again.
 """
 
 import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import IO, Protocol, Self
 
@@ -65,6 +66,7 @@ class StoredPlanes:
         self._size_hw = size_hw
         self._photo_hw = photo_hw
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the object)
+        weakref.finalize(self, self._file.close)
 
     def write_rows(self, first_row: int, rows: FloatArray) -> None:
         """Keep some rows of all planes, float32 (C, rows, w)."""

@@ -37,7 +37,7 @@ from bunri.predict.settings import (
     read_settings,
 )
 from bunri.predict.tiles import predict_tiles
-from bunri.predict.tta import list_views, predict_views
+from bunri.predict.tta import View, list_views, predict_views
 
 AdjustSettings = Callable[[PredictionSettings], PredictionSettings]
 """From the settings that a bundle holds to those to predict with."""
@@ -180,6 +180,14 @@ class Predictor(AnyPredictor):
             return self._look_in_tiles(image, photo_hw, self.settings.tiles)
         size_hw = fit_size_hw(photo_hw, self.info.preprocessing.size_px)
         return FramePlanes(predict_views(image, size_hw, self._views, self._run), photo_hw)
+
+    def look_once(self, image: ImageArray, view: View) -> FloatArray:
+        """Return what the network says of one view of a whole photo, float32 (C, h, w).
+
+        Height and width are those of the photo in the network frame, whatever the view.
+        """
+        size_hw = fit_size_hw((image.shape[0], image.shape[1]), self.info.preprocessing.size_px)
+        return predict_views(image, size_hw, [view], self._run)
 
     def _look_in_tiles(
         self, image: ImageArray, photo_hw: tuple[int, int], tiles: TileSettings

@@ -6,6 +6,7 @@ from bunri.bundle import BundleInfo
 from bunri.classes import COMPETITION_TABLE
 from bunri.contracts import ClassInfo, ClassTable
 from bunri.images import Preprocessing
+from bunri.predict.ensemble import Member
 from bunri.predict.predictor import Predictor
 from bunri.predict.settings import PLAIN, PredictionSettings
 
@@ -46,3 +47,18 @@ def build(backend, size_px=64, table=COMPETITION_TABLE, **settings):
     preprocessing = Preprocessing(size_px, (0.0,) * 3, (1.0,) * 3)
     chosen = PredictionSettings(**settings) if settings else PLAIN
     return Predictor(BundleInfo(table, preprocessing, {}), backend, chosen)
+
+
+class FakeMember(Member):
+    """A model in memory that counts how often it is loaded."""
+
+    def __init__(self, model, predictor, num_bytes=100):
+        self.model = model
+        self.info = predictor.info
+        self.num_bytes = num_bytes
+        self.num_loads = 0
+        self._predictor = predictor
+
+    def load(self):
+        self.num_loads += 1
+        return self._predictor

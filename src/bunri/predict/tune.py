@@ -79,7 +79,11 @@ class Trial:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        row = {"stage": self.stage, "name": self.candidate.name, "score": replace_nan(self.score)}
+        row: dict[str, Any] = {
+            "stage": self.stage,
+            "name": self.candidate.name,
+            "score": replace_nan(self.score),
+        }
         if self.difference is not None:
             row["difference"] = replace_nan(self.difference.value)
             row["interval"] = self.difference.interval.to_json()
@@ -196,7 +200,7 @@ def _change(best: Candidate, name: str, **values: Any) -> Candidate:  # noqa: AN
 
 def _propose_weights(best: Candidate) -> list[Candidate]:
     size = len(best.weights)
-    proposals = [replace(best, name=how, combine=how) for how in ("hard", "minmax")]  # type: ignore[arg-type]
+    proposals = [replace(best, name=how, combine=how) for how in ("hard", "minmax")]
     for number in range(size):
         alone = tuple(float(i == number) for i in range(size))
         double = tuple(1.0 + (i == number) for i in range(size))

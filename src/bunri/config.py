@@ -377,7 +377,7 @@ def load_config(yaml_text: str, overrides: Sequence[str] = (), *, source: str = 
     values = {} if values is None else values
     if not isinstance(values, dict):
         raise ConfigError(f"{source} must be a mapping of sections, not {_describe(values)}.")
-    problems = [p for override in overrides if (p := _apply_override(values, override))]
+    problems = [p for override in overrides if (p := apply_override(values, override))]
     try:
         # Strict validation of JSON takes a list for a tuple and 1 for 1.0, and nothing else.
         config = Config.model_validate_json(json.dumps(values, default=str))
@@ -415,7 +415,7 @@ def parse_yaml(text: str, source: str) -> Any:  # noqa: ANN401 (any YAML value)
         raise ConfigError(f"{source} holds a value that is not valid YAML: {error}") from error
 
 
-def _apply_override(values: dict[str, Any], override: str) -> str | None:
+def apply_override(values: dict[str, Any], override: str) -> str | None:
     """Set one ``key.path=value`` in nested ``values``; return what is wrong with it, if so."""
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
@@ -423,7 +423,9 @@ def _apply_override(values: dict[str, Any], override: str) -> str | None:
         return f"--set {override!r}: must look like key.path=value, for example optim.lr=3e-4"
     section = values
     for part in parts[:-1]:
-        section = section.setdefault(part, {})
+        if section.get(part) is None:
+            section[part] = {}
+        section = section[part]
         if not isinstance(section, dict):
             return f"--set {override!r}: {part!r} is a single value, not a section"
     try:

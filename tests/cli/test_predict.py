@@ -65,8 +65,8 @@ def test_predict__two_models_are_one(model, photo, tmp_path):
     )
     assert ended.code == 0, ended.err
     assert read_report(both)["models"] == [str(model), str(model)]
-    masks = [read_index_mask(f / "masks" / f"{photo.stem}.png") for f in (alone, both)]
-    np.testing.assert_array_equal(*masks)
+    one, two = (read_index_mask(f / "masks" / f"{photo.stem}.png") for f in (alone, both))
+    np.testing.assert_array_equal(one, two)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bunri.config import Fraction, Positive, explain_fault, parse_yaml
+from bunri.config import Fraction, Positive, apply_override, explain_fault
 from bunri.contracts import ClassTable, ConfigError, InputError, suggest
 
 Flip = Literal["horizontal", "vertical"]
@@ -101,7 +101,7 @@ def read_settings(
         ConfigError: All faults at once.
     """
     changed = json.loads(json.dumps(dict(values)))
-    problems = [p for override in overrides if (p := _apply(changed, override))]
+    problems = [p for override in overrides if (p := apply_override(changed, override))]
     settings = PLAIN
     try:
         settings = PredictionSettings.model_validate_json(json.dumps(changed, default=str))
@@ -110,25 +110,6 @@ def read_settings(
     if problems:
         raise ConfigError(f"{len(problems)} fault(s) in {source}:", problems=problems)
     return settings
-
-
-def _apply(values: dict[str, Any], override: str) -> str | None:
-    key, equals, text = override.partition("=")
-    parts = key.strip().split(".")
-    if not equals or not all(parts):
-        return f"{override!r}: must look like key.path=value, for example min_region_share=0.001"
-    section = values
-    for part in parts[:-1]:
-        if section.get(part) is None:
-            section[part] = {}
-        section = section[part]
-        if not isinstance(section, dict):
-            return f"{override!r}: {part!r} is a single value, not a section"
-    try:
-        section[parts[-1]] = parse_yaml(text, override)
-    except ConfigError as error:
-        return str(error)
-    return None
 
 
 def parse_tta(text: str) -> dict[str, Any]:

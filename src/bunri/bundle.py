@@ -31,6 +31,7 @@ INFO_NAME = "bunri.json"
 WEIGHTS_NAME = "model.safetensors"
 CARD_NAME = "README.md"
 _PHOTOS_KEY = "training_photos"
+_PREDICTION_KEY = "prediction"
 RUN_BUNDLE_NAME = "bundle"
 """Where a run folder keeps its bundle."""
 
@@ -50,6 +51,8 @@ class BundleInfo:
         photo_hashes: Of the photos whose labels it learned from, its teachers' too; see
             :func:`bunri.annotations.pseudo.shorten_hash`. None where that was not kept, as before
             bunri kept it.
+        prediction: How photos are best predicted with it, as ``bunri tune`` found: ``settings``
+            and ``evidence`` as plain values; empty where nobody looked.
     """
 
     table: ClassTable
@@ -60,6 +63,7 @@ class BundleInfo:
     licenses: Mapping[str, Any] = field(default_factory=dict)
     weights_sha256: str = ""
     photo_hashes: frozenset[str] | None = None
+    prediction: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_bundle(folder: Path, info: BundleInfo, weights: bytes) -> None:
@@ -86,6 +90,8 @@ def write_bundle(folder: Path, info: BundleInfo, weights: bytes) -> None:
             "licenses": dict(info.licenses),
             "weights_sha256": hash_file(temporary / WEIGHTS_NAME),
         }
+        if info.prediction:
+            content[_PREDICTION_KEY] = dict(info.prediction)
         if info.photo_hashes is not None:
             content[_PHOTOS_KEY] = pack_hashes(info.photo_hashes)  # long: one line, and the last
         write_json(temporary / INFO_NAME, content)
@@ -122,6 +128,7 @@ def read_bundle(folder: Path) -> BundleInfo:
             licenses=_read_mapping(content, "licenses"),
             weights_sha256=content["weights_sha256"],
             photo_hashes=_read_photo_hashes(content),
+            prediction=_read_mapping({_PREDICTION_KEY: {}, **content}, _PREDICTION_KEY),
         )
     except (KeyError, TypeError, ValueError, InputError) as error:
         raise ModelError(f"{path} is incomplete or damaged: {error}.", hint=_BUNDLE_RULE) from error
@@ -138,6 +145,23 @@ def read_bundle(folder: Path) -> BundleInfo:
             hint="Copy the bundle again, or export it anew.",
         )
     return info
+
+
+def write_prediction(folder: Path, prediction: Mapping[str, Any]) -> None:
+    """Keep in a bundle how photos are best predicted with it; the rest stays as it is.
+
+    Args:
+        folder: A bundle that :func:`read_bundle` accepts.
+        prediction: See :class:`BundleInfo`; empty to forget it.
+
+    Raises:
+        OutputError: It cannot be written; the bundle is as it was.
+    """
+    content = json.loads((folder / INFO_NAME).read_text("utf-8"))
+    content.pop(_PREDICTION_KEY, None)
+    hashes = {_PHOTOS_KEY: content.pop(_PHOTOS_KEY)} if _PHOTOS_KEY in content else {}
+    chosen = {_PREDICTION_KEY: dict(prediction)} if prediction else {}
+    write_json(folder / INFO_NAME, {**content, **chosen, **hashes})
 
 
 def measure_weights(folder: Path) -> tuple[int, int]:

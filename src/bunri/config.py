@@ -377,12 +377,12 @@ def load_config(yaml_text: str, overrides: Sequence[str] = (), *, source: str = 
     values = {} if values is None else values
     if not isinstance(values, dict):
         raise ConfigError(f"{source} must be a mapping of sections, not {_describe(values)}.")
-    problems = [p for override in overrides if (p := _apply_override(values, override))]
+    problems = [p for override in overrides if (p := apply_override(values, override))]
     try:
         # Strict validation of JSON takes a list for a tuple and 1 for 1.0, and nothing else.
         config = Config.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
-        problems += [_explain(dict(detail)) for detail in error.errors()]
+        problems += [explain_fault(Config, dict(detail)) for detail in error.errors()]
     if problems:
         noun = "fault" if len(problems) == 1 else "faults"
         raise ConfigError(f"{len(problems)} {noun} in {source}:", problems=problems)
@@ -415,7 +415,7 @@ def parse_yaml(text: str, source: str) -> Any:  # noqa: ANN401 (any YAML value)
         raise ConfigError(f"{source} holds a value that is not valid YAML: {error}") from error
 
 
-def _apply_override(values: dict[str, Any], override: str) -> str | None:
+def apply_override(values: dict[str, Any], override: str) -> str | None:
     """Set one ``key.path=value`` in nested ``values``; return what is wrong with it, if so."""
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
@@ -423,7 +423,9 @@ def _apply_override(values: dict[str, Any], override: str) -> str | None:
         return f"--set {override!r}: must look like key.path=value, for example optim.lr=3e-4"
     section = values
     for part in parts[:-1]:
-        section = section.setdefault(part, {})
+        if section.get(part) is None:
+            section[part] = {}
+        section = section[part]
         if not isinstance(section, dict):
             return f"--set {override!r}: {part!r} is a single value, not a section"
     try:
@@ -433,12 +435,12 @@ def _apply_override(values: dict[str, Any], override: str) -> str | None:
     return None
 
 
-def _explain(detail: dict[str, Any]) -> str:
-    """Turn one pydantic error into `key: value - rule`, with the nearest known key."""
+def explain_fault(model: type[BaseModel], detail: dict[str, Any]) -> str:
+    """Turn one pydantic error about ``model`` into `key: value - rule`, with the nearest key."""
     path = [str(part) for part in detail["loc"]]
     key, value = ".".join(path) or "config", detail["input"]
     if detail["type"] == "extra_forbidden":
-        return f"{key}: unknown setting.{suggest(path[-1], _list_keys(path[:-1]))}"
+        return f"{key}: unknown setting.{suggest(path[-1], _list_keys(model, path[:-1]))}"
     message = str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] == "literal_error":
         allowed = detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
@@ -448,9 +450,8 @@ def _explain(detail: dict[str, Any]) -> str:
     return f"{key}: {value!r} is not allowed: {message[0].lower()}{message[1:]}"
 
 
-def _list_keys(path: Sequence[str]) -> list[str]:
-    """Return the known keys of the section at ``path``."""
-    model: type[BaseModel] = Config
+def _list_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """Return the known keys of the section at ``path`` of ``model``."""
     for part in path:
         annotation = model.model_fields[part].annotation
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):

@@ -24,7 +24,7 @@ from bunri.config import OverlapRule
 from bunri.contracts import FloatArray, MaskArray, SubmissionError
 from bunri.images import check_photo_headers, read_photo_as_labelled
 from bunri.metrics import ClassCounts, Matrices, Matrix, count_confusion, stack_matrices
-from bunri.predict.predictor import Predictor
+from bunri.predict.predictor import AnyPredictor
 from bunri.results import SizeCounts
 from bunri.submission import choose_pixels, read_submission, shrink_mask
 
@@ -46,7 +46,7 @@ class Evaluation:
 
 
 def evaluate_model(
-    predictor: Predictor, dataset: LabelledSet, rule: OverlapRule, advance: Advance
+    predictor: AnyPredictor, dataset: LabelledSet, rule: OverlapRule, advance: Advance
 ) -> Evaluation:
     """Predict every photo of a labelled set and compare, at its own size and a submission's.
 
@@ -108,7 +108,7 @@ class _Counter:
 
 
 def predict_submission(
-    predictor: Predictor, dataset: LabelledSet, advance: Advance
+    predictor: AnyPredictor, dataset: LabelledSet, advance: Advance
 ) -> Iterator[tuple[str, MaskArray]]:
     """Yield (file name, uint8 mask (256, 256)) for each photo, in the order of the set.
 

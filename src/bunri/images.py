@@ -267,11 +267,15 @@ class Preprocessing:
         """Return ``image``, uint8 (H, W, 3) RGB, in the network frame."""
         height, width = image.shape[:2]
         content_hw = fit_size_hw((height, width), self.size_px)
-        resized = resize_image(image, content_hw)
-        frame_hw = tuple(pad_to_stride(side) for side in content_hw)
-        pixels = np.zeros((3, *frame_hw), np.float32)
-        pixels[:, : content_hw[0], : content_hw[1]] = self.normalize(resized)
+        pixels = self.frame(resize_image(image, content_hw))
         return Frame(pixels, content_hw, (height, width))
+
+    def frame(self, content: ImageArray) -> FloatArray:
+        """Return what is resized already, uint8 (h, w, 3), normalised and padded for a network."""
+        height, width = content.shape[:2]
+        pixels = np.zeros((3, pad_to_stride(height), pad_to_stride(width)), np.float32)
+        pixels[:, :height, :width] = self.normalize(content)
+        return pixels
 
     def normalize(self, image: ImageArray) -> FloatArray:
         """Return ``image``, uint8 (H, W, 3), as float32 (3, H, W) with the model's statistics."""

@@ -438,7 +438,7 @@ def test_predict__corrupt_photo_among_others(model, data, tmp_path):
     assert ["error" in row for row in rows] == [True, False, True]
     assert str(bad) in rows[0]["error"]
     assert [p for p in list_files(folder) if "." in p] == [
-        *("masks/val_0000.png", "overlays/val_0000.jpg", "predictions.json")
+        *("composition.csv", "masks/val_0000.png", "overlays/val_0000.jpg", "predictions.json")
     ]
     assert str(good) in ended.out
 

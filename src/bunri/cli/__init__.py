@@ -22,6 +22,7 @@ from bunri.cli import (
     stats,
     submit,
     train,
+    tune,
 )
 from bunri.cli.console import print_error
 from bunri.contracts import BunriError
@@ -45,6 +46,7 @@ app.command("convert")(convert.run_convert)
 app.command("train")(train.run_train)
 app.command("evaluate")(evaluate.run_evaluate)
 app.command("compare")(compare.run_compare)
+app.command("tune")(tune.run_tune)
 app.command("predict")(predict.run_predict)
 app.command("pseudo-label")(pseudo_label.run_pseudo_label)
 app.command("submit")(submit.run_submit)

@@ -14,7 +14,18 @@ from bunri.cli.console import (
     print_scores,
     show_progress,
 )
-from bunri.cli.options import DEFAULT_RULE, AsJson, BatchSize, Images, Model, Rule, parse_rule
+from bunri.cli.options import DEFAULT_RULE, AsJson, BatchSize, Images, Rule, parse_rule
+from bunri.cli.prediction import (
+    Changes,
+    CombineName,
+    Models,
+    Plain,
+    PredictionChoices,
+    Tiles,
+    Tta,
+    Weights,
+    load_chosen,
+)
 from bunri.cli.truth import (
     AllowPseudo,
     AllowTrained,
@@ -28,7 +39,7 @@ if TYPE_CHECKING:
 
 
 def run_evaluate(
-    model: Model,
+    models: Models,
     data: Annotated[Path, typer.Argument(metavar="DATA.json", help="Labelled COCO file.")],
     images: Images = None,
     overlap_rule: Rule = DEFAULT_RULE,
@@ -42,6 +53,12 @@ def run_evaluate(
             "that is a run.",
         ),
     ] = None,
+    weights: Weights = None,
+    combine: CombineName = None,
+    tta: Tta = None,
+    tiles: Tiles = None,
+    changes: Changes = None,
+    is_plain: Plain = False,
     as_json: AsJson = False,
     allow_pseudo: AllowPseudo = None,
     allow_trained: AllowTrained = None,
@@ -56,12 +73,13 @@ def run_evaluate(
     """
     from bunri.annotations.coco import read_coco, require_labels, require_photos
     from bunri.evaluation import evaluate_model
-    from bunri.predict.predictor import load_predictor
     from bunri.results import Result, describe_result, score_counts, write_result
 
     rule = parse_rule(overlap_rule)
-    predictor = load_predictor(model)
-    target = _choose_folder(model, folder)
+    choices = PredictionChoices(weights, combine, tta, tiles, changes, is_plain)
+    predictor = load_chosen(models, choices)
+    model = " + ".join(models)
+    target = _choose_folder(models, folder)
     dataset = read_coco(data, image_root=images, table=predictor.table)
     require_photos(require_labels(dataset))
     refuse_pseudo_labels(dataset, allow_pseudo)
@@ -76,7 +94,7 @@ def run_evaluate(
         photos=tuple(photo.file_name for photo in dataset.photos),
         sizes=evaluation.sizes,
         config=predictor.info.training.get("config") or {},
-        cost=_measure_cost(model, evaluation.photo_s),
+        cost=_measure_cost(models, evaluation.photo_s),
     )
     scores = {size: score_counts(counts, batch_size) for size, counts in result.sizes.items()}
     if target is not None:
@@ -89,21 +107,24 @@ def run_evaluate(
         print_line(f"Kept in {target}; compare with another: bunri compare {target} OTHER")
 
 
-def _choose_folder(model: str, folder: Path | None) -> Path | None:
-    """Return where to keep the result; None for a bare bundle, or a run that may not be written.
+def _choose_folder(models: list[str], folder: Path | None) -> Path | None:
+    """Return where to keep the result.
+
+    None for an ensemble, for a bare bundle, and for a run that may not be written.
 
     Raises:
         OutputError: ``folder`` cannot be written.
     """
     from bunri.bundle import find_bundle
     from bunri.files import check_writable
+    from bunri.predict.ensemble import is_ensemble_file
     from bunri.results import RESULT_NAME, RUN_RESULT_NAME
 
     if folder is not None:
         check_writable(folder / RESULT_NAME)
         return folder
-    run = Path(model)
-    if find_bundle(model) == run:
+    run = Path(models[0])
+    if len(models) > 1 or is_ensemble_file(models[0]) or find_bundle(models[0]) == run:
         return None
     try:
         check_writable(run / RUN_RESULT_NAME / RESULT_NAME)
@@ -113,11 +134,13 @@ def _choose_folder(model: str, folder: Path | None) -> Path | None:
     return run / RUN_RESULT_NAME
 
 
-def _measure_cost(model: str, photo_s: float) -> dict[str, float | None]:
+def _measure_cost(models: list[str], photo_s: float) -> dict[str, float | None]:
     from bunri.bundle import find_bundle, measure_weights
     from bunri.files import measure_peak_memory_bytes
+    from bunri.predict.ensemble import list_members
 
-    num_parameters, num_bytes = measure_weights(find_bundle(model))
+    sizes = [measure_weights(find_bundle(member)) for member in list_members(models)]
+    num_parameters, num_bytes = (sum(column) for column in zip(*sizes, strict=True))
     return {
         "parameters": num_parameters,
         "file_bytes": num_bytes,

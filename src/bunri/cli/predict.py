@@ -6,46 +6,101 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bunri.cli.console import print_json, print_line, print_note, show_progress
-from bunri.cli.options import AsJson, Model
+from bunri.cli.options import AsJson
+from bunri.cli.prediction import (
+    Changes,
+    CombineName,
+    Plain,
+    PredictionChoices,
+    Tiles,
+    Tta,
+    Weights,
+    load_chosen,
+    split_models,
+)
+from bunri.contracts import InputError, suggest
 
 if TYPE_CHECKING:
-    from bunri.predict.outputs import PhotoTask
-    from bunri.predict.predictor import Predictor
+    from bunri.predict.coco_output import CocoCollector
+    from bunri.predict.outputs import Prediction
+    from bunri.predict.predictor import AnyPredictor
 
 
 def run_predict(
-    model: Model,
-    photos: Annotated[
-        list[Path], typer.Argument(metavar="PHOTOS...", help="Photos, or folders of photos.")
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL... PHOTOS...",
+            help="One or several run or bundle folders, then photos or folders of photos.",
+        ),
     ],
     folder: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Where results are written.")
     ] = Path("out"),
+    coco: Annotated[
+        Path | None, typer.Option("--coco", metavar="JSON", help="Also write a COCO file.")
+    ] = None,
+    coco_shape: Annotated[
+        str, typer.Option("--coco-shape", metavar="SHAPE", help="polygons or rle.")
+    ] = "polygons",
+    keeps_colors: Annotated[
+        bool, typer.Option("--colors", help="Also write colors/NAME.png, RGB.")
+    ] = False,
+    keeps_probs: Annotated[
+        bool,
+        typer.Option("--probs", help="Also write probs/NAME.png: classes one below the other."),
+    ] = False,
+    weights: Weights = None,
+    combine: CombineName = None,
+    tta: Tta = None,
+    tiles: Tiles = None,
+    changes: Changes = None,
+    is_plain: Plain = False,
     as_json: AsJson = False,
 ) -> None:
     """Say what each photo shows: a mask, an overlay with legend, and the area of each class.
 
-    Writes masks/NAME.png (values are class indices, colours the palette), overlays/NAME.jpg and
-    predictions.json. A photo that cannot be read is listed there with the reason; the others
-    are done all the same, and the command ends with 2.
+    Writes masks/NAME.png (values are class indices, colours the palette), overlays/NAME.jpg,
+    predictions.json and composition.csv. A photo that cannot be used is listed there with the
+    reason; the others are done all the same, and the command ends with 2.
 
     Example: [bold]bunri predict runs/first photo.jpg more_photos/ --out out[/bold]
     """
-    from bunri.files import write_json
-    from bunri.predict.outputs import find_photos
-    from bunri.predict.predictor import load_predictor
+    from bunri.files import check_writable, write_json
+    from bunri.predict.coco_output import CocoCollector
+    from bunri.predict.outputs import (
+        COMPOSITION_NAME,
+        find_photos,
+        write_composition,
+        write_prediction,
+    )
+    from bunri.predict.stream import predict_photos
 
+    models, photos = split_models(arguments)
+    shape = _parse_shape(coco_shape)
     tasks = find_photos(photos, folder)
-    predictor = load_predictor(model)
+    for path in (folder / "predictions.json", *([coco] if coco else [])):
+        check_writable(path)
+    choices = PredictionChoices(weights, combine, tta, tiles, changes, is_plain)
+    predictor = load_chosen(models, choices)
+    collector = CocoCollector(predictor.table, shape) if coco else None
+
+    def write(prediction: "Prediction") -> dict[str, Any]:
+        if collector is not None:
+            collector.add(prediction)
+        return write_prediction(folder, prediction, predictor.table, keeps_colors=keeps_colors)
+
     rows: list[dict[str, Any]] = []
     with show_progress("Predicting photos", len(tasks)) as advance:
-        for task in tasks:
-            rows.append(_predict_one(predictor, task, folder))
+        for row in predict_photos(predictor, tasks, write, keeps_probs=keeps_probs):
+            rows.append(row)
             advance()
     failures = [row for row in rows if "error" in row]
-    report = {"model": model, "classes": predictor.table.to_json(), "photos": rows}
+    report = _describe(models, predictor, rows)
     if len(failures) < len(rows):
         write_json(folder / "predictions.json", report)
+        write_composition(folder / COMPOSITION_NAME, rows, predictor.table)
+        _write_coco(collector, coco, models)
     if as_json:
         print_json(report)
     else:
@@ -56,17 +111,33 @@ def run_predict(
         raise typer.Exit(2)
 
 
-def _predict_one(predictor: "Predictor", task: "PhotoTask", folder: Path) -> dict[str, Any]:
-    from bunri.contracts import ImageError
-    from bunri.images import read_photo
-    from bunri.predict.outputs import write_prediction
+def _parse_shape(name: str) -> Any:  # noqa: ANN401 (a Shape, whose module is not loaded here)
+    from bunri.predict.coco_output import SHAPES
 
-    try:
-        image = read_photo(task.photo)
-    except ImageError as error:
-        return {"photo": str(task.photo), "error": error.message}
-    mask = predictor.predict_mask(image)
-    return write_prediction(folder, task, image, mask, predictor.table)
+    if name not in SHAPES:
+        raise InputError(f"--coco-shape: there is no {name!r}.{suggest(name, SHAPES)}")
+    return name
+
+
+def _describe(
+    models: list[str], predictor: "AnyPredictor", rows: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return ``predictions.json``; models and settings stand there only where there are any."""
+    changed = predictor.settings.model_dump(mode="json", exclude_defaults=True)
+    return {
+        "model": models[0],
+        **({"models": models} if len(models) > 1 else {}),
+        **({"settings": changed} if changed else {}),
+        "classes": predictor.table.to_json(),
+        "photos": rows,
+    }
+
+
+def _write_coco(collector: "CocoCollector | None", path: Path | None, models: list[str]) -> None:
+    from bunri.predict.ensemble import list_members
+
+    if collector is not None and path is not None:
+        collector.write(path, list_members(models))
 
 
 def _print_rows(rows: list[dict[str, Any]], folder: Path) -> None:

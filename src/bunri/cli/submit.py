@@ -7,16 +7,33 @@ from typing import Annotated
 import typer
 
 from bunri.cli.console import print_line, show_progress
-from bunri.cli.options import Images, Model
+from bunri.cli.options import Images
+from bunri.cli.prediction import (
+    Changes,
+    CombineName,
+    Models,
+    Plain,
+    PredictionChoices,
+    Tiles,
+    Tta,
+    Weights,
+    load_chosen,
+)
 
 
 def run_submit(
-    model: Model,
+    models: Models,
     data: Annotated[Path, typer.Argument(metavar="TEST.json", help="COCO file; needs no labels.")],
     path: Annotated[
         Path, typer.Option("--out", metavar="CSV", help="Plain, or packed if it ends in .gz.")
     ] = Path("submission.csv"),
     images: Images = None,
+    weights: Weights = None,
+    combine: CombineName = None,
+    tta: Tta = None,
+    tiles: Tiles = None,
+    changes: Changes = None,
+    is_plain: Plain = False,
 ) -> None:
     """Predict every photo of test.json and write the competition's submission.csv.
 
@@ -24,10 +41,10 @@ def run_submit(
     """
     from bunri.annotations.coco import read_coco, require_photos
     from bunri.evaluation import predict_submission
-    from bunri.predict.predictor import load_predictor
     from bunri.submission import write_submission
 
-    predictor = load_predictor(model)
+    choices = PredictionChoices(weights, combine, tta, tiles, changes, is_plain)
+    predictor = load_chosen(models, choices)
     dataset = require_photos(read_coco(data, image_root=images, table=predictor.table))
     with show_progress("Predicting photos", len(dataset.photos)) as advance:
         rows = predict_submission(predictor, dataset, advance)

@@ -26,10 +26,10 @@ MAX_SIDE_PX = 128
 Planes = npt.NDArray[np.uint8]  # (C, h, w), probability times 255, rounded
 
 
-def shrink_plane(plane: FloatArray) -> npt.NDArray[np.uint8]:
+def shrink_plane(plane: FloatArray, max_side_px: int = MAX_SIDE_PX) -> npt.NDArray[np.uint8]:
     """Return the probabilities of one class, float32 (H, W), as they are kept: uint8 (h, w)."""
     height, width = plane.shape
-    size_hw = fit_size_hw((height, width), min(MAX_SIDE_PX, max(height, width)))
+    size_hw = fit_size_hw((height, width), min(max_side_px, max(height, width)))
     return np.rint(resize_plane(plane, size_hw) * 255).astype(np.uint8)
 
 

@@ -3,7 +3,9 @@
 Owns names and layout of the output folder. Knows nothing of models.
 """
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,16 @@ import numpy as np
 from PIL import Image
 
 from bunri.contracts import ClassTable, ImageArray, InputError, MaskArray, PathError
-from bunri.drawing import draw_labelled_overlay
-from bunri.files import replace_atomically
+from bunri.drawing import color_mask, draw_labelled_overlay
+from bunri.files import replace_atomically, write_bytes
+from bunri.formats.soft import Planes, write_planes
 from bunri.images import PHOTO_SUFFIXES
 
-MASKS_NAME, OVERLAYS_NAME = "masks", "overlays"
+MASKS_NAME, OVERLAYS_NAME, COLORS_NAME, PROBS_NAME = "masks", "overlays", "colors", "probs"
+COMPOSITION_NAME = "composition.csv"
+PROBS_SIDE_PX = 2048
+"""Longer side of kept probabilities, so that twelve planes can be read again as one picture."""
+RESULT_FOLDERS = (MASKS_NAME, OVERLAYS_NAME, COLORS_NAME, PROBS_NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +32,28 @@ class PhotoTask:
 
     photo: Path
     name: str
+
+    @property
+    def file_name(self) -> str:
+        """The photo's path below what was given, as a COCO file names it."""
+        return self.name + self.photo.suffix
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """A photo and what it shows.
+
+    Attributes:
+        task: Whose.
+        image: uint8 (H, W, 3) RGB, upright.
+        mask: uint8 (H, W).
+        probs: Probabilities as they are kept, see ``formats.soft``; None where nobody asked.
+    """
+
+    task: PhotoTask
+    image: ImageArray
+    mask: MaskArray
+    probs: Planes | None = None
 
 
 def find_photos(paths: Sequence[Path], output_folder: Path) -> list[PhotoTask]:
@@ -39,7 +68,7 @@ def find_photos(paths: Sequence[Path], output_folder: Path) -> list[PhotoTask]:
     """
     tasks: list[PhotoTask] = []
     problems: list[str] = []
-    results = [output_folder.resolve() / name for name in (MASKS_NAME, OVERLAYS_NAME)]
+    results = [output_folder.resolve() / name for name in RESULT_FOLDERS]
     for path in paths:
         if path.is_dir():
             found = sorted(
@@ -77,16 +106,15 @@ def _refuse_collisions(tasks: Sequence[PhotoTask]) -> None:
 
 
 def write_prediction(
-    folder: Path, task: PhotoTask, image: ImageArray, mask: MaskArray, table: ClassTable
+    folder: Path, prediction: Prediction, table: ClassTable, *, keeps_colors: bool = False
 ) -> dict[str, Any]:
-    """Write ``masks/NAME.png`` and ``overlays/NAME.jpg``; return the photo's row.
+    """Write ``masks/NAME.png``, ``overlays/NAME.jpg`` and what else was asked for.
 
     Args:
         folder: The output folder.
-        task: Whose result it is.
-        image: uint8 (H, W, 3) RGB, upright.
-        mask: uint8 (H, W). The PNG holds these indices, and the class colours as its palette.
+        prediction: The mask's PNG holds its indices, and the class colours as its palette.
         table: The classes.
+        keeps_colors: Whether ``colors/NAME.png`` is written, RGB in the class colours.
 
     Returns:
         The row of ``predictions.json``, see :func:`measure_areas`.
@@ -94,22 +122,58 @@ def write_prediction(
     Raises:
         OutputError: A file cannot be written.
     """
-    mask_path = folder / MASKS_NAME / f"{task.name}.png"
-    overlay_path = folder / OVERLAYS_NAME / f"{task.name}.jpg"
+    name, mask, image = prediction.task.name, prediction.mask, prediction.image
+    mask_path = folder / MASKS_NAME / f"{name}.png"
+    overlay_path = folder / OVERLAYS_NAME / f"{name}.jpg"
     indexed = Image.fromarray(mask)
     indexed.putpalette(table.palette_rgb.tobytes())
     with replace_atomically(mask_path) as temporary:
         indexed.save(temporary, optimize=True)
     with replace_atomically(overlay_path) as temporary:
         Image.fromarray(draw_labelled_overlay(image, mask, table)).save(temporary, quality=90)
+    more = {}
+    if keeps_colors:
+        more["colors"] = path = folder / COLORS_NAME / f"{name}.png"
+        with replace_atomically(path) as temporary:
+            Image.fromarray(color_mask(mask, table)).save(temporary)
+    if prediction.probs is not None:
+        more["probs"] = path = folder / PROBS_NAME / f"{name}.png"
+        write_planes(path, prediction.probs)
     return {
-        "photo": str(task.photo),
+        "photo": str(prediction.task.photo),
         "height_px": image.shape[0],
         "width_px": image.shape[1],
         "mask": mask_path.relative_to(folder).as_posix(),
         "overlay": overlay_path.relative_to(folder).as_posix(),
+        **{key: path.relative_to(folder).as_posix() for key, path in more.items()},
         "classes": measure_areas(mask, table),
     }
+
+
+def write_composition(path: Path, rows: Iterable[Mapping[str, Any]], table: ClassTable) -> None:
+    """Write the share of area of each class as CSV: a photo a row, a class a column.
+
+    Args:
+        path: The file.
+        rows: Those of ``predictions.json``; one with ``error`` has no shares, and says why.
+        table: The classes.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["photo", "width_px", "height_px", *table.names, "error"])
+    for row in rows:
+        shares: list[float | str] = [0.0] * len(table)
+        for area in row.get("classes", ()):
+            shares[area["index"]] = area["share"]
+        sizes = [row.get("width_px", ""), row.get("height_px", "")]
+        if "error" in row:
+            shares = [""] * len(table)
+        writer.writerow([row["photo"], *sizes, *shares, row.get("error", "")])
+    # A file name that is not UTF-8 holds lone surrogates; see files.write_json.
+    write_bytes(path, text.getvalue().encode("utf-8", "backslashreplace"))
 
 
 def measure_areas(mask: MaskArray, table: ClassTable) -> list[dict[str, Any]]:

@@ -1,10 +1,12 @@
 """From MODEL and a photo to a mask.
 
-Owns how a model is chosen and its frames are undone. Knows nothing of files to write.
+Owns how a model is chosen, how its frames are undone, and in which order views, tiles and the
+steps after it follow. Knows nothing of files to write.
 """
 
 import importlib.util
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -12,15 +14,33 @@ import numpy as np
 
 from bunri.bundle import BundleInfo, find_bundle, read_bundle
 from bunri.contracts import (
+    MAX_PHOTO_PIXELS,
     ClassTable,
     FloatArray,
     ImageArray,
+    InputError,
     MaskArray,
     MissingExtraError,
     ModelError,
     check_image,
 )
-from bunri.images import restore_planes, restore_probs, restore_winners
+from bunri.images import fit_size_hw, pad_to_stride, resize_image
+from bunri.predict.crf import refine_planes, require_crf
+from bunri.predict.planes import ClassPlanes, Decider, FramePlanes, gather
+from bunri.predict.regions import remove_small_regions
+from bunri.predict.settings import (
+    PLAIN,
+    PredictionSettings,
+    TileSettings,
+    check_classes,
+    order_classes,
+    read_settings,
+)
+from bunri.predict.tiles import predict_tiles
+from bunri.predict.tta import View, list_views, predict_views
+
+AdjustSettings = Callable[[PredictionSettings], PredictionSettings]
+"""From the settings that a bundle holds to those to predict with."""
 
 
 class Backend(Protocol):
@@ -30,22 +50,50 @@ class Backend(Protocol):
         """Return probabilities, float32 (C, h, w), of a network frame, float32 (3, h, w)."""
 
 
-class Predictor:
-    """A model ready to predict.
+class AnyPredictor(ABC):
+    """Whatever turns a photo into a mask: a model, or several.
 
     Args:
-        info: Classes and preprocessing of the model.
-        backend: Runs its network.
+        info: Classes and origin.
+        settings: How to predict.
+
+    Raises:
+        InputError: Settings name a class that the model does not have.
+        MissingExtraError: Settings need something that is not installed.
     """
 
-    def __init__(self, info: BundleInfo, backend: Backend) -> None:
+    def __init__(self, info: BundleInfo, settings: PredictionSettings = PLAIN) -> None:
         self.info = info
-        self._backend = backend
+        self.settings = settings
+        check_classes(settings, info.table)
+        if settings.crf is not None:
+            require_crf()
+        claims = {info.table.index_of(c.name): c.probability for c in settings.claims}
+        self._decider = Decider(order_classes(settings, info.table), claims)
 
     @property
     def table(self) -> ClassTable:
         """The classes that masks are indices into."""
         return self.info.table
+
+    @abstractmethod
+    def look(self, image: ImageArray) -> ClassPlanes:
+        """Return what networks say of a photo, uint8 (H, W, 3), before any CRF."""
+
+    def predict_planes(self, image: ImageArray) -> ClassPlanes:
+        """Return probabilities that never lie in memory all at the photo's size.
+
+        Args:
+            image: uint8 (H, W, 3) RGB, upright.
+
+        Raises:
+            ImageError: Wrong type or shape.
+            ModelError: The network gives something that is no number.
+        """
+        planes = self.look(check_image(image))
+        if self.settings.crf is not None:
+            return refine_planes(planes, image, self.settings.crf)
+        return planes
 
     def predict_probs(self, image: ImageArray) -> FloatArray:
         """Return the probability of each class at each pixel.
@@ -60,23 +108,10 @@ class Predictor:
             ImageError: Wrong type or shape.
             ModelError: The network gives something that is no number.
         """
-        frame = self.info.preprocessing.prepare(check_image(image))
-        return restore_probs(self._run(frame.pixels), frame)
-
-    def predict_planes(self, image: ImageArray) -> Iterator[FloatArray]:
-        """Yield the same class by class, each float32 (H, W): large photos take less memory.
-
-        Args:
-            image: uint8 (H, W, 3) RGB, upright.
-
-        Raises:
-            ImageError: Wrong type or shape.
-        """
-        frame = self.info.preprocessing.prepare(check_image(image))
-        return restore_planes(self._run(frame.pixels), frame)
+        return np.stack(list(self.predict_planes(image)))
 
     def predict_mask(self, image: ImageArray) -> MaskArray:
-        """Return the most probable class of each pixel.
+        """Return the class of each pixel.
 
         Args:
             image: uint8 (H, W, 3) RGB, upright.
@@ -91,7 +126,9 @@ class Predictor:
         return self.predict_winners(image)[0]
 
     def predict_winners(self, image: ImageArray) -> tuple[MaskArray, FloatArray]:
-        """Return the most probable class of each pixel, and its probability.
+        """Return the class of each pixel, and its probability.
+
+        The class is the most probable one, but for claims and small regions that settings name.
 
         Args:
             image: uint8 (H, W, 3) RGB, upright.
@@ -103,29 +140,107 @@ class Predictor:
             ImageError: Wrong type or shape.
             ModelError: The network gives something that is no number.
         """
-        frame = self.info.preprocessing.prepare(check_image(image))
-        return restore_winners(self._run(frame.pixels), frame)
+        return self.decide(self.predict_planes(image))
 
-    def _run(self, pixels: FloatArray) -> FloatArray:
-        """Return the network's probabilities, sure to be numbers: NaN would lose every argmax."""
-        probs = self._backend.predict_probs(pixels)
+    def decide(self, planes: ClassPlanes) -> tuple[MaskArray, FloatArray]:
+        """Return classes and their probabilities as :meth:`predict_winners` does."""
+        mask, confidence = self._decider.choose(planes)
+        if self.settings.min_region_share:
+            cleaned = remove_small_regions(mask, self.settings.min_region_share)
+            if cleaned is not mask:
+                return cleaned, gather(planes, cleaned)
+        return mask, confidence
+
+
+class Predictor(AnyPredictor):
+    """A model ready to predict.
+
+    Args:
+        info: Classes and preprocessing of the model.
+        backend: Runs its network.
+        settings: How to predict.
+    """
+
+    def __init__(
+        self, info: BundleInfo, backend: Backend, settings: PredictionSettings = PLAIN
+    ) -> None:
+        super().__init__(info, settings)
+        self._backend = backend
+        self._views = list_views(settings)
+
+    def look(self, image: ImageArray) -> ClassPlanes:
+        """Return what the network says of a photo; see :class:`AnyPredictor`.
+
+        Raises:
+            InputError: The photo would be too large at the scale of its tiles.
+            ModelError: The network gives something that is no number.
+        """
+        photo_hw = image.shape[0], image.shape[1]
+        if self.settings.tiles is not None:
+            return self._look_in_tiles(image, photo_hw, self.settings.tiles)
+        size_hw = fit_size_hw(photo_hw, self.info.preprocessing.size_px)
+        return FramePlanes(predict_views(image, size_hw, self._views, self._run), photo_hw)
+
+    def look_once(self, image: ImageArray, view: View) -> FloatArray:
+        """Return what the network says of one view of a whole photo, float32 (C, h, w).
+
+        Height and width are those of the photo in the network frame, whatever the view.
+        """
+        size_hw = fit_size_hw((image.shape[0], image.shape[1]), self.info.preprocessing.size_px)
+        return predict_views(image, size_hw, [view], self._run)
+
+    def _look_in_tiles(
+        self, image: ImageArray, photo_hw: tuple[int, int], tiles: TileSettings
+    ) -> ClassPlanes:
+        size_px = self.info.preprocessing.size_px
+        size_hw = photo_hw
+        if tiles.scale is not None:
+            size_hw = fit_size_hw(photo_hw, max(1, round(size_px * tiles.scale)))
+        if size_hw[0] * size_hw[1] > MAX_PHOTO_PIXELS:
+            raise InputError(
+                f"At tiles.scale={tiles.scale:g} a photo of {photo_hw[1]}x{photo_hw[0]} is looked "
+                f"at as {size_hw[1]}x{size_hw[0]}; the limit is {MAX_PHOTO_PIXELS} pixels."
+            )
+
+        def predict(tile: ImageArray) -> FloatArray:
+            return predict_views(tile, (tile.shape[0], tile.shape[1]), self._views, self._run)
+
+        tile_px = pad_to_stride(size_px)
+        resized = resize_image(image, size_hw)
+        return predict_tiles(resized, photo_hw, tile_px, tiles.overlap, predict)
+
+    def _run(self, content: ImageArray) -> FloatArray:
+        """Return the network's probabilities without padding, sure to be numbers.
+
+        NaN would lose every argmax.
+        """
+        height, width = content.shape[:2]
+        probs = self._backend.predict_probs(self.info.preprocessing.frame(content))
         if not np.isfinite(probs).all():
             raise ModelError(
                 "The model's probabilities are not all numbers (NaN or infinite).",
                 hint="Its weights are damaged, or its training diverged: use another epoch or run.",
             )
-        return probs
+        return probs[:, :height, :width]
 
 
-def load_predictor(model: str) -> Predictor:
+def load_predictor(model: str, adjust: AdjustSettings | None = None) -> Predictor:
     """Return a predictor for MODEL, a run folder or a bundle folder.
 
+    Args:
+        model: As on the command line.
+        adjust: Changes the settings that the bundle holds.
+
     Raises:
+        ConfigError: The bundle's settings of prediction cannot be used.
         ModelError: There is no such model, or it is damaged.
         MissingExtraError: torch is not installed.
     """
     folder: Path = find_bundle(model)
     info = read_bundle(folder)
+    settings = read_settings(info.prediction.get("settings", {}), (), f"{model}: prediction")
+    if adjust is not None:
+        settings = adjust(settings)
     if importlib.util.find_spec("torch") is None:
         raise MissingExtraError(
             "This model runs on torch, which is not installed.",
@@ -133,4 +248,4 @@ def load_predictor(model: str) -> Predictor:
         )
     from bunri.predict.torch_backend import TorchBackend
 
-    return Predictor(info, TorchBackend(folder, info))
+    return Predictor(info, TorchBackend(folder, info), settings)

@@ -43,6 +43,7 @@ from bunri.images import (
     read_photo_as_labelled,
     read_size_hw,
 )
+from bunri.predict.ensemble import list_differences
 from bunri.predict.predictor import Predictor
 
 HARD_THRESHOLD, SOFT_THRESHOLD = 0.7, 0.0
@@ -87,29 +88,14 @@ def require_one_table(teachers: Sequence[Teacher]) -> ClassTable:
     Raises:
         ModelError: They differ; each difference to the first one is listed.
     """
-    first = teachers[0]
-    names = first.predictor.table.names
-    problems = []
-    for other in teachers[1:]:
-        others = other.predictor.table.names
-        for index in range(max(len(names), len(others))):
-            mine, theirs = (n[index] if index < len(n) else None for n in (names, others))
-            if mine != theirs:
-                problems.append(
-                    f"class {index} is {_quote(mine)} in {first.name}, "
-                    f"{_quote(theirs)} in {other.name}"
-                )
+    problems = list_differences([(t.name, t.predictor.table) for t in teachers])
     if problems:
         raise ModelError(
             "Teachers label together, so they must have one class table; these differ:",
             problems=problems,
             hint="Make a file of labels with each of them.",
         )
-    return first.predictor.table
-
-
-def _quote(name: str | None) -> str:
-    return "absent" if name is None else repr(name)
+    return teachers[0].predictor.table
 
 
 def parse_thresholds(table: ClassTable, default: float, texts: Sequence[str]) -> FloatArray:

@@ -1,0 +1,121 @@
+"""How much of the bare network's speed is left from photo to mask, on a folder of photos.
+
+The bare network gets the same frames, prepared beforehand, one by one; ``bunri predict`` reads each
+photo, predicts, and writes mask and overlay. Both run in this process, in turn, several times; the
+ratio is of neighbouring runs, so that whatever else the machine does weighs on both, and the median
+is printed with all of them.
+
+    python benchmarks/predict.py --model runs/first
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from bunri.bundle import find_bundle, read_bundle
+from bunri.files import measure_peak_memory_bytes
+from bunri.images import read_photo
+from bunri.predict.outputs import Prediction, find_photos, write_prediction
+from bunri.predict.predictor import Backend, Predictor
+from bunri.predict.settings import PredictionSettings, TileSettings
+from bunri.predict.stream import predict_photos
+from bunri.scenes import write_sample_dataset
+
+SIDE_PX = 512
+
+
+def write_photos(folder: Path, count: int) -> list[Path]:
+    """Write rendered scenes as JPEG of 512 x 512, as photos come."""
+    write_sample_dataset(folder / "scenes", num_scenes=max(60, count))
+    scenes = sorted(p for p in (folder / "scenes").rglob("*") if p.suffix in (".jpg", ".png"))
+    photos = []
+    for number, scene in enumerate(scenes[:count]):
+        picture = Image.open(scene).convert("RGB").resize((SIDE_PX, SIDE_PX))
+        photos.append(folder / "photos" / f"{number:04d}.jpg")
+        photos[-1].parent.mkdir(exist_ok=True)
+        picture.save(photos[-1], quality=92)
+    return photos
+
+
+def time_network(backend: Backend, frames: list[np.ndarray]) -> float:
+    """Return seconds that the network takes over all frames."""
+    started = time.perf_counter()
+    for frame in frames:
+        backend.predict_probs(frame)
+    return time.perf_counter() - started
+
+
+def time_predict(predictor: Predictor, photos: list[Path], out: Path) -> float:
+    """Return seconds from the photos to everything that is written of them."""
+
+    def write(prediction: Prediction) -> dict[str, object]:
+        return write_prediction(out, prediction, predictor.table)
+
+    tasks = find_photos([photos[0].parent], out)
+    started = time.perf_counter()
+    rows = list(predict_photos(predictor, tasks, write))
+    taken = time.perf_counter() - started
+    assert len(rows) == len(photos)
+    assert not any("error" in row for row in rows)
+    return taken
+
+
+def measure_large(predictor: Predictor) -> None:
+    """Predict 12 megapixels in tiles; print time and the most memory this process ever held."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (30, 40, 3), np.uint8).repeat(100, 0).repeat(100, 1)
+    started = time.perf_counter()
+    predictor.predict_mask(image)
+    peak = measure_peak_memory_bytes() or 0
+    print(f"4000 x 3000 in tiles: {time.perf_counter() - started:.1f} s, peak {peak / 1e6:.0f} MB")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--photos", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--large", action="store_true", help="only the 12-megapixel photo")
+    arguments = parser.parse_args()
+    from bunri.predict.torch_backend import TorchBackend
+
+    folder = find_bundle(arguments.model)
+    info = read_bundle(folder)
+    backend = TorchBackend(folder, info)
+    print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {sys.version[:6]}"
+    )
+    if arguments.large:
+        measure_large(Predictor(info, backend, PredictionSettings(tiles=TileSettings())))
+        return
+    predictor = Predictor(info, backend)
+    with tempfile.TemporaryDirectory() as temporary:
+        photos = write_photos(Path(temporary), arguments.photos)
+        frames = [info.preprocessing.prepare(read_photo(photo)).pixels for photo in photos]
+        out = Path(temporary) / "out"
+        time_network(backend, frames[:4])
+        time_predict(predictor, photos, out)
+        ratios, bare_s = [], []
+        for _ in range(arguments.rounds):
+            before = time_network(backend, frames)
+            whole = time_predict(predictor, photos, out)
+            after = time_network(backend, frames)
+            bare_s.append((before + after) / 2)
+            ratios.append(bare_s[-1] / whole)
+    rate = len(photos) / statistics.median(bare_s)
+    print(f"bare network: {rate:.2f} photos/s (frame {frames[0].shape[1:]})")
+    shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+    print(f"photo to mask: {statistics.median(ratios):.2f} of it ({shown})")
+
+
+if __name__ == "__main__":
+    main()

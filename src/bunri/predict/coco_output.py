@@ -1,0 +1,88 @@
+"""Predictions as a COCO file, to look at or to correct in an annotation tool.
+
+Owns how masks become objects. Each class of a photo is one object: a network tells classes apart,
+not objects. The file is marked as a model's labels (``annotations.pseudo``), so that nothing is
+scored on it by mistake.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from bunri import __version__
+from bunri.annotations.document import write_document
+from bunri.annotations.outlines import encode_region, trace_parts
+from bunri.annotations.pseudo import INFO_KEY, describe_teacher
+from bunri.annotations.records import Annotation, LabelledSet, Photo, Polygons
+from bunri.bundle import BundleInfo
+from bunri.contracts import BACKGROUND_INDEX, ClassTable, MaskArray
+from bunri.formats.coco import describe_coco_set
+from bunri.predict.outputs import Prediction
+
+Shape = Literal["polygons", "rle"]
+SHAPES: tuple[Shape, ...] = get_args(Shape)
+
+
+class CocoCollector:
+    """Gathers photos and their objects.
+
+    Args:
+        table: The classes; category ids are their indices.
+        shape: What objects are written as; both hold exactly the pixels of the mask.
+    """
+
+    def __init__(self, table: ClassTable, shape: Shape) -> None:
+        self._table = table
+        self._shape = shape
+        self._photos: list[Photo] = []
+        self._objects: dict[int, tuple[Annotation, ...]] = {}
+        self._next_id = 1
+
+    def add(self, prediction: Prediction) -> None:
+        """Take in a photo."""
+        id_, mask = len(self._photos) + 1, prediction.mask
+        self._photos.append(Photo(id_, prediction.task.file_name, *mask.shape))
+        present = [index for index in np.unique(mask).tolist() if index != BACKGROUND_INDEX]
+        rows = [self._describe(mask, index, id_) for index in present]
+        if rows:
+            self._objects[id_] = tuple(rows)
+
+    def _describe(self, mask: MaskArray, index: int, photo_id: int) -> Annotation:
+        region = mask == index
+        parts = self._shape == "polygons"
+        segmentation = Polygons(trace_parts(region)) if parts else encode_region(region)
+        self._next_id += 1
+        return Annotation(self._next_id - 1, photo_id, index, segmentation)
+
+    def write(self, path: Path, models: Mapping[str, BundleInfo]) -> None:
+        """Write the file.
+
+        Args:
+            path: The file.
+            models: Who predicted.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        names = self._table.names
+        described = LabelledSet(
+            source=path,
+            image_root=path.parent,
+            photos=tuple(self._photos),
+            annotations=self._objects,
+            category_names={index: names[index] for index in range(1, len(names))},
+            table=self._table,
+            is_labelled=True,
+            is_pseudo=True,
+        )
+        origin: dict[str, Any] = {
+            "bunri": __version__,
+            "kind": "predictions",
+            "teachers": [
+                describe_teacher(name, info.weights_sha256, info.photo_hashes or ())
+                for name, info in models.items()
+            ],
+        }
+        write_document(path, {"info": {INFO_KEY: origin}, **describe_coco_set(described)})

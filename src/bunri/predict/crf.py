@@ -1,0 +1,78 @@
+"""Masks that follow the edges of the photo: a dense CRF over its true colours.
+
+Owns the inputs of the CRF. The inference is pydensecrf's, the code of the paper's author:
+Krähenbühl and Koltun, "Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials",
+NeurIPS 2011.
+
+Colours must be the photo's own, 0 to 255: a normalised image has differences of a few units, which
+all count as alike, so that the CRF only smooths. Such an image is refused.
+"""
+
+import importlib.util
+
+import numpy as np
+
+from bunri.contracts import FloatArray, ImageArray, MissingExtraError, check_image
+from bunri.images import fit_size_hw, resize_image, resize_plane
+from bunri.predict.planes import ClassPlanes, FramePlanes
+from bunri.predict.settings import CrfSettings
+
+_MIN_PROB = 1e-5  # how sure a network may be before the CRF has no say at all
+
+
+def refine_planes(planes: ClassPlanes, image: ImageArray, settings: CrfSettings) -> FramePlanes:
+    """Return what a CRF makes of a photo's probabilities.
+
+    Args:
+        planes: Of the photo.
+        image: uint8 (H, W, 3) RGB, the photo itself.
+        settings: Of the CRF.
+
+    Raises:
+        ImageError: ``image`` is not uint8.
+        MissingExtraError: pydensecrf is not installed.
+    """
+    check_image(image)
+    require_crf()
+    photo_hw = image.shape[0], image.shape[1]
+    size_hw = fit_size_hw(photo_hw, min(settings.max_side_px, max(photo_hw)))
+    small = np.stack([resize_plane(plane, size_hw) for plane in planes])
+    return FramePlanes(_infer(small, resize_image(image, size_hw), settings), photo_hw)
+
+
+def require_crf() -> None:
+    """Say how to install the CRF before anything is predicted.
+
+    Raises:
+        MissingExtraError: pydensecrf is not installed.
+    """
+    if importlib.util.find_spec("pydensecrf") is None:
+        raise MissingExtraError(
+            "The CRF needs pydensecrf, which is not installed.",
+            hint='Install it with: pip install "bunri[crf]"',
+        )
+
+
+def _infer(probs: FloatArray, image: ImageArray, settings: CrfSettings) -> FloatArray:
+    """Return float32 (C, h, w), sums to 1, of the classes that are anywhere probable."""
+    from pydensecrf.densecrf import DenseCRF2D
+
+    present = np.flatnonzero(probs.max(axis=(1, 2)) > _MIN_PROB)
+    refined = np.zeros_like(probs)
+    if len(present) < 2:
+        refined[present] = 1
+        return refined
+    height, width = image.shape[:2]
+    crf = DenseCRF2D(width, height, len(present))
+    energy = -np.log(np.maximum(probs[present], _MIN_PROB))
+    crf.setUnaryEnergy(np.ascontiguousarray(energy.reshape(len(present), -1), np.float32))
+    crf.addPairwiseGaussian(sxy=settings.smooth_px, compat=settings.smooth_weight)
+    crf.addPairwiseBilateral(
+        sxy=settings.color_px,
+        srgb=settings.color_range,
+        rgbim=np.array(image, order="C"),  # it takes no read-only array
+        compat=settings.color_weight,
+    )
+    inferred = np.array(crf.inference(settings.num_steps), np.float32)
+    refined[present] = inferred.reshape(len(present), height, width)
+    return refined

@@ -1,0 +1,85 @@
+"""The same photo seen in several ways, and the mean of what is said of it.
+
+Owns views and their inverse. Knows nothing of models: whoever predicts is given as a function.
+
+Views are made of the pixels that the network would get anyway, after resizing, so that flips and
+turns are undone exactly: nothing is interpolated on the way there or back. Scales are taken from
+the photo itself, not from its reduced copy.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bunri.contracts import FloatArray, ImageArray
+from bunri.images import resize_image, resize_plane
+from bunri.predict.settings import PredictionSettings
+
+RunFrame = Callable[[ImageArray], FloatArray]
+"""From uint8 (h, w, 3), as large as the network shall see it, to float32 (C, h, w)."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A way to look at a photo: at a scale, turned, then mirrored left to right."""
+
+    is_mirrored: bool = False
+    quarter_turns: int = 0
+    scale: float = 1.0
+
+    def apply(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return pixels, (h, w, ...), turned anticlockwise and mirrored; the scale is not used."""
+        turned = np.rot90(pixels, self.quarter_turns, axes=(0, 1))
+        return np.ascontiguousarray(turned[:, ::-1] if self.is_mirrored else turned)
+
+    def undo(self, probs: FloatArray) -> FloatArray:
+        """Return planes, (C, h, w), of a view where they belong in the photo."""
+        straight = probs[:, :, ::-1] if self.is_mirrored else probs
+        return np.rot90(straight, -self.quarter_turns, axes=(1, 2))
+
+
+def list_views(settings: PredictionSettings) -> list[View]:
+    """Return the views that settings ask for, each once, the photo as it is first."""
+    poses = [(False, 0)]
+    for is_mirrored, turns in (
+        *[(True, 0)] * ("horizontal" in settings.flips),
+        *[(True, 2)] * ("vertical" in settings.flips),
+        *[(False, 2)] * (len(settings.flips) == 2),
+    ):
+        poses.append((is_mirrored, turns))
+    if settings.turns:
+        poses = [(m, t) for m in sorted({m for m, _ in poses}) for t in range(4)]
+    return [View(m, turns, scale) for scale in settings.scales for m, turns in poses]
+
+
+def predict_views(
+    image: ImageArray, size_hw: tuple[int, int], views: list[View], run: RunFrame
+) -> FloatArray:
+    """Return the mean of what is said of all views.
+
+    Args:
+        image: uint8 (H, W, 3), the photo or a part of it.
+        size_hw: At which size scale 1 is looked at, and results are given.
+        views: At least one.
+        run: See ``RunFrame``.
+
+    Returns:
+        float32 (C, h, w).
+    """
+    total: FloatArray | None = None
+    for view in views:
+        scaled_hw = tuple(max(1, round(side * view.scale)) for side in size_hw)
+        seen = resize_image(image, (scaled_hw[0], scaled_hw[1]))
+        probs = view.undo(run(view.apply(seen)))
+        if probs.shape[1:] != size_hw:
+            probs = np.stack([resize_plane(plane, size_hw) for plane in probs])
+        if total is None:
+            total = np.array(probs, np.float32)
+        else:
+            total += probs
+    assert total is not None  # noqa: S101 (there is a view)
+    if len(views) > 1:
+        total /= len(views)
+    return total

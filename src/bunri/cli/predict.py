@@ -22,6 +22,21 @@ def run_predict(
         Path, typer.Option("--out", metavar="DIR", help="Where results are written.")
     ] = Path("out"),
     as_json: AsJson = False,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="local, or ray for very many photos: PHOTOS is then one folder, list (.txt) or "
+            "Parquet (.parquet) of paths or URIs, and the same command goes on where it ended.",
+        ),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="A Ray cluster; without it Ray is started here."),
+    ] = None,
+    num_workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes that predict, with ray.")
+    ] = None,
 ) -> None:
     """Say what each photo shows: a mask, an overlay with legend, and the area of each class.
 
@@ -31,6 +46,12 @@ def run_predict(
 
     Example: [bold]bunri predict runs/first photo.jpg more_photos/ --out out[/bold]
     """
+    from bunri.cli.bulk import check_engine, run_bulk
+
+    check_engine(engine, address, num_workers)
+    if engine == "ray":
+        run_bulk(model, photos, folder, address, num_workers, as_json=as_json)
+        return
     from bunri.files import write_json
     from bunri.predict.outputs import find_photos
     from bunri.predict.predictor import load_predictor

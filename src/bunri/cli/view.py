@@ -43,7 +43,7 @@ def run_view(
     if images is not None and data is None:
         raise InputError("--images says where the photos of TEST.json are; there is no TEST.json.")
     check_writable(path)
-    dataset = None if data is None else read_coco(data, image_root=images, takes_labels=False)
+    dataset = None if data is None else read_coco(data, image_root=images)
     table = COMPETITION_TABLE if dataset is None else dataset.table
     print_note("Comparing: 2 files")
     difference = compare_submissions(first, second, len(table), max_photos)

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from bunri.annotations.records import LabelledSet
+from bunri.annotations.records import LabelledSet, Photo
 from bunri.contracts import ClassTable, ImageError, MaskArray, PathError
 from bunri.images import read_photo, resize_image
 from bunri.metrics import compute_iou
 from bunri.report.page import embed_mask, embed_picture, write_page
 from bunri.report.texts import Text, clean_name, name_class, read_texts
-from bunri.submission import SUBMISSION_SIZE_PX, PhotoDifference, SubmissionDifference
+from bunri.submission import SUBMISSION_SIZE_PX, SubmissionDifference
 
 MAX_PICTURE_BYTES = 12 * 10**6
 """Of all pictures together; photos that find no room are left out, those that differ least."""
@@ -139,18 +139,15 @@ def _make_cards(
             name=clean_name(row.image_id),
             share=row.share,
             aspect=f"{photo.width_px} / {photo.height_px}" if photo else "1",
-            photo=_embed_photo(dataset, row) if photo else None,
+            photo=_embed_photo(dataset, photo) if dataset and photo else None,
             masks=(embed_mask(first, table.palette_rgb), embed_mask(second, table.palette_rgb)),
             difference=embed_mask((first != second).astype(np.uint8), palette),
             pairs=_find_pairs(first, second, len(table)),
         )
 
 
-def _embed_photo(dataset: LabelledSet | None, row: PhotoDifference) -> Markup | None:
+def _embed_photo(dataset: LabelledSet, photo: Photo) -> Markup | None:
     """Return the photo as large as its masks, None if it cannot be read: masks still say much."""
-    if dataset is None:
-        return None
-    photo = next(photo for photo in dataset.photos if photo.file_name == row.image_id)
     try:
         image = read_photo(dataset.path_of(photo))
     except (ImageError, PathError):

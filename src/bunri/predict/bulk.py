@@ -6,8 +6,10 @@ masks of its photos. So whatever dies, each photo has one row in the end: worker
 are replaced and asked again, and if this process is, the next call asks for what has no row.
 """
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ _MAX_PART_ROWS, _MAX_PART_S = 512, 10.0
 """A part is written when it has so many rows, or after so many seconds."""
 
 Advance = Callable[[], None]
-ShowProgress = Callable[[int], Any]
+ShowProgress = Callable[[int], AbstractContextManager[Advance]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def run_bulk_job(
     *,
     address: str | None = None,
     num_workers: int | None = None,
-    show_progress: Callable[[int], Any],
+    show_progress: ShowProgress,
 ) -> BulkResult:
     """Predict every photo of a source that has no row yet.
 
@@ -94,7 +96,7 @@ def run_bulk_job(
         job: What to do.
         address: Of a Ray cluster; None to start Ray here, for as long as it takes.
         num_workers: Processes that predict; None for one a GPU, or one a CPU core without any.
-        show_progress: Context manager: takes a total, gives a function to call after each photo.
+        show_progress: Opens a progress bar from a total; what it gives is called after each photo.
 
     Raises:
         PathError: There is nothing to predict.
@@ -149,8 +151,6 @@ def _write_lost(photos: Sequence[BulkPhoto], writer: "_Writer", advance: Advance
 
 def _claim_folder(job: BulkJob) -> None:
     """Take an empty folder for this job, or go on with one that is this job's."""
-    import json
-
     path = job.folder / MANIFEST_NAME
     if path.exists():
         try:

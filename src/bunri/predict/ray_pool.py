@@ -14,6 +14,11 @@ from bunri.contracts import InputError, RunError, summarize
 from bunri.predict.bulk_source import BulkPhoto, import_extra
 from bunri.predict.bulk_worker import BulkWorker, MakePredictor
 
+_QUIET_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # or Ray warns that this will be its default
+}
 _BLOCKS_PER_WORKER = 8
 """At least so many portions for each worker, so that none waits for another in the end."""
 _MAX_BLOCK_PHOTOS = 32
@@ -44,8 +49,8 @@ def open_ray(address: str | None, num_workers: int | None) -> Iterator[RayPool]:
         InputError: There are fewer cores than workers.
     """
     # Before the import, which reads them.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    for name, value in _QUIET_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     ray = import_extra("ray")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
@@ -113,7 +118,7 @@ def predict_with_ray(
         compute=strategy,
         num_cpus=1,
         num_gpus=pool.num_gpus or None,
-        max_task_retries=_MAX_RETRIES,
+        ray_remote_args_fn=lambda: {"max_task_retries": _MAX_RETRIES},
     )
     try:
         yield from rows.iter_batches(batch_size=None, batch_format="pyarrow")

@@ -3,6 +3,7 @@
 Owns weights, and who wins a tie. Knows nothing of files but how to read them.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from math import lcm
@@ -17,6 +18,7 @@ from bunri.submission.align import align_submissions
 from bunri.submission.format import SUBMISSION_SIZE_PX
 from bunri.submission.stream import read_submission
 
+_WEIGHT = re.compile(r"(?a:\d{1,12}(\.\d{1,12})?|\.\d{1,12})")
 MAX_WEIGHT_SUM = 2**40
 """Of weights as whole numbers; beyond, counting votes and breaking ties would not be exact."""
 
@@ -37,18 +39,9 @@ def parse_weights(text: str, num_files: int) -> tuple[int, ...]:
     if not text:
         return (1,) * num_files
     parts = [part.strip() for part in text.split(",")]
-    problems = []
-    weights = []
-    for part in parts:
-        try:
-            # A plain decimal: Fraction would take "1e999999999" and never end.
-            weight = Fraction(part) if len(part) <= 20 and "e" not in part.lower() else Fraction(-1)
-        except (ValueError, ZeroDivisionError):
-            problems.append(f"{part!r} is not a number")
-            continue
-        if weight < 0:
-            problems.append(f"{part!r} is not a decimal number of at least 0")
-        weights.append(weight)
+    wrong = [part for part in parts if not _WEIGHT.fullmatch(part)]
+    problems = [f"{part!r} is no decimal number of at least 0" for part in wrong]
+    weights = [] if problems else [Fraction(part) for part in parts]
     if len(parts) != num_files:
         problems.append(f"{len(parts)} weights for {num_files} files")
     if not problems and sum(weights) == 0:

@@ -75,7 +75,7 @@ def measure_seconds(work: Callable[[], object]) -> tuple[float, float]:
 def vote(paths: list[Path], out: Path) -> tuple[float, float, int]:
     """Vote on files with ties to be broken; return wall and processor seconds and peak bytes."""
     wall, processor = time.perf_counter(), time.process_time()
-    order = complete_priority((), paths, 12)
+    order = complete_priority((), paths[0], 12)
     write_submission(out, vote_submissions(paths, (1,) * len(paths), order))
     seconds = time.perf_counter() - wall, time.process_time() - processor
     return *seconds, measure_peak_memory_bytes() or 0

@@ -98,6 +98,13 @@ def test_vote__leaves_its_input_alone():
     assert [mask[0, 0] for mask in masks] == [1, 2, 2]
 
 
+def test_vote__large_weights_do_not_overflow():
+    masks = [fill(1), fill(2), fill(2)]
+    assert vote_masks(masks, (511, 255, 255), ALL[::-1])[0, 0] == 1
+    assert vote_masks(masks, (2**39 + 1, 2**38, 2**38), ALL[::-1])[0, 0] == 1
+    assert vote_masks(masks, (510, 255, 255), ALL[::-1])[0, 0] == 2
+
+
 def test_vote__up_to_255_classes():
     masks = [fill(254, 3), fill(7, 254), fill(254, 3)]
     assert vote_masks(masks, (1, 1, 1), tuple(range(255))).ravel()[:2].tolist() == [254, 3]
@@ -166,11 +173,11 @@ def test_priority__of_classes_that_are_none(text, num_classes, words):
 
 
 def test_priority__the_rarest_come_first(files):
-    # Pixels: 1 four, 2 three, 3, 6 and 7 one each, 5 two; the others have none, 0 the most.
-    order = complete_priority((), files, 12)
-    assert order == (11, 10, 9, 8, 4, 7, 6, 3, 5, 2, 1, 0)
-    assert complete_priority((0, 5), files, 12)[:3] == (0, 5, 11)
-    assert complete_priority(ALL, [], 12) == ALL
+    # In the first file 1 has three pixels and 5 one; the others have none, and 0 the most.
+    order = complete_priority((), files[0], 12)
+    assert order == (11, 10, 9, 8, 7, 6, 4, 3, 2, 5, 1, 0)
+    assert complete_priority((0, 5), files[0], 12)[:3] == (0, 5, 11)
+    assert complete_priority(ALL, files[0], 12) == ALL
 
 
 # -- matching

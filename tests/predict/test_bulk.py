@@ -329,7 +329,7 @@ def test_job__without_ray_says_how_to_install_it(monkeypatch, photos, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore")  # Ray warns of itself
 def test_ray__a_killed_worker_costs_nothing_but_time(photos, tmp_path):
     pytest.importorskip("ray")
     for number in range(8, 40):
@@ -354,7 +354,7 @@ def test_ray__a_killed_worker_costs_nothing_but_time(photos, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore")  # Ray warns of itself
 def test_ray__a_photo_that_kills_its_worker_takes_no_other_along(photos, tmp_path):
     pytest.importorskip("ray")
     out = tmp_path / "out"

@@ -26,7 +26,7 @@ def run_vote(
         typer.Option(
             metavar="CLASS,...",
             help="Names or indices of classes that win ties, first one first. The others follow, "
-            "the rarest in these files first.",
+            "the rarest in the first file first.",
         ),
     ] = "",
     num_classes: Annotated[
@@ -55,7 +55,7 @@ def run_vote(
     first = parse_priority(priority, num_classes)
     check_writable(path)
     print_note(f"Voting: {len(submissions)} files")
-    order = complete_priority(first, submissions, num_classes)
+    order = complete_priority(first, submissions[0], num_classes)
     rows = vote_submissions(submissions, whole_weights, order, num_classes)
     num_rows = write_submission(path, rows, num_classes)
     print_line(f"{path}: {num_rows} rows")

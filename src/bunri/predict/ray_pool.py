@@ -5,6 +5,7 @@ Owns everything that is said to Ray. Knows nothing of results on disk.
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -110,16 +111,20 @@ def predict_with_ray(
         size=num_workers, max_tasks_in_flight_per_actor=1 if one_by_one else 2
     )
     blocks = _make_blocks(photos, 1 if one_by_one else _choose_block_photos(photos, num_workers))
-    rows = data.from_arrow(blocks).map_batches(
-        BulkWorker,
-        fn_constructor_args=(make_predictor,),
-        batch_size=None,
-        batch_format="pyarrow",
-        compute=strategy,
-        num_cpus=1,
-        num_gpus=pool.num_gpus or None,
-        ray_remote_args_fn=lambda: {"max_task_retries": _MAX_RETRIES},
-    )
+    with warnings.catch_warnings():
+        # Ray means to rename how retries are limited; without a limit, a photo that kills its
+        # worker would be tried for ever.
+        warnings.simplefilter("ignore")
+        rows = data.from_arrow(blocks).map_batches(
+            BulkWorker,
+            fn_constructor_args=(make_predictor,),
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=strategy,
+            num_cpus=1,
+            num_gpus=pool.num_gpus or None,
+            max_task_retries=_MAX_RETRIES,
+        )
     try:
         yield from rows.iter_batches(batch_size=None, batch_format="pyarrow")
     except ray.exceptions.RayError as error:

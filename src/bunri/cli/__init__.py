@@ -23,6 +23,8 @@ from bunri.cli import (
     submit,
     train,
     tune,
+    view,
+    vote,
 )
 from bunri.cli.console import print_error
 from bunri.contracts import BunriError
@@ -52,6 +54,8 @@ app.command("pseudo-label")(pseudo_label.run_pseudo_label)
 app.command("submit")(submit.run_submit)
 app.command("check-submission")(check_submission.run_check_submission)
 app.command("score")(score.run_score)
+app.command("vote")(vote.run_vote)
+app.command("view")(view.run_view)
 
 
 @app.callback(invoke_without_command=True)

@@ -57,6 +57,21 @@ def run_predict(
     changes: Changes = None,
     is_plain: Plain = False,
     as_json: AsJson = False,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="local, or ray for very many photos: PHOTOS is then one folder, list (.txt) or "
+            "Parquet (.parquet) of paths or URIs, and the same command goes on where it ended.",
+        ),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="A Ray cluster; without it Ray is started here."),
+    ] = None,
+    num_workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes that predict, with ray.")
+    ] = None,
 ) -> None:
     """Say what each photo shows: a mask, an overlay with legend, and the area of each class.
 
@@ -66,6 +81,14 @@ def run_predict(
 
     Example: [bold]bunri predict runs/first photo.jpg more_photos/ --out out[/bold]
     """
+    from bunri.cli.bulk import check_engine, run_bulk
+
+    choices = PredictionChoices(weights, combine, tta, tiles, changes, is_plain)
+    check_engine(engine, address, num_workers)
+    if engine == "ray":
+        is_bare = choices == PredictionChoices() and not (coco or keeps_colors or keeps_probs)
+        run_bulk(arguments, folder, address, num_workers, is_bare=is_bare, as_json=as_json)
+        return
     from bunri.files import check_writable, write_json
     from bunri.predict.coco_output import CocoCollector
     from bunri.predict.outputs import (
@@ -81,7 +104,6 @@ def run_predict(
     tasks = find_photos(photos, folder)
     for path in (folder / "predictions.json", *([coco] if coco else [])):
         check_writable(path)
-    choices = PredictionChoices(weights, combine, tta, tiles, changes, is_plain)
     predictor = load_chosen(models, choices)
     collector = CocoCollector(predictor.table, shape) if coco else None
 

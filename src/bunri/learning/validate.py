@@ -101,7 +101,8 @@ def to_probs(logits: Tensor) -> FloatArray:
 
 def compute_logits(network: nn.Module, pixels: FloatArray, device: torch.device) -> Tensor:
     """Return logits (1, C, h, w) of a network frame, float32 (3, h, w)."""
-    batch = torch.from_numpy(pixels).unsqueeze(0).to(device, next(network.parameters()).dtype)
+    kind = next((parameter.dtype for parameter in network.parameters()), torch.float32)
+    batch = torch.from_numpy(pixels).unsqueeze(0).to(device, kind)
     logits: Tensor = network(batch.contiguous(memory_format=torch.channels_last))
     return logits
 

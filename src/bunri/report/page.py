@@ -19,7 +19,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from bunri import __version__
-from bunri.contracts import ImageArray
+from bunri.contracts import ImageArray, MaskArray
 from bunri.files import write_text
 
 
@@ -31,6 +31,13 @@ def embed_picture(image: ImageArray, *, quality: int = 85) -> Markup:
 def embed_layer(layer: npt.NDArray[np.uint8]) -> Markup:
     """Return a picture with clear parts, uint8 (H, W, 4) RGBA, as a PNG data URL."""
     return _embed(Image.fromarray(layer), "PNG", optimize=True)
+
+
+def embed_mask(mask: MaskArray, palette_rgb: npt.NDArray[np.uint8]) -> Markup:
+    """Return a mask, uint8 (H, W), in the colours of a (256, 3) palette, as a PNG data URL."""
+    picture = Image.fromarray(mask)
+    picture.putpalette(palette_rgb.tobytes())
+    return _embed(picture, "PNG", optimize=True)
 
 
 def _embed(picture: Image.Image, kind: str, **options: Any) -> Markup:  # noqa: ANN401 (Pillow's)

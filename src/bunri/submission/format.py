@@ -221,6 +221,9 @@ def decode_mask(text: bytes, row: int, num_classes: int) -> tuple[MaskArray | No
     Returns:
         (256, 256) uint8 with values 0 to ``num_classes`` - 1, and no faults; or None.
     """
+    plain = _decode_plain_mask(text, num_classes)
+    if plain is not None:
+        return plain, []
     # Byte by byte and not value by value: arrays of bytes are small and quick, arrays of
     # positions are neither. ``at(k)`` is the bytes k places on, with spaces around the text.
     raw = np.frombuffer(b" " * _MAX_DIGITS + text + b" ", np.uint8)
@@ -247,6 +250,29 @@ def decode_mask(text: bytes, row: int, num_classes: int) -> tuple[MaskArray | No
     if pixels.size == NUM_PIXELS and is_spaced and not wrong.any():
         return pixels.reshape(SUBMISSION_SIZE_PX, SUBMISSION_SIZE_PX), []
     return None, _explain_pixels(text, row, num_classes, is_last, wrong)
+
+
+def _decode_plain_mask(text: bytes, num_classes: int) -> MaskArray | None:
+    """Return the mask if nothing is wrong and no value has three digits, as in nearly all rows.
+
+    Several times as quick as the search for faults, since everything fits in bytes.
+    """
+    raw = np.frombuffer(b" " + text + b" ", np.uint8)
+    digits = raw - np.uint8(ord("0"))  # all but digits wrap around to above 9
+    is_digit = digits <= 9
+    num_spaces = np.count_nonzero(raw == ord(" ")) - 2
+    if num_spaces != NUM_PIXELS - 1 or np.count_nonzero(is_digit) + num_spaces != len(text):
+        return None
+    is_last = is_digit[1:-1] & ~is_digit[2:]
+    is_second = is_digit[1:-1] & is_digit[:-2]
+    if (is_second[1:] & is_second[:-1]).any() or (is_second & (digits[:-2] == 0)).any():
+        return None  # a third digit, or a leading zero
+    values = digits[1:-1] + is_second * digits[:-2] * np.uint8(10)
+    pixels: MaskArray = values.compress(is_last)  # far quicker than [is_last]
+    # So many values and one space fewer: there is one between any two, and none elsewhere.
+    if pixels.size != NUM_PIXELS or pixels.max() >= num_classes:
+        return None
+    return pixels.reshape(SUBMISSION_SIZE_PX, SUBMISSION_SIZE_PX)
 
 
 def _explain_pixels(

@@ -1,0 +1,57 @@
+"""``bunri view``: two submissions, and where they differ, as a page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bunri.cli.console import print_line, print_note, show_progress
+from bunri.cli.options import Images
+from bunri.contracts import InputError
+
+
+def run_view(
+    first: Annotated[
+        Path, typer.Argument(metavar="A.csv", help="A submission, plain or packed (.csv.gz).")
+    ],
+    second: Annotated[Path, typer.Argument(metavar="B.csv", help="The other one.")],
+    data: Annotated[
+        Path | None,
+        typer.Argument(metavar="TEST.json", help="COCO file of the photos, to show them, too."),
+    ] = None,
+    path: Annotated[
+        Path, typer.Option("--out", metavar="HTML", help="Where the page is written.")
+    ] = Path("submissions.html"),
+    images: Images = None,
+    max_photos: Annotated[
+        int, typer.Option(min=1, max=1000, help="How many photos to show at most.")
+    ] = 100,
+) -> None:
+    """Show two submissions and where they differ, the photos that differ most first.
+
+    Rows are matched by photo, whatever their order. The page is one file of at most 15 MB that
+    opens without a network. Classes are those of TEST.json, or of the competition without it.
+
+    Example: [bold]bunri view first.csv second.csv data/test.json --out submissions.html[/bold]
+    """
+    from bunri.annotations.coco import read_coco
+    from bunri.classes import COMPETITION_TABLE
+    from bunri.files import check_writable
+    from bunri.report.submissions_page import write_submissions_page
+    from bunri.submission import compare_submissions
+
+    if images is not None and data is None:
+        raise InputError("--images says where the photos of TEST.json are; there is no TEST.json.")
+    check_writable(path)
+    dataset = None if data is None else read_coco(data, image_root=images)
+    table = COMPETITION_TABLE if dataset is None else dataset.table
+    print_note("Comparing: 2 files")
+    difference = compare_submissions(first, second, len(table), max_photos)
+    with show_progress("Drawing photos", len(difference.photos)) as advance:
+        num_shown = write_submissions_page(
+            path, (str(first), str(second)), difference, table, dataset, advance
+        )
+    num_different = difference.num_photos - difference.num_equal
+    print_line(
+        f"{path}: {num_different} of {difference.num_photos} photos differ, {num_shown} shown"
+    )

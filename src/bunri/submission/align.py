@@ -1,0 +1,83 @@
+"""Several submissions side by side: for each photo its mask in every file.
+
+Owns the matching by id and what is said when photos differ. Knows nothing of what is made of the
+masks.
+"""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bunri.contracts import MaskArray, SubmissionError
+from bunri.submission.format import SUBMISSION_SIZE_PX, show
+from bunri.submission.stream import read_submission
+
+
+def align_submissions(
+    paths: Sequence[Path], num_classes: int = 12
+) -> Iterator[tuple[str, list[MaskArray]]]:
+    """Yield each photo's masks in several submissions, matched by id.
+
+    The order is the first file's. Files in this order are read in flat memory; of others, rows
+    that come too early are kept, packed to a few kilobytes each.
+
+    Args:
+        paths: The files, plain or packed (``.gz``).
+        num_classes: Classes of the table, background included; at most 255.
+
+    Yields:
+        image_id, and for each file its mask: (256, 256) uint8, values below ``num_classes``.
+
+    Raises:
+        SubmissionError: A file has a fault, told at its row; or, at the end, photos of the files
+            differ: what was yielded before is then of no use.
+        PathError: A file cannot be read.
+    """
+    first, *others = paths
+    readers = [_Reader(path, num_classes) for path in others]
+    for image_id, mask in read_submission(first, num_classes):
+        masks = [mask]
+        for reader in readers:
+            found = reader.take(image_id)
+            if found is not None:
+                masks.append(found)
+        if len(masks) == len(paths):
+            yield image_id, masks
+    problems = []
+    for reader in readers:
+        problems += [f"{show(name)} is in {first}, not in {reader.path}" for name in reader.missing]
+        problems += [f"{show(name)} is in {reader.path}, not in {first}" for name in reader.drain()]
+    if problems:
+        raise SubmissionError(
+            "The submissions are not about the same photos:",
+            problems=problems,
+            hint="The order of rows does not matter; the set of photos does.",
+        )
+
+
+class _Reader:
+    """One file, asked for photos by id; ``missing`` lists those it turned out not to have."""
+
+    def __init__(self, path: Path, num_classes: int) -> None:
+        self.path = path
+        self.missing: list[str] = []
+        self._rows = read_submission(path, num_classes)
+        self._early: dict[str, bytes] = {}
+
+    def take(self, image_id: str) -> MaskArray | None:
+        packed = self._early.pop(image_id, None)
+        if packed is not None:
+            shape = (SUBMISSION_SIZE_PX, SUBMISSION_SIZE_PX)
+            return np.frombuffer(zlib.decompress(packed), np.uint8).reshape(shape)
+        for name, mask in self._rows:
+            if name == image_id:
+                return mask
+            self._early[name] = zlib.compress(mask.tobytes(), 1)
+        self.missing.append(image_id)
+        return None
+
+    def drain(self) -> list[str]:
+        """Return the photos that nobody asked for."""
+        return [*self._early, *(name for name, _ in self._rows)]

@@ -21,6 +21,7 @@ from PIL import Image
 from bunri import __version__
 from bunri.contracts import ImageArray
 from bunri.files import write_text
+from bunri.intervals import Interval
 
 
 def embed_picture(image: ImageArray, *, quality: int = 85) -> Markup:
@@ -71,7 +72,12 @@ def write_page(
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    environment.filters |= {"score": _show_score, "share": show_share, "number": show_count}
+    environment.filters |= {
+        "score": _show_score,
+        "interval": show_interval,
+        "share": show_share,
+        "number": show_count,
+    }
     scripts = [read_script("language.js"), *scripts]
     added = {
         "scripts": [Markup(script) for script in scripts],  # noqa: S704 (ours, not data)
@@ -93,6 +99,13 @@ def _build_policy(scripts: Sequence[str]) -> str:
 
 def _show_score(value: float | None) -> str:
     return "no data" if value is None else f"{value:.3f}"
+
+
+def show_interval(interval: Interval) -> str:
+    """Return where a score lies, or a dash where there is no interval."""
+    if interval.to_json() is None:
+        return "\N{EN DASH}"
+    return f"{interval.low:.3f}\N{EN DASH}{interval.high:.3f}"
 
 
 def show_share(value: float, decimals: int | None = None) -> str:

@@ -17,6 +17,7 @@ from bunri.cli import (
     evaluate,
     predict,
     pseudo_label,
+    report,
     score,
     split,
     stats,
@@ -45,6 +46,7 @@ app.command("convert")(convert.run_convert)
 app.command("train")(train.run_train)
 app.command("evaluate")(evaluate.run_evaluate)
 app.command("compare")(compare.run_compare)
+app.command("report")(report.run_report)
 app.command("predict")(predict.run_predict)
 app.command("pseudo-label")(pseudo_label.run_pseudo_label)
 app.command("submit")(submit.run_submit)

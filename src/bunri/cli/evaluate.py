@@ -131,9 +131,7 @@ class _Report:
         self._keeper = PictureKeeper(len(dataset.photos), len(dataset.table))
         self.watch = self._keeper.watch
 
-    def write(
-        self, result: "Result", scores: "dict[str, SizeScores]", folder: Path | None
-    ) -> None:
+    def write(self, result: "Result", scores: "dict[str, SizeScores]", folder: Path | None) -> None:
         """Write the page, and the worst photos into the evaluation folder if there is one."""
         from bunri.report.evaluation_page import write_evaluation_page
         from bunri.report.picture_files import write_pictures

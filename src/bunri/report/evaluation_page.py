@@ -15,7 +15,7 @@ from bunri.contracts import ClassTable
 from bunri.intervals import MIN_PHOTOS, Interval
 from bunri.metrics import replace_nan
 from bunri.report.evaluation_plots import build_evaluation_plots
-from bunri.report.mistakes import MISTAKE_KINDS, Mistakes
+from bunri.report.mistakes import MISTAKE_COLORS_RGB, MISTAKE_KINDS, Mistakes
 from bunri.report.page import read_script, show_count, show_share, write_page
 from bunri.report.picture_choice import NUM_WORST
 from bunri.report.pictures import Picture
@@ -68,6 +68,7 @@ def write_evaluation_page(
         "class_rows": _list_class_rows(own),
         "confusion": _describe_confusion(result, classes, t),
         "kinds": _describe_kinds(mistakes),
+        "kind_colors": {kind: f"rgb{color}" for kind, color in MISTAKE_COLORS_RGB.items()},
         "wrong_share": show_share(_measure_wrong(mistakes)),
         "photos": [_describe_picture(one) for one in pictures],
         "shown_classes": _find_shown(pictures),
@@ -237,6 +238,7 @@ def _find_shown(pictures: Sequence[Picture]) -> set[int]:
 def _pack_masks(pictures: Sequence[Picture], table: ClassTable) -> dict[str, Any]:
     """Return what ``templates/mistakes.js`` reads; no name is in it."""
     return {
+        "kindColors": MISTAKE_COLORS_RGB,
         "colors": [list(info.color_rgb) for info in table.classes],
         "minShare": MIN_SHARE,
         "photos": [

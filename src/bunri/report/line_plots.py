@@ -53,9 +53,7 @@ def plot_curves(
     )
 
 
-def plot_lines(
-    lines: Sequence[Line], x_title: str, y_title: str, *, y_format: str = ".2f"
-) -> Plot:
+def plot_lines(lines: Sequence[Line], x_title: str, y_title: str, *, y_format: str = ".2f") -> Plot:
     """Return lines with a mark at each point, over whole numbers such as epochs."""
     traces = [
         go.Scatter(

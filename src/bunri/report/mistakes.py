@@ -12,13 +12,20 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from bunri.boundary import find_band, find_distance_px
-from bunri.contracts import BACKGROUND_INDEX, IGNORE_INDEX, MaskArray
+from bunri.contracts import BACKGROUND_INDEX, IGNORE_INDEX, ImageArray, MaskArray
 from bunri.metrics import Matrix, count_confusion
 
 MistakeKind = Literal["missed", "invented", "confused", "boundary"]
 MISTAKE_KINDS: tuple[MistakeKind, ...] = ("missed", "invented", "confused", "boundary")
+MISTAKE_COLORS_RGB: dict[MistakeKind, tuple[int, int, int]] = {
+    "missed": (232, 89, 12),
+    "invented": (28, 126, 214),
+    "confused": (194, 37, 92),
+}
+"""A pixel has one of these three kinds, so that a picture needs no colour for the fourth."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +76,35 @@ class Mistakes:
             [int(row), int(column), int(self.matrix[row, column]), int(self.boundary[row, column])]
             for row, column in np.argwhere(self.matrix)
         ]
+
+
+def draw_mistakes(
+    image: ImageArray, truth: MaskArray, prediction: MaskArray, opacity: float = 0.7
+) -> ImageArray:
+    """Return a photo with its wrong pixels tinted by kind.
+
+    Args:
+        image: uint8 (H, W, 3) RGB.
+        truth: uint8 (H, W); pixels of 255 stay as they are.
+        prediction: uint8 (H, W).
+        opacity: Of the tint, 0 to 1.
+
+    Returns:
+        uint8 (H, W, 3) RGB.
+    """
+    wrong = (truth != prediction) & (truth != IGNORE_INDEX)
+    is_missed = wrong & (prediction == BACKGROUND_INDEX)
+    is_invented = wrong & (truth == BACKGROUND_INDEX)
+    masks: dict[MistakeKind, npt.NDArray[np.bool_]] = {
+        "missed": is_missed,
+        "invented": is_invented,
+        "confused": wrong & ~is_missed & ~is_invented,
+    }
+    drawn = image.copy()
+    for kind, color in MISTAKE_COLORS_RGB.items():
+        tinted = image[masks[kind]] * (1 - opacity) + np.array(color) * opacity
+        drawn[masks[kind]] = tinted.astype(np.uint8)
+    return drawn
 
 
 def count_kinds(matrix: Matrix) -> dict[MistakeKind, int]:

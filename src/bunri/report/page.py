@@ -29,6 +29,11 @@ def embed_picture(image: ImageArray, *, quality: int = 85) -> Markup:
     return _embed(Image.fromarray(image), "JPEG", quality=quality)
 
 
+def embed_jpeg(content: bytes) -> Markup:
+    """Return a JPEG as a data URL."""
+    return Markup("data:image/jpeg;base64,") + base64.b64encode(content).decode()
+
+
 def embed_layer(layer: npt.NDArray[np.uint8]) -> Markup:
     """Return a picture with clear parts, uint8 (H, W, 4) RGBA, as a PNG data URL."""
     return _embed(Image.fromarray(layer), "PNG", optimize=True)
@@ -73,6 +78,7 @@ def write_page(
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     environment.filters |= {
+        "jpeg": embed_jpeg,
         "score": _show_score,
         "interval": show_interval,
         "share": show_share,

@@ -112,7 +112,9 @@ def make_picture(
         if sum(map(len, parts)) <= max_bytes:
             break
     miou = float(ClassCounts.of(mistakes.matrix).miou)
-    return Picture(photo.file_name, photo.size_hw, miou, size_hw, *parts, cells=mistakes.list_cells())
+    return Picture(
+        photo.file_name, photo.size_hw, miou, size_hw, *parts, cells=mistakes.list_cells()
+    )
 
 
 def _encode_photo(image: ImageArray) -> bytes:

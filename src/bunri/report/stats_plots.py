@@ -310,6 +310,4 @@ def _plot_colors(color: ColorStatistics, voice: _Voice) -> Plot:
         rounded = [float(f"{share:.4g}") for share in shares]
         curves.append((Series(voice.say(channel), rounded, hovers), f"var(--{channel})"))
     middles = [start + (_VALUES_PER_COLOR_BIN - 1) / 2 for start in starts]
-    return plot_curves(
-        middles, curves, voice.say("axis_value"), voice.say("axis_pixel_share")
-    )
+    return plot_curves(middles, curves, voice.say("axis_value"), voice.say("axis_pixel_share"))

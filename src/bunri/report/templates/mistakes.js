@@ -6,7 +6,7 @@
   const source = document.getElementById("masks");
   const gallery = document.querySelector("[data-gallery]");
   if (!source || !gallery) return;
-  const { colors, minShare, photos } = JSON.parse(source.textContent);
+  const { colors, kindColors, minShare, photos } = JSON.parse(source.textContent);
   const IGNORED = 255;
   const cards = [...gallery.querySelectorAll("[data-card]")];
   const place = gallery.querySelector("[data-cards]");
@@ -37,14 +37,6 @@
     if (prediction === 0) return "missed";
     return truth === 0 ? "invented" : "confused";
   }
-
-  const styles = getComputedStyle(document.documentElement);
-  const kindColors = Object.fromEntries(
-    ["missed", "invented", "confused"].map((kind) => {
-      const hex = styles.getPropertyValue(`--${kind}`).trim();
-      return [kind, [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16))];
-    }),
-  );
 
   // What is clear of the photo is seen; a white line goes along the edges of classes.
   function draw(canvas, number, layer) {

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from bunri.report.texts import Text, Texts
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]#!|~])")
-_LINE_START = re.compile(r"^(\d+(?=[.)])|(?=[-+=>]))")
+_LINE_START = re.compile(r"^(\d+(?=[.)](?:\s|$))|(?=[-+=>]))")
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,10 +68,13 @@ def plot_lines(lines: Sequence[Line], x_title: str, y_title: str, *, y_format: s
         )
         for number, one in enumerate(lines)
     ]  # fmt: skip
+    widest = max((max(one.x) - min(one.x) for one in lines if one.x), default=0)
     return assemble_plot(
         traces,
         height=300 + 20 * (len(lines) // 4),
-        xaxis=describe_axis(x_title, showgrid=False, tickformat="d"),
+        xaxis=describe_axis(
+            x_title, showgrid=False, tickformat="d", tick0=0, dtick=max(1, round(widest / 8))
+        ),
         yaxis=describe_axis(y_title, tickformat=y_format, rangemode="tozero"),
         showlegend=len(lines) > 1,
     )

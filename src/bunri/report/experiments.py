@@ -51,7 +51,8 @@ class Experiment:
     @property
     def difference(self) -> Difference | None:
         """Of its global mIoU to the first run's; None for that one."""
-        return self.run.differences and self.run.differences.overall["global_miou"]
+        differences = self.run.differences
+        return None if differences is None else differences.overall["global_miou"]
 
     @property
     def interval(self) -> Interval:

@@ -111,9 +111,15 @@ def make_picture(
         ]
         if sum(map(len, parts)) <= max_bytes:
             break
-    miou = float(ClassCounts.of(mistakes.matrix).miou)
     return Picture(
-        photo.file_name, photo.size_hw, miou, size_hw, *parts, cells=mistakes.list_cells()
+        file_name=photo.file_name,
+        photo_hw=photo.size_hw,
+        miou=float(ClassCounts.of(mistakes.matrix).miou),
+        size_hw=size_hw,
+        photo=parts[0],
+        truth=parts[1],
+        prediction=parts[2],
+        cells=mistakes.list_cells(),
     )
 
 

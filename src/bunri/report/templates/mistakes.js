@@ -154,7 +154,7 @@
   }
 
   function say(event) {
-    const button = event.target.closest("[data-cell]");
+    const button = event.target.closest("button[data-cell]");
     if (!button) return;
     const words = [...button.querySelector(".words").childNodes];
     said.replaceChildren(...words.map((one) => one.cloneNode(true)));
@@ -162,7 +162,7 @@
   document.addEventListener("pointerover", say);
   document.addEventListener("focusin", say);
   document.addEventListener("click", (event) => {
-    const button = event.target.closest("[data-cell]");
+    const button = event.target.closest("button[data-cell]");
     if (!button) return;
     set("kind", "");
     set("class", "");

@@ -185,5 +185,3 @@ def test_wrapup__browser_that_fails_spoils_nothing_else(runs, tmp_path, monkeypa
     assert "could not print" in why_not
     assert "1. Goal" in read_english(text)
     assert not list((tmp_path / "out").glob("*.pdf"))
-
-

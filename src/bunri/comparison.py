@@ -100,7 +100,11 @@ def compare_results(results: Mapping[str, Result], batch_size: int = 16) -> Comp
 
 
 def line_up_results(results: Mapping[str, Result], batch_size: int = 16) -> Comparison:
-    """Do what :func:`compare_results` does, also for one evaluation alone."""
+    """Do what :func:`compare_results` does, also for one evaluation alone.
+
+    Raises:
+        InputError: As there, but for the number.
+    """
     names, all_results = list(results), list(results.values())
     first = all_results[0]
     _check_classes(results)

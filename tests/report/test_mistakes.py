@@ -58,8 +58,9 @@ def test_mistakes__sizes_differ():
 def test_draw_mistakes__each_kind_in_its_colour(prediction):
     image = np.full((100, 100, 3), 50, np.uint8)
     drawn = draw_mistakes(image, TRUTH, prediction, opacity=1.0)
-    for place, kind in (((40, 30), "missed"), ((72, 45), "invented"), ((40, 41), "confused")):
-        assert tuple(drawn[place]) == MISTAKE_COLORS_RGB[kind]
+    assert tuple(drawn[40, 30]) == MISTAKE_COLORS_RGB["missed"]
+    assert tuple(drawn[72, 45]) == MISTAKE_COLORS_RGB["invented"]
+    assert tuple(drawn[40, 41]) == MISTAKE_COLORS_RGB["confused"]
     assert (drawn[85, 85] == 50).all()  # ignored
     assert (drawn[5, 5] == 50).all()
     assert (image == 50).all()

@@ -48,8 +48,11 @@ def make_noise(size_hw):
 
 def test_make_picture__fits_whatever_it_shows():
     """Noise is what packs worst."""
-    parts = make_noise((512, 768))
-    picture = make_picture(Photo(1, "a", 512, 768), *parts, Mistakes.of(*parts[1:], 12), 90_000)
+    image, truth, prediction = make_noise((512, 768))
+    mistakes = Mistakes.of(truth, prediction, 12)
+    picture = make_picture(
+        Photo(1, "a", 512, 768), image, truth, prediction, mistakes, max_bytes=90_000
+    )
     assert sum(map(len, (picture.photo, picture.truth, picture.prediction))) <= 90_000
     height, width = picture.size_hw
     assert abs(width / height - 1.5) < 0.02

@@ -1,13 +1,13 @@
 """Every text of the pages of evaluations and runs is said somewhere."""
 
 import re
+from importlib import resources
 
 import pytest
 
-from bunri.report import page
 from tests.test_texts import FILES, read_rows
 
-FOLDER = page.resources.files("bunri.report")
+FOLDER = resources.files("bunri.report")
 SOURCES = [
     path.read_text("utf-8")
     for folder in (FOLDER, FOLDER / "templates")

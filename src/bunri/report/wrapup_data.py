@@ -92,7 +92,8 @@ def name_recipe(number: int) -> str:
 def describe_reproduction(experiments: Sequence[Experiment], t: Texts) -> Iterator[Block]:
     """Yield the commands that would do it all again, seeds and versions."""
     yield Paragraph(t("reproduce_intro"))
-    lines, folders = [], []
+    lines: list[str] = []
+    folders: list[str] = []
     for number, one in enumerate(experiments):
         folder = f"runs/{one.name.en.replace('/', '-')}"
         folders.append(folder)

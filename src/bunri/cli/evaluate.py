@@ -89,7 +89,8 @@ def run_evaluate(
     refuse_learned_photos(predictor.info, model, dataset, allow_trained)
     report = None if page is None else _Report(page, model, dataset)
     with show_progress("Predicting photos", len(dataset.photos)) as advance:
-        evaluation = evaluate_model(predictor, dataset, rule, advance, report and report.watch)
+        watch = None if report is None else report.watch
+        evaluation = evaluate_model(predictor, dataset, rule, advance, watch)
     result = Result(
         model=model,
         data=str(data),

@@ -135,3 +135,19 @@ def test_evaluate_model__no_photos(data):
     change_document(data.val, lambda document: document.update(images=[], annotations=[]))
     with pytest.raises(AnnotationError, match="has no photos"):
         evaluate(data, Oracle())
+
+
+def test_evaluate_model__watcher_sees_each_photo_once(data):
+    """In order, at its own size, with the truth that is known by construction."""
+    seen = []
+
+    def watch(photo, image, truth, prediction):
+        seen.append(photo.file_name)
+        assert image.shape == (48, 64, 3)
+        np.testing.assert_array_equal(truth, data.truth("val", photo.file_name))
+        np.testing.assert_array_equal(prediction, truth)
+
+    dataset = read_coco(data.val, table=COMPETITION_TABLE)
+    predictor = build_predictor(Oracle())
+    evaluate_model(predictor, dataset, "largest-first", lambda: None, watch)
+    assert seen == list(data.shapes["val"])

@@ -24,7 +24,7 @@ from bunri.report.stats_page import prepare_samples, write_stats_page
 from bunri.report.texts import Texts
 from tests.builders import write_data
 from tests.coco_data import box, make_annotation, make_document, make_image, write_coco
-from tests.test_texts import ROWS
+from tests.test_texts import read_rows
 
 RULE: OverlapRule = "largest-first"
 BROWSER = next(
@@ -281,7 +281,7 @@ def test_wording__every_text_is_used(folder, monkeypatch):
     write_page_of(root, labelled, opens_photos=False)
     one_size = write_data(root / "one", counts=(1, 1, 1), size_hw=(32, 32))
     write_page_of(root, one_size.train)
-    assert {key for key, _ in ROWS} - used == set()
+    assert set(read_rows("stats")) - used == set()
 
 
 # -- kinds of data -------------------------------------------------------------------------

@@ -33,7 +33,7 @@ def list_places(text):
 
 
 def test_wording__is_there():
-    assert FILES == ["common", "stats", "submissions"]
+    assert FILES == ["common", "evaluation", "experiments", "stats", "submissions", "wrapup"]
     assert len(ROWS) > 80
 
 

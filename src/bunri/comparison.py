@@ -94,9 +94,18 @@ def compare_results(results: Mapping[str, Result], batch_size: int = 16) -> Comp
         InputError: Fewer than two, different classes, no photo in common, or photos that have
             other labels in one than in another.
     """
+    if len(results) < 2:
+        raise InputError(f"Comparing takes two evaluations or more, not {len(results)}.")
+    return line_up_results(results, batch_size)
+
+
+def line_up_results(results: Mapping[str, Result], batch_size: int = 16) -> Comparison:
+    """Do what :func:`compare_results` does, also for one evaluation alone.
+
+    Raises:
+        InputError: As there, but for the number.
+    """
     names, all_results = list(results), list(results.values())
-    if len(names) < 2:
-        raise InputError(f"Comparing takes two evaluations or more, not {len(names)}.")
     first = all_results[0]
     _check_classes(results)
     shared = set(first.photos).intersection(*(result.photos for result in all_results))

@@ -16,12 +16,12 @@ import numpy.typing as npt
 from bunri.annotations.cache import MaskCache
 from bunri.annotations.coco import require_nonempty
 from bunri.annotations.pseudo import shorten_hash
-from bunri.annotations.records import LabelledSet
+from bunri.annotations.records import LabelledSet, Photo
 from bunri.audit.similarity import hash_pixels
 from bunri.boundary import count_boundary
 from bunri.calibration import Calibration
 from bunri.config import OverlapRule
-from bunri.contracts import FloatArray, MaskArray, SubmissionError
+from bunri.contracts import FloatArray, ImageArray, MaskArray, SubmissionError
 from bunri.images import check_photo_headers, read_photo_as_labelled
 from bunri.metrics import ClassCounts, Matrices, Matrix, count_confusion, stack_matrices
 from bunri.predict.predictor import AnyPredictor
@@ -29,6 +29,8 @@ from bunri.results import SizeCounts
 from bunri.submission import choose_pixels, read_submission, shrink_mask
 
 Advance = Callable[[], None]
+Watch = Callable[[Photo, ImageArray, MaskArray, MaskArray], None]
+"""Is shown each photo as it is predicted: the photo, its pixels, its truth, its prediction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,11 @@ class Evaluation:
 
 
 def evaluate_model(
-    predictor: AnyPredictor, dataset: LabelledSet, rule: OverlapRule, advance: Advance
+    predictor: AnyPredictor,
+    dataset: LabelledSet,
+    rule: OverlapRule,
+    advance: Advance,
+    watch: Watch | None = None,
 ) -> Evaluation:
     """Predict every photo of a labelled set and compare, at its own size and a submission's.
 
@@ -57,6 +63,7 @@ def evaluate_model(
         dataset: Photos and labels.
         rule: How masks are drawn from labels.
         advance: Called after each photo.
+        watch: What wants to see more than counts, such as a report; nothing is kept for it.
 
     Raises:
         AnnotationError: There are no photos.
@@ -75,6 +82,8 @@ def evaluate_model(
         own.count(truth, prediction, confidence)
         chosen = choose_pixels(photo.size_hw)
         small.count(truth[chosen], prediction[chosen], confidence[chosen])
+        if watch is not None:
+            watch(photo, image, truth, prediction)
         advance()
     return Evaluation(
         {"photo": own.finish(), "submission": small.finish()}, statistics.median(seconds)

@@ -219,7 +219,7 @@ def test_stats__out_that_would_replace_the_data(data, source, out):
     before = path.read_bytes()
     ended = run("stats", path, "--out", data.folder / out)
     assert ended.code == 2
-    assert f"would replace the annotation file {path}" in ended.err
+    assert f"would replace the file {path}" in ended.err
     assert path.read_bytes() == before
 
 

@@ -17,6 +17,7 @@ from bunri.cli import (
     evaluate,
     predict,
     pseudo_label,
+    report,
     score,
     split,
     stats,
@@ -49,6 +50,7 @@ app.command("train")(train.run_train)
 app.command("evaluate")(evaluate.run_evaluate)
 app.command("compare")(compare.run_compare)
 app.command("tune")(tune.run_tune)
+app.command("report")(report.run_report)
 app.command("predict")(predict.run_predict)
 app.command("pseudo-label")(pseudo_label.run_pseudo_label)
 app.command("submit")(submit.run_submit)

@@ -14,7 +14,15 @@ from bunri.cli.console import (
     print_scores,
     show_progress,
 )
-from bunri.cli.options import DEFAULT_RULE, AsJson, BatchSize, Images, Rule, parse_rule
+from bunri.cli.options import (
+    DEFAULT_RULE,
+    AsJson,
+    BatchSize,
+    Images,
+    Rule,
+    check_page,
+    parse_rule,
+)
 from bunri.cli.prediction import (
     Changes,
     CombineName,
@@ -35,6 +43,7 @@ from bunri.cli.truth import (
 from bunri.contracts import OutputError
 
 if TYPE_CHECKING:
+    from bunri.annotations.records import LabelledSet
     from bunri.results import Result, SizeScores
 
 
@@ -59,6 +68,15 @@ def run_evaluate(
     tiles: Tiles = None,
     changes: Changes = None,
     is_plain: Plain = False,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="PAGE.html",
+            help="Also write a page with tables and photos, in English and Korean, that opens "
+            "without a network. The worst photos are kept beside the evaluation for bunri report.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     allow_pseudo: AllowPseudo = None,
     allow_trained: AllowTrained = None,
@@ -69,13 +87,15 @@ def run_evaluate(
     of each photo lets bunri compare pair this model with another. Refused are photos whose
     labels the model learned, itself or by a teacher, and pseudo-labels.
 
-    Example: [bold]bunri evaluate runs/first data/val.json --out scores/first[/bold]
+    Example: [bold]bunri evaluate runs/first data/val.json --report first.html[/bold]
     """
     from bunri.annotations.coco import read_coco, require_labels, require_photos
     from bunri.evaluation import evaluate_model
     from bunri.results import Result, describe_result, score_counts, write_result
 
     rule = parse_rule(overlap_rule)
+    if page is not None:
+        check_page(page, "--report", [data])
     choices = PredictionChoices(weights, combine, tta, tiles, changes, is_plain)
     predictor = load_chosen(models, choices)
     model = " + ".join(models)
@@ -84,8 +104,10 @@ def run_evaluate(
     require_photos(require_labels(dataset))
     refuse_pseudo_labels(dataset, allow_pseudo)
     refuse_learned_photos(predictor.info, model, dataset, allow_trained)
+    report = None if page is None else _Report(page, model, dataset)
     with show_progress("Predicting photos", len(dataset.photos)) as advance:
-        evaluation = evaluate_model(predictor, dataset, rule, advance)
+        watch = None if report is None else report.watch
+        evaluation = evaluate_model(predictor, dataset, rule, advance, watch)
     result = Result(
         model=model,
         data=str(data),
@@ -99,12 +121,45 @@ def run_evaluate(
     scores = {size: score_counts(counts, batch_size) for size, counts in result.sizes.items()}
     if target is not None:
         write_result(target, result, scores)
+    if report is not None:
+        report.write(result, scores, target)
     if as_json:
         print_json(describe_result(result, scores))
         return
     _print_result(result, scores)
     if target is not None:
         print_line(f"Kept in {target}; compare with another: bunri compare {target} OTHER")
+    if page is not None:
+        print_line(f"Page: {page}")
+
+
+class _Report:
+    """The page of an evaluation: what it needs, looked at before the work is done.
+
+    Raises:
+        InputError: The run's ``metrics.jsonl`` is damaged.
+    """
+
+    def __init__(self, page: Path, model: str, dataset: "LabelledSet") -> None:
+        from bunri.report.picture_choice import PictureKeeper
+        from bunri.report.records import read_history
+
+        self._page = page
+        self._history = read_history(Path(model))
+        self._keeper = PictureKeeper(len(dataset.photos), len(dataset.table))
+        self.watch = self._keeper.watch
+
+    def write(self, result: "Result", scores: "dict[str, SizeScores]", folder: Path | None) -> None:
+        """Write the page, and the worst photos into the evaluation folder if there is one."""
+        from bunri.report.evaluation_page import write_evaluation_page
+        from bunri.report.picture_files import write_pictures
+
+        pictures = self._keeper.list_pictures()
+        write_evaluation_page(
+            self._page, result, scores, pictures, self._keeper.mistakes, self._history
+        )
+        if folder is not None:
+            write_pictures(folder, pictures)
 
 
 def _choose_folder(models: list[str], folder: Path | None) -> Path | None:

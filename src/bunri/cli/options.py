@@ -1,6 +1,7 @@
 """Options and arguments that several commands share, so that they mean the same in each."""
 
 import importlib.util
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -56,4 +57,36 @@ def require_torch(what: str) -> None:
         raise MissingExtraError(
             f"{what} needs torch, which is not installed.",
             hint='Install it with: pip install "bunri[train]"',
+        )
+
+
+def check_page(page: Path, option: str, files: Iterable[Path] = ()) -> None:
+    """Refuse a place for a page before any work is done for it.
+
+    Args:
+        page: Where it shall be.
+        option: What the user wrote before it.
+        files: What the command reads; must not be replaced.
+
+    Raises:
+        InputError: It is no name for a page, or is one of ``files``.
+        OutputError: It cannot be written there.
+    """
+    from bunri.files import check_writable
+
+    if page.suffix.lower() not in {".html", ".htm"}:
+        raise InputError(f"{option} must end in .html; {page} does not.")
+    refuse_replacing(page, option, files)
+    check_writable(page)
+
+
+def refuse_replacing(path: Path, option: str, files: Iterable[Path]) -> None:
+    """Refuse to write over one of the files that a command reads.
+
+    Raises:
+        InputError: ``path`` is one of ``files``.
+    """
+    if path.resolve() in {file.resolve() for file in files}:
+        raise InputError(
+            f"{option} would replace the file {path}.", hint="Choose another name or folder."
         )

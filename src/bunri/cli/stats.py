@@ -9,8 +9,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from bunri.cli.console import out, print_json, print_line, show_progress
-from bunri.cli.options import DEFAULT_RULE, AsJson, Rule, parse_rule
-from bunri.contracts import InputError, drop_controls
+from bunri.cli.options import (
+    DEFAULT_RULE,
+    AsJson,
+    Rule,
+    check_page,
+    parse_rule,
+    refuse_replacing,
+)
+from bunri.contracts import drop_controls
 
 if TYPE_CHECKING:
     from bunri.annotations.records import LabelledSet
@@ -82,18 +89,12 @@ def _name_figures(page: Path, data: Sequence[Path]) -> Path:
     """
     from bunri.files import check_writable
 
-    if page.suffix.lower() not in {".html", ".htm"}:
-        raise InputError(f"--out must end in .html; {page} does not.")
+    check_page(page, "--out", data)
     # "train.html" beside train.json must not replace the labels.
     stem = page.stem if page.stem.endswith("stats") else f"{page.stem}-stats"
     figures = page.with_name(f"{stem}.json")
-    for path in (page, figures):
-        if path.resolve() in {file.resolve() for file in data}:
-            raise InputError(
-                f"--out {page} would replace the annotation file {path}.",
-                hint="Choose another name or folder.",
-            )
-        check_writable(path)
+    refuse_replacing(figures, f"--out {page}", data)
+    check_writable(figures)
     return figures
 
 

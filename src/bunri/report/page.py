@@ -21,11 +21,17 @@ from PIL import Image
 from bunri import __version__
 from bunri.contracts import ImageArray, MaskArray
 from bunri.files import write_text
+from bunri.intervals import Interval
 
 
 def embed_picture(image: ImageArray, *, quality: int = 85) -> Markup:
     """Return a picture, uint8 (H, W, 3) RGB, as a JPEG data URL for ``<img src>``."""
     return _embed(Image.fromarray(image), "JPEG", quality=quality)
+
+
+def embed_jpeg(content: bytes) -> Markup:
+    """Return a JPEG as a data URL."""
+    return Markup("data:image/jpeg;base64,") + base64.b64encode(content).decode()
 
 
 def embed_layer(layer: npt.NDArray[np.uint8]) -> Markup:
@@ -78,7 +84,13 @@ def write_page(
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    environment.filters |= {"score": _show_score, "share": show_share, "number": show_count}
+    environment.filters |= {
+        "jpeg": embed_jpeg,
+        "score": _show_score,
+        "interval": show_interval,
+        "share": show_share,
+        "number": show_count,
+    }
     scripts = [read_script("language.js"), *scripts]
     added = {
         "scripts": [Markup(script) for script in scripts],  # noqa: S704 (ours, not data)
@@ -100,6 +112,13 @@ def _build_policy(scripts: Sequence[str]) -> str:
 
 def _show_score(value: float | None) -> str:
     return "no data" if value is None else f"{value:.3f}"
+
+
+def show_interval(interval: Interval) -> str:
+    """Return where a score lies, or a dash where there is no interval."""
+    if interval.to_json() is None:
+        return "\N{EN DASH}"
+    return f"{interval.low:.3f}\N{EN DASH}{interval.high:.3f}"
 
 
 def show_share(value: float, decimals: int | None = None) -> str:

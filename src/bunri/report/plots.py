@@ -1,4 +1,4 @@
-"""Plots for pages, drawn by plotly in the browser; the one place that imports plotly.
+"""Plots for pages, drawn by plotly in the browser; only this and ``line_plots`` import plotly.
 
 Owns how plots look: positions, outlines, what a finger may do. Knows nothing of what the values
 mean, nor of languages: every text arrives finished. Colours that change with the page's scheme
@@ -95,7 +95,7 @@ def plot_class_bars(
             )
         )
     longest = max((v or 0 for one in series for v in one.values), default=0) or 1
-    return _assemble(
+    return assemble_plot(
         [*traces, *_explain_opacities([one.name for one in series])],
         height=choose_height(len(labels), len(series)),
         xaxis=describe_axis(
@@ -119,7 +119,7 @@ def plot_class_ranges(
         rows = place_rows(len(labels), len(series), number)
         fills = [fill_color(color, choose_opacity(number, len(series))) for color in colors_rgb]
         traces += _trace_ranges(one, rows, fills, choose_bar_width(len(series)))
-    return _assemble(
+    return assemble_plot(
         [*traces, *_explain_opacities([one.name for one in series])],
         height=choose_height(len(labels), len(series)),
         xaxis=describe_axis(axis_title, type="log", tickformat="~s"),
@@ -185,7 +185,7 @@ def plot_counts(
         for number, one in enumerate(series)
     ]
     ticktext = [clean_label(label).replace(_DASH, f"{_DASH}<br>") for label in labels]
-    return _assemble(
+    return assemble_plot(
         traces,
         height=300,
         xaxis=describe_axis(
@@ -235,7 +235,7 @@ def plot_matrix(
     )
     ticks = {"tickvals": places, "ticktext": names, "showgrid": False, "zeroline": False}
     span = {"range": [-0.5, len(labels) - 0.5]}
-    return _assemble(
+    return assemble_plot(
         [trace, written],
         height=max(300, 34 * len(labels) + 110),
         xaxis=describe_axis("", side="top", tickangle=-90, **ticks, **span),
@@ -253,7 +253,7 @@ def plot_grid(values: Sequence[Sequence[float]]) -> Plot:
         hovertemplate="%{z:.1%}<extra></extra>",
     )
     hidden = {"visible": False, "fixedrange": True}
-    return _assemble(
+    return assemble_plot(
         [trace],
         height=0,
         xaxis=hidden,
@@ -285,7 +285,7 @@ def plot_bubbles(
         )
         for number, (name, points, hovers) in enumerate(series)
     ]
-    return _assemble(
+    return assemble_plot(
         traces,
         height=340,
         xaxis=describe_axis(x_title, rangemode="tozero"),
@@ -294,32 +294,7 @@ def plot_bubbles(
     )
 
 
-def plot_curves(
-    x: Sequence[float], series: Sequence[tuple[Series, str]], x_title: str, y_title: str
-) -> Plot:
-    """Return filled curves over the same places, each with its colour; shares on the axis."""
-    traces = [
-        go.Scatter(
-            name=clean_label(one.name),
-            x=list(x),
-            y=list(one.values),
-            mode="lines",
-            line={"color": color, "width": 2, "shape": "hvh"},
-            **describe_hover(one.hovers),
-        )
-        for one, color in series
-    ]
-    return _assemble(
-        traces,
-        height=300,
-        xaxis=describe_axis(x_title, showgrid=False, range=[0, 255]),
-        yaxis=describe_axis(y_title, tickformat=".1%", rangemode="tozero"),
-        showlegend=True,
-        hovermode="x",
-    )
-
-
-def _assemble(traces: Sequence[Any], **layout: Any) -> Plot:  # noqa: ANN401 (plotly's)
+def assemble_plot(traces: Sequence[Any], **layout: Any) -> Plot:  # noqa: ANN401 (plotly's)
     """Return a plot in the page's font and colours, which scrolls with the page under a finger."""
     font = {"family": "var(--font)", "size": 13, "color": "var(--ink)"}
     settings = {

@@ -15,6 +15,7 @@ from bunri.audit.statistics import (
 )
 from bunri.contracts import BACKGROUND_INDEX, ClassInfo
 from bunri.report import plots
+from bunri.report.line_plots import plot_curves
 from bunri.report.page import show_count, show_share
 from bunri.report.plot_parts import Lines
 from bunri.report.plots import Plot, RangeSeries, Series
@@ -309,6 +310,4 @@ def _plot_colors(color: ColorStatistics, voice: _Voice) -> Plot:
         rounded = [float(f"{share:.4g}") for share in shares]
         curves.append((Series(voice.say(channel), rounded, hovers), f"var(--{channel})"))
     middles = [start + (_VALUES_PER_COLOR_BIN - 1) / 2 for start in starts]
-    return plots.plot_curves(
-        middles, curves, voice.say("axis_value"), voice.say("axis_pixel_share")
-    )
+    return plot_curves(middles, curves, voice.say("axis_value"), voice.say("axis_pixel_share"))

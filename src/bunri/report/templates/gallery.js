@@ -1,14 +1,15 @@
 // The gallery: a filter by class, one slider for all overlays, and a large view with arrow keys.
+// Other scripts may hide cards and change their order; they hear "bunri:enlarged" on a card.
 (function () {
   "use strict";
   const gallery = document.querySelector("[data-gallery]");
   if (!gallery) return;
-  const cards = [...gallery.querySelectorAll("[data-card]")];
   const dialog = document.querySelector("dialog");
   const stage = dialog.querySelector("[data-stage]");
   let current = null;
 
-  const listShown = () => cards.filter((card) => !card.hidden);
+  const listCards = () => [...gallery.querySelectorAll("[data-card]")];
+  const listShown = () => listCards().filter((card) => !card.hidden);
 
   // -- filter
   gallery.addEventListener("click", (event) => {
@@ -18,7 +19,7 @@
       other.setAttribute("aria-pressed", String(other === button));
     }
     const wanted = button.dataset.filter;
-    for (const card of cards) {
+    for (const card of listCards()) {
       card.hidden = wanted !== "" && !card.dataset.classes.split(" ").includes(wanted);
     }
     gallery.querySelector("[data-shown]").textContent = listShown().length;
@@ -41,6 +42,7 @@
     );
     if (!dialog.open) dialog.showModal();
     dialog.scrollTop = 0;
+    card.dispatchEvent(new Event("bunri:enlarged", { bubbles: true }));
   }
 
   function step(by) {

@@ -1,0 +1,133 @@
+"""Evaluated runs as rows of a table: what changed, what it gave, what it cost.
+
+Owns how a comparison is told in words. Statistics are ``comparison``'s; where rows stand is the
+pages'.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bunri.comparison import ComparedRun, Comparison
+from bunri.contracts import drop_controls
+from bunri.intervals import Difference, Interval
+from bunri.metrics import replace_nan
+from bunri.report.records import RunRecord
+from bunri.report.texts import Text, Texts, clean_name, join_texts
+
+MAX_CHANGES = 12
+"""Settings named of one run; two recipes may differ in all of them."""
+_MAX_VALUE_CHARACTERS = 40
+_VERDICT_KEYS = {
+    "better": "verdict_better",
+    "no evidence": "verdict_none",
+    "worse": "verdict_worse",
+    "no data": "no_data",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One run of a table.
+
+    Attributes:
+        record: What it left behind.
+        run: Its scores on the photos that all runs have.
+    """
+
+    record: RunRecord
+    run: ComparedRun
+
+    @property
+    def name(self) -> Text:
+        """What pages call it."""
+        return clean_name(self.record.name)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is what the others are measured by."""
+        return self.run.differences is None
+
+    @property
+    def difference(self) -> Difference | None:
+        """Of its global mIoU to the first run's; None for that one."""
+        differences = self.run.differences
+        return None if differences is None else differences.overall["global_miou"]
+
+    @property
+    def interval(self) -> Interval:
+        """Of its global mIoU."""
+        return self.run.intervals.overall["global_miou"]
+
+
+def list_experiments(records: Sequence[RunRecord], comparison: Comparison) -> list[Experiment]:
+    """Return the runs of a comparison with their records, in order."""
+    return [Experiment(*pair) for pair in zip(records, comparison.runs, strict=True)]
+
+
+def find_best(experiments: Sequence[Experiment]) -> Experiment:
+    """Return the run with the greatest global mIoU; the first of equals."""
+    return max(experiments, key=lambda one: replace_nan(one.run.sheet.global_miou) or 0.0)
+
+
+def list_changes(experiment: Experiment, t: Texts) -> list[Text]:
+    """Return the settings that are not the first run's, each as "key: old -> new"."""
+    changes = [
+        clean_name(f"{key}: {_show_setting(old)} \N{RIGHTWARDS ARROW} {_show_setting(new)}")
+        for key, (old, new) in experiment.run.settings.items()
+    ]
+    if len(changes) > MAX_CHANGES:
+        return [*changes[:MAX_CHANGES], t("care_more", count=len(changes) - MAX_CHANGES)]
+    return changes
+
+
+def tell_changes(experiment: Experiment, t: Texts) -> Text:
+    """Return them in one line, or what else is to be said of them."""
+    if experiment.is_first:
+        return t("first_run")
+    if not experiment.record.result.config:
+        return t("settings_unknown")
+    changes = list_changes(experiment, t)
+    return join_texts(changes, "; ") if changes else t("no_change")
+
+
+def _show_setting(value: Any) -> str:  # noqa: ANN401 (any setting)
+    text = drop_controls("none" if value is None else str(value))
+    if len(text) <= _MAX_VALUE_CHARACTERS:
+        return text
+    return text[: _MAX_VALUE_CHARACTERS - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def tell_verdict(difference: Difference, t: Texts) -> Text:
+    """Return the verdict in words."""
+    return t(_VERDICT_KEYS[difference.verdict])
+
+
+def show_difference(difference: Difference) -> str:
+    """Return a difference with its interval, in points of mIoU: +0.012 (-0.003 to +0.021)."""
+    if replace_nan(difference.value) is None:
+        return "\N{EN DASH}"
+    if difference.interval.to_json() is None:
+        return _show_signed(difference.value)
+    low, high = map(_show_signed, (difference.interval.low, difference.interval.high))
+    return f"{_show_signed(difference.value)} ({low} \N{HORIZONTAL ELLIPSIS} {high})"
+
+
+def _show_signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
+
+
+def tell_seconds(seconds: float | None, t: Texts) -> Text:
+    """Return a time in a unit that suits it."""
+    if seconds is None:
+        return Text("\N{EN DASH}", "\N{EN DASH}")
+    if seconds < 100:
+        return t("seconds", number=f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.2f}")
+    if seconds < 6000:
+        return t("minutes", number=f"{seconds / 60:.0f}")
+    return t("hours", number=f"{seconds / 3600:.1f}")
+
+
+def tell_megabytes(num_bytes: float | None) -> str:
+    """Return bytes as MB."""
+    return "\N{EN DASH}" if num_bytes is None else f"{num_bytes / 1e6:.1f} MB"

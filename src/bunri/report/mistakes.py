@@ -1,0 +1,122 @@
+"""What kind of mistake each wrong pixel is.
+
+Owns the kinds. Knows nothing of pages; what an outline's band is, ``boundary`` says.
+
+Every wrong pixel is of one of three kinds: the truth has a class and the prediction Background
+(missed), the other way round (invented), or both have a class and not the same (confused). Those
+of any kind that lie in the band along the outlines of the truth count as boundary, too: a model
+that finds everything and draws it carelessly makes hardly any others.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from bunri.boundary import find_band, find_distance_px
+from bunri.contracts import BACKGROUND_INDEX, IGNORE_INDEX, ImageArray, MaskArray
+from bunri.metrics import Matrix, count_confusion
+
+MistakeKind = Literal["missed", "invented", "confused", "boundary"]
+MISTAKE_KINDS: tuple[MistakeKind, ...] = ("missed", "invented", "confused", "boundary")
+MISTAKE_COLORS_RGB: dict[MistakeKind, tuple[int, int, int]] = {
+    "missed": (232, 89, 12),
+    "invented": (28, 126, 214),
+    "confused": (194, 37, 92),
+}
+"""A pixel has one of these three kinds, so that a picture needs no colour for the fourth."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mistakes:
+    """Pixels by truth and prediction, of a photo or of many.
+
+    Attributes:
+        matrix: int64 (C, C), [truth, prediction] -> pixels; right ones are in it, too.
+        boundary: int64 (C, C), those of them in the band along the outlines of the truth.
+    """
+
+    matrix: Matrix
+    boundary: Matrix
+
+    @classmethod
+    def of(cls, truth: MaskArray, prediction: MaskArray, num_classes: int) -> Self:
+        """Count a photo.
+
+        Args:
+            truth: uint8 (H, W), class index; pixels of 255 are not counted.
+            prediction: uint8 (H, W), class index.
+            num_classes: Number of classes, background included.
+
+        Raises:
+            InputError: Different sizes, or a value outside the class table.
+        """
+        matrix = count_confusion(truth, prediction, num_classes)
+        height, width = truth.shape
+        band = find_band(truth, find_distance_px((height, width)))
+        near = np.where(band, truth, IGNORE_INDEX).astype(np.uint8)
+        return cls(matrix, count_confusion(near, prediction, num_classes))
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(self.matrix + other.matrix, self.boundary + other.boundary)
+
+    @property
+    def num_pixels(self) -> int:
+        """Pixels that were counted."""
+        return int(self.matrix.sum())
+
+    def count(self) -> dict[MistakeKind, int]:
+        """Return the pixels of each kind; the first three add up to all wrong ones."""
+        return {**count_kinds(self.matrix), "boundary": _count_wrong(self.boundary)}
+
+    def list_cells(self) -> list[list[int]]:
+        """Return ``[truth, prediction, pixels, of these along outlines]`` where any are."""
+        return [
+            [int(row), int(column), int(self.matrix[row, column]), int(self.boundary[row, column])]
+            for row, column in np.argwhere(self.matrix)
+        ]
+
+
+def draw_mistakes(
+    image: ImageArray, truth: MaskArray, prediction: MaskArray, opacity: float = 0.7
+) -> ImageArray:
+    """Return a photo with its wrong pixels tinted by kind.
+
+    Args:
+        image: uint8 (H, W, 3) RGB.
+        truth: uint8 (H, W); pixels of 255 stay as they are.
+        prediction: uint8 (H, W).
+        opacity: Of the tint, 0 to 1.
+
+    Returns:
+        uint8 (H, W, 3) RGB.
+    """
+    wrong = (truth != prediction) & (truth != IGNORE_INDEX)
+    is_missed = wrong & (prediction == BACKGROUND_INDEX)
+    is_invented = wrong & (truth == BACKGROUND_INDEX)
+    masks: dict[MistakeKind, npt.NDArray[np.bool_]] = {
+        "missed": is_missed,
+        "invented": is_invented,
+        "confused": wrong & ~is_missed & ~is_invented,
+    }
+    drawn = image.copy()
+    for kind, color in MISTAKE_COLORS_RGB.items():
+        tinted = image[masks[kind]] * (1 - opacity) + np.array(color) * opacity
+        drawn[masks[kind]] = tinted.astype(np.uint8)
+    return drawn
+
+
+def count_kinds(matrix: Matrix) -> dict[MistakeKind, int]:
+    """Return the missed, invented and confused pixels of a confusion matrix, int64 (C, C)."""
+    wrong = matrix * ~np.eye(len(matrix), dtype=np.bool_)
+    missed, invented = wrong[:, BACKGROUND_INDEX].sum(), wrong[BACKGROUND_INDEX].sum()
+    return {
+        "missed": int(missed),
+        "invented": int(invented),
+        "confused": int(wrong.sum() - missed - invented),
+    }
+
+
+def _count_wrong(matrix: Matrix) -> int:
+    return int(matrix.sum() - np.trace(matrix))

@@ -1,0 +1,177 @@
+"""``bunri evaluate --report`` and ``bunri report`` from the command line."""
+
+import json
+import shutil
+
+import pytest
+
+from bunri.report import wrapup_files
+from bunri.report.picture_files import PICTURES_NAME, read_pictures
+from tests.builders import change_document
+from tests.cli.runner import run
+from tests.report.test_evaluation_page import read_english
+from tests.report.test_experiments import write_run
+
+
+@pytest.fixture(scope="module")
+def reported(trained, tmp_path_factory):
+    """A copy of the trained run, evaluated with a page."""
+    folder = tmp_path_factory.mktemp("reported")
+    shutil.copytree(trained / "first", folder / "first")
+    ended = run("evaluate", folder / "first", trained / "data" / "val.json", "--report",
+                folder / "page.html")  # fmt: skip
+    assert ended.code == 0, ended.err
+    return folder, ended
+
+
+def assert_refused(ended, *parts):
+    assert ended.code == 2, (ended.out, ended.err)
+    for part in parts:
+        assert str(part) in " ".join(ended.err.replace("│", " ").split())
+
+
+def test_evaluate__report_tells_what_was_printed(reported):
+    folder, ended = reported
+    assert f"Page: {folder}/page.html" in ended.out
+    kept = json.loads((folder / "first" / "evaluation" / "evaluation.json").read_text("utf-8"))
+    text = (folder / "page.html").read_text("utf-8")
+    words = read_english(text)
+    assert f"global mIoU {kept['miou']['global']:.3f} " in words
+    assert "4 photos" in words
+    assert text.count("<figure data-card=") == 4
+    assert 'id="training"' in text  # of a run
+    assert len(read_pictures(folder / "first" / "evaluation")) == 4
+
+
+def test_evaluate__report_of_a_bundle_keeps_nothing_else(trained, tmp_path):
+    before = sorted(trained.rglob("*"))
+    ended = run("evaluate", trained / "first" / "bundle", trained / "data" / "val.json",
+                "--report", tmp_path / "page.html", "--json")  # fmt: skip
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["num_photos"] == 4
+    assert 'id="training"' not in (tmp_path / "page.html").read_text("utf-8")
+    assert [p.name for p in tmp_path.iterdir() if p.name != "cache"] == ["page.html"]
+    assert sorted(trained.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("page.txt", "--report must end in .html"), ("", "--report must end in .html")],
+)
+def test_evaluate__report_is_no_page(trained, tmp_path, name, said):
+    ended = run("evaluate", trained / "first", trained / "data" / "val.json", "--report",
+                tmp_path / name)  # fmt: skip
+    assert_refused(ended, said)
+    assert "Predicting" not in ended.err
+
+
+def test_evaluate__report_cannot_be_written(trained, tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    ended = run("evaluate", trained / "first", trained / "data" / "val.json", "--report",
+                tmp_path / "mine" / "page.html")  # fmt: skip
+    assert_refused(ended, "Cannot write", tmp_path / "mine" / "page.html")
+    assert "Predicting" not in ended.err
+
+
+def test_evaluate__report_on_no_photos(trained, data, tmp_path):
+    change_document(data.val, lambda document: document.update(images=[], annotations=[]))
+    ended = run("evaluate", trained / "first", data.val, "--report", tmp_path / "page.html")
+    assert_refused(ended, "no photos")
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_evaluate__report_with_a_damaged_history(reported, trained, tmp_path):
+    shutil.copytree(reported[0] / "first", tmp_path / "run")
+    (tmp_path / "run" / "metrics.jsonl").write_text("{")
+    ended = run("evaluate", tmp_path / "run", trained / "data" / "val.json", "--report",
+                tmp_path / "page.html")  # fmt: skip
+    assert_refused(ended, "metrics.jsonl is damaged")
+    assert "Predicting" not in ended.err
+
+
+def test_report__trained_runs_as_a_page(reported, tmp_path):
+    shutil.copytree(reported[0] / "first", tmp_path / "second")
+    ended = run("report", reported[0] / "first", tmp_path / "second", "--out",
+                tmp_path / "page.html")  # fmt: skip
+    assert ended.code == 0, ended.err
+    assert "4 photos that all have" in ended.out
+    words = read_english((tmp_path / "page.html").read_text("utf-8"))
+    assert "nothing in its settings" in words
+
+
+def test_report__wrap_up_of_a_trained_run(reported, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(wrapup_files, "find_browser", lambda: None)
+    ended = run("report", reported[0] / "first", "--wrap-up", "--out", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    assert f"Wrap-up: {tmp_path}/out/wrap-up.html, and as Markdown" in ended.out
+    assert "No PDF: there is no Chromium" in ended.err
+    words = read_english((tmp_path / "out" / "wrap-up.html").read_text("utf-8"))
+    assert "Trained on, by first: train.json (6 photos)." in words
+    assert "bunri train --recipe recipes/run_1.yaml --data data/train.json" in words
+    recipe = tmp_path / "out" / "recipes" / "run_1.yaml"
+    again = run("train", "--recipe", recipe, "--show-config")
+    assert again.code == 0, again.err
+    assert again.out == run("train", "--recipe", trained / "first" / "config.yaml",
+                            "--show-config").out  # fmt: skip
+
+
+def test_report__leaves_other_files_alone(reported, tmp_path, monkeypatch):
+    monkeypatch.setattr(wrapup_files, "find_browser", lambda: None)
+    (tmp_path / "out" / "pictures").mkdir(parents=True)
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    ended = run("report", reported[0] / "first", "--wrap-up", "--out", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
+
+
+def test_report__not_evaluated(reported, trained, tmp_path):
+    ended = run("report", reported[0] / "first", trained / "data", "--out", tmp_path / "a.html")
+    assert_refused(ended, "holds no evaluation", "Make one with: bunri evaluate")
+    assert not (tmp_path / "a.html").exists()
+
+
+def test_report__common_photos_are_said(tmp_path):
+    first, part = write_run(tmp_path / "first"), write_run(tmp_path / "part", num_photos=7)
+    ended = run("report", first, part, "--out", tmp_path / "a.html")
+    assert ended.code == 0, ended.err
+    assert "7 photos that all have" in ended.out
+    assert "left out of first: 5 photos that others lack" in ended.out
+
+
+def test_report__classes_differ(tmp_path):
+    first = write_run(tmp_path / "first")
+    other = write_run(tmp_path / "other", names=("Background", "can", "box", "jar"))
+    ended = run("report", first, other, "--out", tmp_path / "a.html")
+    assert_refused(ended, "Only models of the same classes can be compared", "jar")
+
+
+def test_report__no_photo_in_common(tmp_path):
+    first = write_run(tmp_path / "first")
+    other = write_run(tmp_path / "other", files=[f"{i}.jpg" for i in range(12)])
+    ended = run("report", first, other, "--out", tmp_path / "a.html")
+    assert_refused(ended, "have no photo in common")
+
+
+def test_report__twice_the_same(reported, tmp_path):
+    first = reported[0] / "first"
+    ended = run("report", first, first, "--out", tmp_path / "a.html")
+    assert_refused(ended, "Given more than once")
+
+
+def test_report__out_cannot_be_written(reported, tmp_path):
+    first = reported[0] / "first"
+    (tmp_path / "mine").write_text("mine")
+    assert_refused(run("report", first, "--out", tmp_path / "page"), "--out must end in .html")
+    ended = run("report", first, "--out", tmp_path / "mine" / "a.html")
+    assert_refused(ended, "Cannot write")
+    ended = run("report", first, "--wrap-up", "--out", tmp_path / "mine")
+    assert_refused(ended, "Cannot write", tmp_path / "mine")
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_report__damaged_pictures(tmp_path):
+    first = write_run(tmp_path / "first")
+    (first / "evaluation" / PICTURES_NAME).write_text("{")
+    ended = run("report", first, "--wrap-up", "--out", tmp_path / "out")
+    assert_refused(ended, PICTURES_NAME, "is damaged", "--report PAGE.html")
+    assert not (tmp_path / "out").exists()

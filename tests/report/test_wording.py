@@ -1,0 +1,26 @@
+"""Every text of the pages of evaluations and runs is said somewhere."""
+
+import re
+from importlib import resources
+
+import pytest
+
+from tests.test_texts import FILES, read_rows
+
+FOLDER = resources.files("bunri.report")
+SOURCES = [
+    path.read_text("utf-8")
+    for folder in (FOLDER, FOLDER / "templates")
+    for path in folder.iterdir()
+    if path.name.endswith((".py", ".html"))
+]
+WORDS = {word for text in SOURCES for word in re.findall(r"\w+", text)}
+# Keys that are put together from two words.
+MADE = {"say_", "define_", "layer_", "part_"}
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name != "stats"])
+def test_wording__every_text_is_used(name):
+    """Those of stats are held by the page itself, in test_stats_page."""
+    unused = set(read_rows(name)) - WORDS
+    assert {key for key in unused if not key.startswith(tuple(MADE))} == set()

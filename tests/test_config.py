@@ -19,6 +19,7 @@ from bunri.config import (
 from bunri.contracts import ConfigError
 
 RECIPES = (
+    "best-cpu",
     "deeplabv3plus-mobilenetv2", "deeplabv3plus-regnety120", "deeplabv3plus-seresnext101",
     "fcn8s-baseline", "fcn8s-fixed", "fpn-lite0", "segnet-vgg16", "unet-mobilenetv2",
     "unetplusplus-inceptionv4",

@@ -139,3 +139,23 @@ def test_iterate_batches__death_of_a_worker_interrupts_nothing_else(store, tmp_p
     assert not warnings
     assert len(list(batches)) == 3
     assert len(warnings) == 1
+
+
+@pytest.mark.parametrize("error", [EOFError(), ConnectionResetError("by peer")])
+def test_iterate_batches__worker_that_dies_while_it_hands_over(store, monkeypatch, error):
+    stream, train = open_stream(store, kind=TrainingStream)
+    expected = gather(stream, train)
+    errors = [error]
+    open_loader = loading._open_loader
+
+    def open_failing(*arguments):
+        batches = open_loader(*arguments)
+        yield next(batches)
+        if errors:
+            raise errors.pop()
+        yield from batches
+
+    monkeypatch.setattr(loading, "_open_loader", open_failing)
+    warnings: list[str] = []
+    assert torch.equal(gather(stream, train, warn=warnings.append), expected)
+    assert warnings == ["A loader process died while it handed over a batch; it was replaced."]

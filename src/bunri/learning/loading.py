@@ -122,6 +122,8 @@ def _load(
     while True:
         try:
             batch = next(iterator, None)
+        except (EOFError, ConnectionError) as error:  # the tensors went with it
+            raise _WorkerError("died while it handed over a batch") from error
         except RuntimeError as error:
             text = str(error)
             if "DataLoader worker" in text and "exited unexpectedly" in text:

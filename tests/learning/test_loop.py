@@ -1,5 +1,6 @@
 """Training from the first file to the last: what is written, kept, resumed and refused."""
 
+import contextlib
 import errno
 import io
 import itertools
@@ -609,6 +610,23 @@ def test_termination__waits_for_what_must_not_be_cut():
     with Termination() as stop, pytest.raises(TerminatedError):
         work(stop)
     assert done == [1, 2, 3]
+
+
+def test_termination__signal_that_was_swallowed_is_raised_at_the_next_safe_point():
+    """As in a finaliser, or an import within a bare except."""
+    stop = Termination()
+
+    def work():
+        with contextlib.suppress(TerminatedError):
+            os.kill(os.getpid(), signal.SIGTERM)
+        with stop.held_back():
+            done.append(1)
+        done.append(2)
+
+    done: list[int] = []
+    with stop, pytest.raises(TerminatedError):
+        work()
+    assert done == [1]
 
 
 def test_termination__of_a_thread_leaves_signals_alone():

@@ -216,6 +216,7 @@ class Trainer:
                 for epoch in range(checkpoint.num_epochs + 1, num_epochs + 1):
                     self._run_epoch_safely(epoch)
             except (TerminatedError, KeyboardInterrupt):
+                self._stop.settle()
                 self._save()
                 raise
         return TrainingResult(checkpoint.history[checkpoint.best_epoch - 1], num_epochs)

@@ -64,6 +64,10 @@ class Termination:
             error, self._pending = self._pending, None
             raise error
 
+    def settle(self) -> None:
+        """Forget the signal: it has been heard, and what follows from it is being done."""
+        self._pending = None
+
     def meet(self) -> None:
         """End training in all processes if one of them was told to.
 
@@ -80,11 +84,11 @@ class Termination:
             raise error
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        error = TerminatedError if number == signal.SIGTERM else KeyboardInterrupt
-        if self._is_held_back:
-            self._pending = error
-        else:
-            raise error
+        # Kept although it is raised: in a finaliser, or in an import that some library guards
+        # with a bare except, it would be lost; it is then raised again at the next safe point.
+        self._pending = TerminatedError if number == signal.SIGTERM else KeyboardInterrupt
+        if not self._is_held_back:
+            raise self._pending
 
 
 _ERRORS: tuple[type[BaseException] | None, ...] = (None, KeyboardInterrupt, TerminatedError)

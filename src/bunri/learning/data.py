@@ -175,6 +175,10 @@ class TrainingStream(Dataset[Sample]):
         self._augment = build_augmentation(config.augment, config.input.size_px, paste)
         self._preprocessing = Preprocessing.from_config(config.input)
         self._turn = repeat_rare_photos(store.list_classes(), config.data.repeat_rare)
+        self._partners = {
+            kind: [photo for photo in self._turn if store.is_pseudo(photo) == kind]
+            for kind in (False, True)
+        }
         self._order: tuple[int, npt.NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
         self.epoch = 0
 
@@ -207,8 +211,7 @@ class TrainingStream(Dataset[Sample]):
         True labels are mixed with true ones and pseudo-labels with pseudo-labels, since a
         sample counts as either in the loss.
         """
-        kind = self._store.is_pseudo(photo)
-        partners = [other for other in self._turn if self._store.is_pseudo(other) == kind]
+        partners = self._partners[self._store.is_pseudo(photo)]
         place = int(torch.randint(len(partners), ()))
         return self._draw(partners[place], "partner", number)
 

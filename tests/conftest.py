@@ -1,6 +1,7 @@
 """What every test gets: a cache of its own, ``--runslow``, and the real photos if there are any."""
 
 import os
+import signal
 from pathlib import Path
 
 # Tests run side by side, one to a core; two threads each would wait for one another. Set here,
@@ -9,6 +10,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import settings
+
+# A shell that starts tests in the background lets them ignore Ctrl-C; the commands that they
+# start would inherit that, and could not be interrupted.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How fast the machine is today says nothing about the code.
 settings.register_profile("bunri", deadline=None, print_blob=True)

@@ -342,27 +342,19 @@ def restore_probs(probs: FloatArray, frame: Frame) -> FloatArray:
 
 
 def restore_mask(probs: FloatArray, frame: Frame) -> MaskArray:
-    """Return the most probable class of each pixel of the photo, uint8 (H, W).
+    """Return the most probable class of each pixel of the photo.
 
-    See :func:`restore_winners`.
-    """
-    return restore_winners(probs, frame)[0]
-
-
-def restore_winners(probs: FloatArray, frame: Frame) -> tuple[MaskArray, FloatArray]:
-    """Return the most probable class of each pixel of the photo, and its probability.
-
-    The same as argmax and max of ``restore_probs(...)`` without ever holding all classes at the
-    photo's size: a 12-megapixel photo would need 576 MB.
+    The same as argmax of ``restore_probs(...)`` without ever holding all classes at the photo's
+    size: a 12-megapixel photo would need 576 MB.
 
     Args:
         probs: float32 (C, h, w) over ``frame.pixels``.
         frame: What the network was given.
 
     Returns:
-        uint8 (H, W) and float32 (H, W).
+        uint8 (H, W).
     """
-    return choose_classes(restore_planes(probs, frame))
+    return choose_classes(restore_planes(probs, frame))[0]
 
 
 def choose_classes(planes: Iterable[FloatArray]) -> tuple[MaskArray, FloatArray]:

@@ -1,0 +1,38 @@
+"""What saving and sending does to a photo: JPEG blocks, and too few pixels.
+
+Owns how strongly. JPEG qualities and shares of pixels are those of Hendrycks and Dietterich (2019).
+"""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from bunri.contracts import ImageArray
+from bunri.corruptions.scale import REFERENCE_PX
+from bunri.images import decode_photo, fit_size_hw
+
+JPEG_QUALITY = (25, 18, 15, 10, 7)
+PIXEL_SHARE = (0.6, 0.5, 0.4, 0.3, 0.25)
+"""Of the sides of the photo, or of the reference photo if that is smaller."""
+
+
+def compress_jpeg(image: ImageArray, severity: int, rng: np.random.Generator) -> ImageArray:
+    """Return a photo saved as a small JPEG.
+
+    Its blocks have 8 pixels, so that a large photo suffers less.
+    """
+    del rng
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY[severity - 1])
+    return decode_photo(buffer.getvalue())
+
+
+def pixelate(image: ImageArray, severity: int, rng: np.random.Generator) -> ImageArray:
+    """Return a photo from a small sensor or thumbnail, enlarged without smoothing."""
+    del rng
+    height, width = image.shape[:2]
+    longer_px = PIXEL_SHARE[severity - 1] * min(REFERENCE_PX, max(height, width))
+    small_hw = fit_size_hw((height, width), max(1, round(longer_px)))
+    picture = Image.fromarray(image).resize(small_hw[::-1], Image.Resampling.BOX)
+    return np.asarray(picture.resize((width, height), Image.Resampling.NEAREST))

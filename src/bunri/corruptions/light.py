@@ -1,0 +1,52 @@
+"""Light: too little, too much, too flat.
+
+Owns exposure and contrast. Brightness is that of Hendrycks and Dietterich (2019) in kind, but done
+as a camera does it, in linear light; contrast is theirs, less strong; darkness is not among theirs.
+"""
+
+import numpy as np
+from PIL import Image
+
+from bunri.contracts import ImageArray
+from bunri.corruptions.noise import apply_table, make_gaussian_table
+
+DARK_STOPS = (1.0, 1.8, 2.6, 3.4, 4.2)
+"""Each halves the light."""
+DARK_SIGMA = (0.004, 0.008, 0.014, 0.022, 0.032)
+"""Noise of a sensor that has to make do with it, as a share of white."""
+BRIGHT_STOPS = (0.5, 0.9, 1.3, 1.7, 2.2)
+CONTRAST = (0.6, 0.45, 0.3, 0.2, 0.12)
+"""What is left of the distance from the mean colour."""
+
+
+def darken(image: ImageArray, severity: int, rng: np.random.Generator) -> ImageArray:
+    """Return a photo of a badly lit hall or of the evening: dark, and noisier."""
+    dark = _expose(image, -DARK_STOPS[severity - 1])
+    return apply_table(dark, make_gaussian_table(DARK_SIGMA[severity - 1]), rng)
+
+
+def brighten(image: ImageArray, severity: int, rng: np.random.Generator) -> ImageArray:
+    """Return a photo that was exposed too long: what is bright becomes white."""
+    del rng
+    return _expose(image, BRIGHT_STOPS[severity - 1])
+
+
+def reduce_contrast(image: ImageArray, severity: int, rng: np.random.Generator) -> ImageArray:
+    """Return a photo in flat light: every pixel nearer to the photo's mean colour."""
+    del rng
+    left = CONTRAST[severity - 1]
+    num_pixels = image.shape[0] * image.shape[1]
+    means = [int(total) / num_pixels for total in image.sum((0, 1), dtype=np.int64)]
+    table = [round(mean + left * (value - mean)) for mean in means for value in range(256)]
+    return np.asarray(Image.fromarray(image).point(table))
+
+
+def _expose(image: ImageArray, stops: float) -> ImageArray:
+    """Return a photo with 2 ** stops times the light, as sRGB says what light a value is."""
+    encoded = np.arange(256) / 255
+    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+    linear = np.minimum(linear * 2.0**stops, 1)
+    values = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+    table = np.rint(255 * values).astype(np.uint8)
+    exposed: ImageArray = table[image]
+    return exposed

@@ -1,0 +1,61 @@
+"""Sizes that mean the same on every photo, and fields laid over photos.
+
+Owns the photo that lengths are given for. Knows no corruption.
+"""
+
+import numpy as np
+from PIL import Image
+
+from bunri.contracts import FloatArray, ImageArray
+from bunri.images import fit_size_hw
+
+REFERENCE_PX = 512
+"""Lengths are for a photo whose longer side has this many pixels. Networks see photos at about
+this size: a blur of 5 pixels would vanish in a photo of 12 megapixels, and blot out a small one."""
+
+
+def measure_unit(image: ImageArray) -> float:
+    """Return how many pixels of a photo, uint8 (H, W, 3), are one of the reference photo."""
+    return max(image.shape[:2]) / REFERENCE_PX
+
+
+def place_grid(image: ImageArray, longer_px: int) -> tuple[FloatArray, FloatArray]:
+    """Return where the pixels of a coarse picture of a photo lie.
+
+    Args:
+        image: uint8 (H, W, 3).
+        longer_px: Of the coarse picture.
+
+    Returns:
+        float32 (h, 1) and (1, w), 0 to 1 along the photo's longer side.
+    """
+    height, width = fit_size_hw((image.shape[0], image.shape[1]), longer_px)
+    down, right = np.ogrid[:height, :width]
+    return tuple(((axis + 0.5) / longer_px).astype(np.float32) for axis in (down, right))  # type: ignore[return-value]
+
+
+def draw_direction(rng: np.random.Generator) -> tuple[float, float]:
+    """Return a direction in the first quadrant, (down, right) of length 1; all as likely.
+
+    Only with operations that are the same on every machine, unlike sines.
+    """
+    while True:
+        down, right = np.frombuffer(rng.bytes(4), "<u2").tolist()
+        length = (down * down + right * right) ** 0.5
+        if 0 < length < 65536:
+            return down / length, right / length
+
+
+def lay_over(image: ImageArray, color_rgb: tuple[int, int, int], opacity: FloatArray) -> ImageArray:
+    """Return a photo behind a colour that is more or less clear.
+
+    Args:
+        image: uint8 (H, W, 3) RGB.
+        color_rgb: The colour.
+        opacity: float32 (h, w), 0 to 1, of a coarse picture of the photo.
+    """
+    picture = Image.fromarray(image)
+    coarse = np.rint(255 * np.clip(opacity, 0, 1)).astype(np.uint8)
+    mask = Image.fromarray(coarse).resize(picture.size, Image.Resampling.BICUBIC)
+    ground = Image.new("RGB", picture.size, color_rgb)
+    return np.asarray(Image.composite(ground, picture, mask))

@@ -14,8 +14,8 @@ SOURCE = ROOT / "src" / "bunri"
 # The reading order; a part may import only itself and what stands before it.
 PARTS = (
     "contracts", "classes", "config", "files", "annotations", "images", "formats", "metrics",
-    "boundary", "calibration", "intervals", "results", "comparison",
-    "drawing", "submission", "scenes", "audit", "bundle", "learning", "predict",
+    "boundary", "calibration", "intervals", "robustness", "results", "comparison",
+    "drawing", "submission", "scenes", "audit", "corruptions", "bundle", "learning", "predict",
     "evaluation", "report", "demo", "cli",
 )  # fmt: skip
 NEEDS_TORCH = {"bunri.learning", "bunri.demo", "bunri.predict.torch_backend"}

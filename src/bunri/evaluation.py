@@ -6,7 +6,7 @@ are others'.
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +22,12 @@ from bunri.boundary import count_boundary
 from bunri.calibration import Calibration
 from bunri.config import OverlapRule
 from bunri.contracts import FloatArray, ImageArray, MaskArray, SubmissionError
+from bunri.corruptions import NAMES, corrupt
 from bunri.images import check_photo_headers, read_photo_as_labelled
 from bunri.metrics import ClassCounts, Matrices, Matrix, count_confusion, stack_matrices
 from bunri.predict.predictor import AnyPredictor
 from bunri.results import SizeCounts
+from bunri.robustness import RobustnessCounts
 from bunri.submission import choose_pixels, read_submission, shrink_mask
 
 Advance = Callable[[], None]
@@ -41,10 +43,12 @@ class Evaluation:
         sizes: Counts at each of ``results.SIZES``.
         photo_s: Seconds from a photo to its mask, without reading files and counting; the
             median, since the first takes longer.
+        robustness: Counts under corruptions; None if that was not asked.
     """
 
     sizes: Mapping[str, SizeCounts]
     photo_s: float
+    robustness: RobustnessCounts | None = None
 
 
 def evaluate_model(
@@ -53,6 +57,7 @@ def evaluate_model(
     rule: OverlapRule,
     advance: Advance,
     watch: Watch | None = None,
+    severity: int | None = None,
 ) -> Evaluation:
     """Predict every photo of a labelled set and compare, at its own size and a submission's.
 
@@ -62,17 +67,21 @@ def evaluate_model(
         predictor: The model; ``dataset`` must have been read with its class table.
         dataset: Photos and labels.
         rule: How masks are drawn from labels.
-        advance: Called after each photo.
+        advance: Called after each prediction: once a photo, and once for each corruption.
         watch: What wants to see more than counts, such as a report; nothing is kept for it.
+        severity: Also predict every photo under each corruption of this severity.
 
     Raises:
         AnnotationError: There are no photos.
         ImageError: A photo cannot be used.
+        InputError: There is no such severity.
         ModelError: The model gives probabilities that are no numbers.
     """
     check_photo_headers(require_nonempty(dataset))
     cache, seconds = MaskCache.open_default(), []
-    own, small = (_Counter(len(dataset.table)) for _ in range(2))
+    num_classes = len(dataset.table)
+    own, small = (_Counter(num_classes) for _ in range(2))
+    corrupted: list[Matrices] = []
     for photo in dataset.photos:
         image = read_photo_as_labelled(dataset, photo)
         started = time.perf_counter()
@@ -85,9 +94,48 @@ def evaluate_model(
         if watch is not None:
             watch(photo, image, truth, prediction)
         advance()
+        if severity is not None:
+            predictions = predict_corrupted(predictor, image, severity)
+            corrupted.append(_count_corrupted(predictions, truth, num_classes, advance))
     return Evaluation(
-        {"photo": own.finish(), "submission": small.finish()}, statistics.median(seconds)
+        {"photo": own.finish(), "submission": small.finish()},
+        statistics.median(seconds),
+        None if severity is None else RobustnessCounts.of(severity, NAMES, corrupted),
     )
+
+
+def predict_corrupted(
+    predictor: AnyPredictor, image: ImageArray, severity: int
+) -> Iterator[tuple[str, ImageArray, MaskArray]]:
+    """Yield each corruption's name, the photo under it, and what the model makes of that.
+
+    Args:
+        predictor: The model.
+        image: uint8 (H, W, 3) RGB, clean.
+        severity: Of all corruptions.
+
+    Raises:
+        InputError: There is no such severity.
+        ModelError: The model gives probabilities that are no numbers.
+    """
+    for name in NAMES:
+        corrupted = corrupt(image, name, severity)
+        yield name, corrupted, predictor.predict_mask(corrupted)
+
+
+def _count_corrupted(
+    predictions: Iterable[tuple[str, ImageArray, MaskArray]],
+    truth: MaskArray,
+    num_classes: int,
+    advance: Advance,
+) -> Matrices:
+    """Return hits and predicted pixels of a photo under each corruption, int64 (K, 2, C)."""
+    rows = []
+    for _, _, prediction in predictions:
+        matrix = count_confusion(truth, prediction, num_classes)
+        rows.append((np.diagonal(matrix), matrix.sum(0)))
+        advance()
+    return np.array(rows)
 
 
 class _Counter:

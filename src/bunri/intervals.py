@@ -201,17 +201,54 @@ def bootstrap_difference(
             "the pixels of each class differ between the two.",
             hint="Evaluate both models on one file, with one overlap rule.",
         )
-    counts = ClassCounts.of(baseline)
-    samples = [_tally(counts), _tally(ClassCounts.of(candidate))]
-    first, second = _draw_scores(samples, num_draws, seed)
-    value, left_out = (
-        _score(new) - _score(old)
-        for old, new in zip(
-            *([sample.sum(0), sample.sum(0) - sample] for sample in samples), strict=True
-        )
+    counts = ClassCounts.of(baseline), ClassCounts.of(candidate)
+    return bootstrap_differences(counts[0], [counts[1]], num_draws, seed, level)[0]
+
+
+def bootstrap_differences(
+    baseline: ClassCounts,
+    candidates: Sequence[ClassCounts],
+    num_draws: int = NUM_DRAWS,
+    seed: int = SEED,
+    level: float = LEVEL,
+) -> list[ScoreDifferences]:
+    """Return how much more each candidate scores, and last how much more they do on the mean.
+
+    Args:
+        baseline: integer (N, C) each, of single photos.
+        candidates: At least one; the same photos in the same order, with the same truth.
+        num_draws: See :func:`bootstrap_difference`, as for the rest. All are of the same photos,
+            so that the mean has an interval, too.
+        seed: Of the draws.
+        level: How often an interval shall hold the truth.
+
+    Raises:
+        InputError: No photos, or arguments that make no sense.
+    """
+    _check(baseline.truth.shape, num_draws, level)
+    samples = [_tally(counts) for counts in (baseline, *candidates)]
+    columns = (
+        [_score(sample.sum(0)) for sample in samples],
+        _draw_scores(samples, num_draws, seed),
+        [_score(sample.sum(0) - sample) for sample in samples],
     )
-    bounds = _bound(value, second - first, left_out, level)
-    bounds = np.where(_find_supported(counts), np.clip(bounds, -1, 1), np.nan)
+    changes = [np.stack(column[1:]) - column[0] for column in columns]
+    with_mean = [np.concatenate((one, one.mean(0, keepdims=True))) for one in changes]
+    is_supported = _find_supported(baseline)
+    return [
+        _name_differences(value, drawn, left_out, is_supported, level)
+        for value, drawn, left_out in zip(*with_mean, strict=True)
+    ]
+
+
+def _name_differences(
+    value: Floats,
+    draws: Floats,
+    left_out: Floats,
+    is_supported: npt.NDArray[np.bool_],
+    level: float,
+) -> ScoreDifferences:
+    bounds = np.where(is_supported, np.clip(_bound(value, draws, left_out, level), -1, 1), np.nan)
     differences = [
         Difference(one, Interval(low, high))
         for one, (low, high) in zip(value.tolist(), bounds.T.tolist(), strict=True)

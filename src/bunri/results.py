@@ -31,6 +31,7 @@ from bunri.intervals import (
     bootstrap_scores,
 )
 from bunri.metrics import ClassCounts, Matrices, ScoreSheet, compute_scores, replace_nan
+from bunri.robustness import RobustnessCounts, RobustnessScores
 
 FORMAT_VERSION = 1
 RESULT_NAME, COUNTS_NAME = "evaluation.json", "matrices.npz"
@@ -71,6 +72,7 @@ class Result:
         config: Settings the model was trained with; empty if unknown.
         cost: ``parameters``, ``file_bytes``, ``photo_s`` and ``peak_memory_bytes``; None is
             unknown.
+        robustness: The same photos under corruptions; None if that was not asked.
     """
 
     model: str
@@ -81,6 +83,7 @@ class Result:
     sizes: Mapping[str, SizeCounts]
     config: Mapping[str, Any] = field(default_factory=dict)
     cost: Mapping[str, float | None] = field(default_factory=dict)
+    robustness: RobustnessCounts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,15 +170,20 @@ def score_counts(counts: SizeCounts, batch_size: int = 16) -> SizeScores:
     )
 
 
-def describe_result(result: Result, scores: Mapping[str, SizeScores]) -> dict[str, Any]:
+def describe_result(
+    result: Result,
+    scores: Mapping[str, SizeScores],
+    robustness: RobustnessScores | None = None,
+) -> dict[str, Any]:
     """Return a result as plain values: scores at the photo's size, and the others below a key.
 
     Args:
         result: Whose.
         scores: Keys are ``SIZES``.
+        robustness: Scores of ``result.robustness``, if it has that.
     """
     names = result.table.names
-    return {
+    values = {
         "model": result.model,
         "data": result.data,
         "overlap_rule": result.overlap_rule,
@@ -183,9 +191,15 @@ def describe_result(result: Result, scores: Mapping[str, SizeScores]) -> dict[st
         "submission_size": scores["submission"].to_json(names),
         "cost": dict(result.cost),
     }
+    return values if robustness is None else values | {"robustness": robustness.to_json()}
 
 
-def write_result(folder: Path, result: Result, scores: Mapping[str, SizeScores]) -> None:
+def write_result(
+    folder: Path,
+    result: Result,
+    scores: Mapping[str, SizeScores],
+    robustness: RobustnessScores | None = None,
+) -> None:
     """Write an evaluation folder; an earlier evaluation in it is replaced.
 
     Each file is written whole or not at all. A crash between the two leaves a pair that does not
@@ -199,13 +213,16 @@ def write_result(folder: Path, result: Result, scores: Mapping[str, SizeScores])
         for size, counts in result.sizes.items()
         for name, array in _list_arrays(counts).items()
     }
+    if robustness is not None:
+        counts = robustness.counts
+        arrays["robustness"] = np.stack((counts.hits, counts.predicted), axis=2)
     packed = io.BytesIO()
     np.savez_compressed(packed, allow_pickle=False, **arrays)
     write_bytes(folder / COUNTS_NAME, packed.getvalue())
     content = {
         "format": FORMAT_VERSION,
         "bunri": __version__,
-        **describe_result(result, scores),
+        **describe_result(result, scores, robustness),
         "photos": list(result.photos),
         "class_table": result.table.to_json(),
         "config": dict(result.config),
@@ -281,6 +298,9 @@ def _parse_result(content: dict[str, Any], packed: bytes) -> Result:
             raise ValueError(f"{COUNTS_NAME} unpacks to over {_MAX_COUNTS_BYTES} bytes")
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
         sizes = {size: _parse_counts(arrays, size, len(photos), len(table)) for size in SIZES}
+        robustness = _parse_robustness(
+            arrays, content.get("robustness"), (len(photos), 2, len(table))
+        )
     return Result(
         model=str(content["model"]),
         data=str(content["data"]),
@@ -290,7 +310,21 @@ def _parse_result(content: dict[str, Any], packed: bytes) -> Result:
         sizes=sizes,
         config=dict(content["config"]),
         cost=dict(content["cost"]),
+        robustness=robustness,
     )
+
+
+def _parse_robustness(
+    arrays: Mapping[str, npt.NDArray[Any]],
+    described: dict[str, Any] | None,
+    shape: tuple[int, ...],
+) -> RobustnessCounts | None:
+    """Return the counts under corruptions; older evaluations, and most, have none."""
+    if described is None:
+        return None
+    names = tuple(str(one["name"]) for one in described["corruptions"])
+    counts = _take_counts(arrays, "robustness", (len(names), *shape), np.int64)
+    return RobustnessCounts(int(described["severity"]), names, counts[:, :, 0], counts[:, :, 1])
 
 
 def _parse_counts(
@@ -301,14 +335,22 @@ def _parse_counts(
         "boundary": ((num_photos, 3, num_classes), np.int64),
         "calibration": ((3, NUM_BINS), np.float64),
     }
-    found = {}
-    for name, (shape, dtype) in shapes.items():
-        array = found[name] = arrays[f"{size}_{name}"]
-        if array.shape != shape or array.dtype != dtype or not (array >= 0).all():
-            raise ValueError(f"{size}_{name} is not {dtype.__name__} {shape} of counts")
+    found = {
+        name: _take_counts(arrays, f"{size}_{name}", shape, dtype)
+        for name, (shape, dtype) in shapes.items()
+    }
     pixels, right, confidence = found["calibration"]
     return SizeCounts(
         found["confusion"],
         ClassCounts(*found["boundary"].swapaxes(0, 1)),
         Calibration(num_photos, pixels.astype(np.int64), right.astype(np.int64), confidence),
     )
+
+
+def _take_counts(
+    arrays: Mapping[str, npt.NDArray[Any]], name: str, shape: tuple[int, ...], dtype: type
+) -> npt.NDArray[Any]:
+    array = arrays[name]
+    if array.shape != shape or array.dtype != dtype or not (array >= 0).all():
+        raise ValueError(f"{name} is not {dtype.__name__} {shape} of counts")
+    return array

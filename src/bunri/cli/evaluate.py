@@ -14,6 +14,7 @@ from bunri.cli.console import (
     print_scores,
     show_progress,
 )
+from bunri.cli.evaluation_report import EvaluationReport
 from bunri.cli.options import (
     DEFAULT_RULE,
     AsJson,
@@ -34,16 +35,20 @@ from bunri.cli.prediction import (
     Weights,
     load_chosen,
 )
+from bunri.cli.robustness_display import print_robustness
 from bunri.cli.truth import (
     AllowPseudo,
     AllowTrained,
     refuse_learned_photos,
     refuse_pseudo_labels,
 )
-from bunri.contracts import OutputError
+from bunri.contracts import InputError, OutputError
 
 if TYPE_CHECKING:
     from bunri.annotations.records import LabelledSet
+    from bunri.config import OverlapRule
+    from bunri.evaluation import Evaluation
+    from bunri.predict.predictor import AnyPredictor
     from bunri.results import Result, SizeScores
 
 
@@ -77,6 +82,18 @@ def run_evaluate(
             "without a network. The worst photos are kept beside the evaluation for bunri report.",
         ),
     ] = None,
+    has_corruptions: Annotated[
+        bool,
+        typer.Option(
+            "--corruptions",
+            help="Also predict every photo under 15 corruptions: noise, blur, dark, glare, dirt, "
+            "fog, JPEG and more. Takes 16 times as long.",
+        ),
+    ] = False,
+    severity: Annotated[
+        int | None,
+        typer.Option(min=1, max=5, help="How strong corruptions are.", show_default="3"),
+    ] = None,
     as_json: AsJson = False,
     allow_pseudo: AllowPseudo = None,
     allow_trained: AllowTrained = None,
@@ -85,14 +102,16 @@ def run_evaluate(
 
     Masks are compared at the photos' own size and at the submission's 256 x 256. What is kept
     of each photo lets bunri compare pair this model with another. Refused are photos whose
-    labels the model learned, itself or by a teacher, and pseudo-labels.
+    labels the model learned, itself or by a teacher, and pseudo-labels. With --corruptions, what
+    bad light, a dirty lens or a bad camera would cost.
 
     Example: [bold]bunri evaluate runs/first data/val.json --report first.html[/bold]
     """
     from bunri.annotations.coco import read_coco, require_labels, require_photos
-    from bunri.evaluation import evaluate_model
     from bunri.results import Result, describe_result, score_counts, write_result
+    from bunri.robustness import score_robustness
 
+    severity = _choose_severity(has_corruptions, severity)
     rule = parse_rule(overlap_rule)
     if page is not None:
         check_page(page, "--report", [data])
@@ -104,10 +123,8 @@ def run_evaluate(
     require_photos(require_labels(dataset))
     refuse_pseudo_labels(dataset, allow_pseudo)
     refuse_learned_photos(predictor.info, model, dataset, allow_trained)
-    report = None if page is None else _Report(page, model, dataset)
-    with show_progress("Predicting photos", len(dataset.photos)) as advance:
-        watch = None if report is None else report.watch
-        evaluation = evaluate_model(predictor, dataset, rule, advance, watch)
+    report = None if page is None else EvaluationReport(page, model, dataset, predictor)
+    evaluation = _evaluate(predictor, dataset, rule, report, severity)
     result = Result(
         model=model,
         data=str(data),
@@ -117,49 +134,60 @@ def run_evaluate(
         sizes=evaluation.sizes,
         config=predictor.info.training.get("config") or {},
         cost=_measure_cost(models, evaluation.photo_s),
+        robustness=evaluation.robustness,
     )
     scores = {size: score_counts(counts, batch_size) for size, counts in result.sizes.items()}
+    robustness = None
+    if result.robustness is not None:
+        robustness = score_robustness(result.robustness, result.sizes["photo"].matrices)
     if target is not None:
-        write_result(target, result, scores)
+        write_result(target, result, scores, robustness)
     if report is not None:
-        report.write(result, scores, target)
+        report.write(result, scores, target, robustness)
     if as_json:
-        print_json(describe_result(result, scores))
+        print_json(describe_result(result, scores, robustness))
         return
     _print_result(result, scores)
+    if robustness is not None:
+        print_robustness(robustness, scores["photo"].sheet)
     if target is not None:
         print_line(f"Kept in {target}; compare with another: bunri compare {target} OTHER")
     if page is not None:
         print_line(f"Page: {page}")
 
 
-class _Report:
-    """The page of an evaluation: what it needs, looked at before the work is done.
+def _choose_severity(has_corruptions: bool, severity: int | None) -> int | None:
+    """Return how strong corruptions are, None without any.
 
     Raises:
-        InputError: The run's ``metrics.jsonl`` is damaged.
+        InputError: A severity without corruptions.
     """
+    from bunri.corruptions import DEFAULT_SEVERITY
 
-    def __init__(self, page: Path, model: str, dataset: "LabelledSet") -> None:
-        from bunri.report.picture_choice import PictureKeeper
-        from bunri.report.records import read_history
-
-        self._page = page
-        self._history = read_history(Path(model))
-        self._keeper = PictureKeeper(len(dataset.photos), len(dataset.table))
-        self.watch = self._keeper.watch
-
-    def write(self, result: "Result", scores: "dict[str, SizeScores]", folder: Path | None) -> None:
-        """Write the page, and the worst photos into the evaluation folder if there is one."""
-        from bunri.report.evaluation_page import write_evaluation_page
-        from bunri.report.picture_files import write_pictures
-
-        pictures = self._keeper.list_pictures()
-        write_evaluation_page(
-            self._page, result, scores, pictures, self._keeper.mistakes, self._history
+    if not has_corruptions and severity is not None:
+        raise InputError(
+            "--severity says how strong corruptions are, but none are asked for.",
+            hint="Add --corruptions.",
         )
-        if folder is not None:
-            write_pictures(folder, pictures)
+    return (severity or DEFAULT_SEVERITY) if has_corruptions else None
+
+
+def _evaluate(
+    predictor: "AnyPredictor",
+    dataset: "LabelledSet",
+    rule: "OverlapRule",
+    report: EvaluationReport | None,
+    severity: int | None,
+) -> "Evaluation":
+    from bunri.corruptions import NAMES
+    from bunri.evaluation import evaluate_model
+
+    label, total = "Predicting photos", len(dataset.photos)
+    if severity is not None:
+        label, total = f"{label}, clean and corrupted", total * (1 + len(NAMES))
+    watch = None if report is None else report.watch
+    with show_progress(label, total) as advance:
+        return evaluate_model(predictor, dataset, rule, advance, watch, severity)
 
 
 def _choose_folder(models: list[str], folder: Path | None) -> Path | None:

@@ -10,20 +10,20 @@ from bunri.contracts import FloatArray, ImageArray
 from bunri.corruptions.scale import draw_direction, lay_over, place_grid
 from bunri.scenes.noise import make_noise
 
-GLARE_RADIUS = (0.05, 0.08, 0.115, 0.16, 0.22)
+GLARE_RADIUS = (0.035, 0.055, 0.085, 0.12, 0.165)
 """Of what is white altogether, as a share of the longer side."""
-GLARE_VEIL = (0.25, 0.35, 0.45, 0.55, 0.7)
+GLARE_VEIL = (0.3, 0.42, 0.55, 0.65, 0.75)
 """How much of the photo is lost to stray light near it."""
 NUM_SPECKS = (14, 22, 32, 44, 60)
 SPECK_RADIUS = (0.014, 0.018, 0.023, 0.029, 0.036)
 """Of a middling one, as a share of the longer side."""
-SMEAR = (0.3, 0.4, 0.5, 0.6, 0.7)
+SMEAR = (0.4, 0.52, 0.64, 0.74, 0.82)
 """How dark smears are at most."""
 FOG = (0.3, 0.42, 0.55, 0.68, 0.8)
 """How much of the photo is lost to it where it is thickest, on the whole."""
 
 _GLARE_RGB, _DIRT_RGB, _FOG_RGB = (255, 252, 240), (58, 49, 38), (208, 212, 216)
-_GLARE_GRID_PX, _DIRT_GRID_PX, _FOG_GRID_PX = 160, 256, 128
+_GLARE_GRID_PX, _DIRT_GRID_PX, _FOG_GRID_PX = 160, 192, 128
 _FOG_UNEVENNESS = 0.3
 _STREAK_WIDTH = 0.008
 
@@ -35,8 +35,8 @@ def add_glare(image: ImageArray, severity: int, rng: np.random.Generator) -> Ima
     down, right = down - np.float32(center_down), right - np.float32(center_right)
     radius = np.float32(GLARE_RADIUS[severity - 1])
     distance = (down**2 + right**2) / radius**2
-    clear = 1 - np.clip(1.8 / (1 + distance**2), 0, 1)
-    clear *= 1 - GLARE_VEIL[severity - 1] / (1 + distance / 9)
+    clear = 1 - np.clip(1.5 / (1 + distance * np.sqrt(distance)), 0, 1)
+    clear *= 1 - GLARE_VEIL[severity - 1] / (1 + distance / 16)
     along, across = map(np.float32, draw_direction(rng))
     for first, second in ((along, across), (-across, along)):
         forth, aside = down * first + right * second, down * second - right * first
@@ -51,7 +51,7 @@ def add_dirt(image: ImageArray, severity: int, rng: np.random.Generator) -> Imag
     shape = (down.shape[0], right.shape[1])
     smears = make_noise(rng, shape, 0.35 * _DIRT_GRID_PX, octaves=4)
     ragged = make_noise(rng, shape, 0.03 * _DIRT_GRID_PX, octaves=2)
-    opacity = SMEAR[severity - 1] * np.clip(1.6 * smears, 0, 1)
+    opacity = SMEAR[severity - 1] * np.clip(1.8 * smears, 0, 1)
     places = rng.random((NUM_SPECKS[-1], 4), np.float32)
     for place_down, place_right, size, thickness in places[: NUM_SPECKS[severity - 1]]:
         # Many are small, a few are large.

@@ -15,7 +15,7 @@ DARK_STOPS = (1.0, 1.8, 2.6, 3.4, 4.2)
 DARK_SIGMA = (0.004, 0.008, 0.014, 0.022, 0.032)
 """Noise of a sensor that has to make do with it, as a share of white."""
 BRIGHT_STOPS = (0.5, 0.9, 1.3, 1.7, 2.2)
-CONTRAST = (0.6, 0.45, 0.3, 0.2, 0.12)
+CONTRAST = (0.6, 0.45, 0.33, 0.22, 0.14)
 """What is left of the distance from the mean colour."""
 
 

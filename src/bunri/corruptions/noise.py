@@ -69,8 +69,9 @@ def make_gaussian_table(sigma: float) -> Table:
     """Return the table of Gaussian noise; ``sigma`` is a share of white."""
     normal = NormalDist(0, 255 * sigma)
     steps = [round(normal.inv_cdf((i + 0.5) / _NUM_DRAWS)) for i in range(_NUM_DRAWS)]
-    values = np.add.outer(np.arange(256), np.array(steps))
-    return np.clip(values, 0, 255).astype(np.uint8)
+    values = np.arange(256)[:, np.newaxis] + np.array(steps)
+    table: Table = np.clip(values, 0, 255).astype(np.uint8)
+    return table
 
 
 @lru_cache

@@ -12,7 +12,11 @@ import numpy as np
 
 from bunri.audit.similarity import hash_pixels
 from bunri.contracts import ImageArray, InputError, check_image, suggest
-from bunri.corruptions import blur, coding, lens, light, noise
+from bunri.corruptions.blur import blur_defocus, blur_gaussian, blur_motion, blur_zoom
+from bunri.corruptions.coding import compress_jpeg, pixelate
+from bunri.corruptions.lens import add_dirt, add_fog, add_glare
+from bunri.corruptions.light import brighten, darken, reduce_contrast
+from bunri.corruptions.noise import add_gaussian_noise, add_impulse_noise, add_shot_noise
 
 SEVERITIES = range(1, 6)
 DEFAULT_SEVERITY = 3
@@ -38,21 +42,21 @@ class Corruption:
 
 
 CORRUPTIONS = (
-    Corruption("gaussian_noise", "noise", noise.add_gaussian_noise),
-    Corruption("shot_noise", "noise", noise.add_shot_noise),
-    Corruption("impulse_noise", "noise", noise.add_impulse_noise),
-    Corruption("defocus_blur", "blur", blur.blur_defocus),
-    Corruption("motion_blur", "blur", blur.blur_motion),
-    Corruption("zoom_blur", "blur", blur.blur_zoom),
-    Corruption("gaussian_blur", "blur", blur.blur_gaussian),
-    Corruption("dark", "light", light.darken),
-    Corruption("bright", "light", light.brighten),
-    Corruption("contrast", "light", light.reduce_contrast),
-    Corruption("glare", "lens", lens.add_glare),
-    Corruption("dirt", "lens", lens.add_dirt),
-    Corruption("fog", "lens", lens.add_fog),
-    Corruption("jpeg", "coding", coding.compress_jpeg),
-    Corruption("pixelate", "coding", coding.pixelate),
+    Corruption("gaussian_noise", "noise", add_gaussian_noise),
+    Corruption("shot_noise", "noise", add_shot_noise),
+    Corruption("impulse_noise", "noise", add_impulse_noise),
+    Corruption("defocus_blur", "blur", blur_defocus),
+    Corruption("motion_blur", "blur", blur_motion),
+    Corruption("zoom_blur", "blur", blur_zoom),
+    Corruption("gaussian_blur", "blur", blur_gaussian),
+    Corruption("dark", "light", darken),
+    Corruption("bright", "light", brighten),
+    Corruption("contrast", "light", reduce_contrast),
+    Corruption("glare", "lens", add_glare),
+    Corruption("dirt", "lens", add_dirt),
+    Corruption("fog", "lens", add_fog),
+    Corruption("jpeg", "coding", compress_jpeg),
+    Corruption("pixelate", "coding", pixelate),
 )
 NAMES = tuple(one.name for one in CORRUPTIONS)
 _BY_NAME = {one.name: one for one in CORRUPTIONS}

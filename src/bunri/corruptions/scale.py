@@ -16,7 +16,8 @@ this size: a blur of 5 pixels would vanish in a photo of 12 megapixels, and blot
 
 def measure_unit(image: ImageArray) -> float:
     """Return how many pixels of a photo, uint8 (H, W, 3), are one of the reference photo."""
-    return max(image.shape[:2]) / REFERENCE_PX
+    longer_px: int = max(image.shape[:2])
+    return longer_px / REFERENCE_PX
 
 
 def place_grid(image: ImageArray, longer_px: int) -> tuple[FloatArray, FloatArray]:
@@ -30,8 +31,9 @@ def place_grid(image: ImageArray, longer_px: int) -> tuple[FloatArray, FloatArra
         float32 (h, 1) and (1, w), 0 to 1 along the photo's longer side.
     """
     height, width = fit_size_hw((image.shape[0], image.shape[1]), longer_px)
-    down, right = np.ogrid[:height, :width]
-    return tuple(((axis + 0.5) / longer_px).astype(np.float32) for axis in (down, right))  # type: ignore[return-value]
+    down = np.arange(0.5, height, dtype=np.float32)[:, np.newaxis]
+    right = np.arange(0.5, width, dtype=np.float32)[np.newaxis]
+    return down / np.float32(longer_px), right / np.float32(longer_px)
 
 
 def draw_direction(rng: np.random.Generator) -> tuple[float, float]:

@@ -22,6 +22,11 @@ from bunri.report.pictures import Picture
 from bunri.report.plot_parts import choose_ink
 from bunri.report.plots import read_plot_scripts
 from bunri.report.records import Epoch
+from bunri.report.robustness_section import (
+    RobustnessSection,
+    build_robustness_plots,
+    describe_robustness,
+)
 from bunri.report.texts import Text, Texts, clean_name, join_texts, name_class, read_texts
 from bunri.results import Result, SizeScores
 
@@ -38,6 +43,7 @@ def write_evaluation_page(
     pictures: Sequence[Picture],
     mistakes: Mistakes,
     history: Sequence[Epoch] = (),
+    robustness: RobustnessSection | None = None,
 ) -> None:
     """Write the page.
 
@@ -48,6 +54,7 @@ def write_evaluation_page(
         pictures: Photos to show, the worst first.
         mistakes: Of all photos.
         history: Of the training, if it is known.
+        robustness: What corruptions cost, if that was asked.
 
     Raises:
         OutputError: The file cannot be written.
@@ -55,7 +62,7 @@ def write_evaluation_page(
     t = read_texts("common", "evaluation")
     own = scores["photo"]
     classes = describe_classes(result.table)
-    values = {
+    values: dict[str, Any] = {
         "t": t,
         "model": clean_name(result.model),
         "data": clean_name(Path(result.data).name),
@@ -78,7 +85,11 @@ def write_evaluation_page(
         "min_share": show_share(MIN_SHARE),
         "band_share": show_share(DISTANCE_SHARE, 0),
         "plots": build_evaluation_plots(history, own.calibration, t),
+        "robustness": None,
     }
+    if robustness is not None:
+        values["robustness"] = describe_robustness(robustness, t)
+        values["plots"] |= {"robustness": build_robustness_plots(robustness.scores, t)}
     scripts = [*read_plot_scripts(), *map(read_script, SCRIPTS)]
     write_page(path, "evaluation.html", values, scripts=scripts)
 

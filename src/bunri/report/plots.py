@@ -1,8 +1,9 @@
-"""Plots for pages, drawn by plotly in the browser; only this and ``line_plots`` import plotly.
+"""Plots for pages, drawn by plotly in the browser.
 
 Owns how plots look: positions, outlines, what a finger may do. Knows nothing of what the values
 mean, nor of languages: every text arrives finished. Colours that change with the page's scheme
-are CSS variables, whose values ``templates/plots.js`` puts in.
+are CSS variables, whose values ``templates/plots.js`` puts in. Only this file, ``line_plots`` and
+``interval_plots`` import plotly.
 """
 
 from collections.abc import Sequence

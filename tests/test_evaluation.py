@@ -6,9 +6,10 @@ import pytest
 from bunri.annotations.coco import read_coco
 from bunri.bundle import BundleInfo
 from bunri.classes import COMPETITION_TABLE
-from bunri.contracts import AnnotationError, ModelError
+from bunri.contracts import AnnotationError, InputError, ModelError
+from bunri.corruptions import NAMES, corrupt
 from bunri.evaluation import evaluate_model
-from bunri.images import Preprocessing
+from bunri.images import Preprocessing, read_photo
 from bunri.metrics import count_confusion
 from bunri.predict.predictor import Predictor
 from bunri.submission import shrink_mask
@@ -48,9 +49,9 @@ def data(tmp_path):
     return write_data(tmp_path / "data", size_hw=(48, 64))
 
 
-def evaluate(data, backend, advance=lambda: None):
+def evaluate(data, backend, advance=lambda: None, **choices):
     dataset = read_coco(data.val, table=COMPETITION_TABLE)
-    return evaluate_model(build_predictor(backend), dataset, "largest-first", advance)
+    return evaluate_model(build_predictor(backend), dataset, "largest-first", advance, **choices)
 
 
 def test_evaluate_model__knows_everything(data):
@@ -151,3 +152,42 @@ def test_evaluate_model__watcher_sees_each_photo_once(data):
     predictor = build_predictor(Oracle())
     evaluate_model(predictor, dataset, "largest-first", lambda: None, watch)
     assert seen == list(data.shapes["val"])
+
+
+# --- under corruptions --------------------------------------------------------------------------
+
+
+def test_evaluate_model__counts_every_photo_under_every_corruption(data):
+    calls = []
+    evaluation = evaluate(data, Oracle(), lambda: calls.append(1), severity=2)
+    counts = evaluation.robustness
+    assert len(calls) == 4 * 16
+    assert (counts.severity, counts.names) == (2, NAMES)
+    predictor = build_predictor(Oracle())
+    for i, name in enumerate(data.shapes["val"]):
+        image = read_photo(data.folder / name)
+        for k, corruption in enumerate(NAMES):
+            prediction = predictor.predict_mask(corrupt(image, corruption, 2))
+            matrix = count_confusion(data.truth("val", name), prediction, 12)
+            np.testing.assert_array_equal(counts.hits[k, i], np.diagonal(matrix))
+            np.testing.assert_array_equal(counts.predicted[k, i], matrix.sum(0))
+
+
+def test_evaluate_model__clean_counts_are_those_without_corruptions(data):
+    plain, both = evaluate(data, Oracle()), evaluate(data, Oracle(), severity=3)
+    assert plain.robustness is None
+    np.testing.assert_array_equal(plain.sizes["photo"].matrices, both.sizes["photo"].matrices)
+    assert both.sizes["photo"].calibration.num_photos == 4
+
+
+def test_evaluate_model__corruptions_in_another_order_of_photos(data):
+    forth = evaluate(data, Oracle(), severity=3).robustness
+    change_document(data.val, lambda document: document["images"].reverse())
+    back = evaluate(data, Oracle(), severity=3).robustness
+    np.testing.assert_array_equal(forth.hits, back.hits[:, ::-1])
+    np.testing.assert_array_equal(forth.predicted, back.predicted[:, ::-1])
+
+
+def test_evaluate_model__no_such_severity(data):
+    with pytest.raises(InputError, match="from 1 to 5, not 9"):
+        evaluate(data, Oracle(), severity=9)

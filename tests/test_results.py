@@ -21,7 +21,9 @@ from bunri.results import (
     find_result,
     read_result,
     score_counts,
+    write_result,
 )
+from bunri.robustness import RobustnessCounts, score_robustness
 from tests.score_population import draw_matrices, make_result, write_evaluation
 
 
@@ -90,6 +92,58 @@ def test_describe_result__scores_and_intervals(result):
     assert (found["photos"], found["pixels"]) == (9, truth[0])
     low, high = values["boundary"]["interval"]
     assert low < values["boundary"]["miou"] < high
+
+
+@pytest.fixture
+def corrupted(tmp_path, result):
+    """An evaluation with counts under two corruptions, and these."""
+    rng = np.random.default_rng(1)
+    counts = RobustnessCounts(4, ("fog", "dark"), *rng.integers(0, 99, (2, 2, 9, 6)))
+    result = make_result(result.sizes["photo"].matrices, robustness=counts)
+    scores = {size: score_counts(one) for size, one in result.sizes.items()}
+    under = score_robustness(counts, result.sizes["photo"].matrices)
+    write_result(tmp_path / "corrupted", result, scores, under)
+    return tmp_path / "corrupted", counts, under
+
+
+def test_read_result__counts_under_corruptions(corrupted):
+    folder, counts, scores = corrupted
+    found = read_result(folder).robustness
+    assert (found.severity, found.names) == (4, ("fog", "dark"))
+    np.testing.assert_array_equal(found.hits, counts.hits)
+    np.testing.assert_array_equal(found.predicted, counts.predicted)
+    kept = json.loads((folder / RESULT_NAME).read_text("utf-8"))["robustness"]
+    assert kept == json.loads(json.dumps(scores.to_json()))
+
+
+def test_read_result__without_corruptions_as_older_ones_are(folder):
+    assert "robustness" not in json.loads((folder / RESULT_NAME).read_text("utf-8"))
+    assert read_result(folder).robustness is None
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        {"severity": 4, "corruptions": [{"name": "fog"}]},
+        {"severity": None, "corruptions": [{"name": "fog"}, {"name": "dark"}]},
+        {"severity": 4},
+        {"severity": 4, "corruptions": [3]},
+        [],
+    ],
+)
+def test_read_result__corruptions_are_damaged(corrupted, described):
+    change_json(corrupted[0], robustness=described)
+    with pytest.raises(InputError, match="incomplete or damaged"):
+        read_result(corrupted[0])
+
+
+@pytest.mark.parametrize(
+    "array", [None, np.zeros((2, 9, 2, 5), np.int64), np.full((2, 9, 2, 6), -1)]
+)
+def test_read_result__counts_under_corruptions_are_damaged(corrupted, array):
+    change_counts(corrupted[0], robustness=array)
+    with pytest.raises(InputError, match="incomplete or damaged"):
+        read_result(corrupted[0])
 
 
 def test_find_result__evaluation_or_run(tmp_path, folder):

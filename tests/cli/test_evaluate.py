@@ -124,6 +124,88 @@ def test_evaluate__run_that_may_not_be_written(trained, tmp_path):
     assert (run_folder / "evaluation").read_text() == "mine"
 
 
+# --- under corruptions --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def corrupted(trained, tmp_path_factory):
+    """What ``evaluate --corruptions`` printed, where it was kept, and its page."""
+    folder = tmp_path_factory.mktemp("corrupted")
+    ended = run("evaluate", trained / "first", trained / "data" / "val.json", "--corruptions",
+                "--out", folder / "scores", "--report", folder / "a.html")  # fmt: skip
+    assert ended.code == 0, ended.err
+    return folder / "scores", ended, (folder / "a.html").read_text("utf-8")
+
+
+def test_evaluate_corruptions__table_is_sorted_by_what_is_lost(corrupted):
+    folder, ended, _ = corrupted
+    kept = json.loads((folder / "evaluation.json").read_text("utf-8"))["robustness"]
+    drops = {one["name"]: one["drop"]["global"]["value"] for one in kept["corruptions"]}
+    table = ended.out[ended.out.index("Under corruptions of severity 3") :]
+    assert max(map(len, table[: table.index("Mean drop")].splitlines())) <= 80
+    ranked = sorted(drops, key=lambda name: -drops[name])
+    printed = [line.split("  ")[0].strip() for line in table.splitlines()[3:18]]
+    assert printed == [name.replace("_", " ") for name in ranked]
+    assert kept["worst"] == ranked[0]
+    mean, worst = kept["mean"]["drop"]["global"]["value"], drops[ranked[0]]
+    assert mean == pytest.approx(np.mean(list(drops.values())))
+    assert f"drop of the global mIoU {mean:.3f}; worst: {ranked[0]}".replace("_", " ") in table
+    assert f"{worst:.3f}" in table
+
+
+def test_evaluate_corruptions__progress_counts_every_prediction(corrupted):
+    assert "Predicting photos, clean and corrupted: 64" in corrupted[1].err
+
+
+def test_evaluate_corruptions__clean_scores_are_those_without(corrupted, evaluated):
+    with_corruptions = read_result(corrupted[0])
+    plain = read_result(evaluated[0])
+    np.testing.assert_array_equal(
+        with_corruptions.sizes["photo"].matrices, plain.sizes["photo"].matrices
+    )
+    assert plain.robustness is None
+    assert with_corruptions.robustness.hits.shape == (15, 4, 12)
+
+
+def test_evaluate_corruptions__json_and_severity(trained, corrupted, tmp_path):
+    arguments = ("evaluate", trained / "first", trained / "data" / "val.json", "--corruptions",
+                 "--out", tmp_path / "scores", "--json")  # fmt: skip
+    strong = json.loads(run(*arguments, "--severity", "5").out)["robustness"]
+    assert strong["severity"] == 5
+    weak = json.loads((corrupted[0] / "evaluation.json").read_text("utf-8"))["robustness"]
+    assert strong["corruptions"] != weak["corruptions"]
+    again = json.loads(run(*arguments).out)["robustness"]
+    assert again == weak
+
+
+def test_evaluate_corruptions__page_shows_one_photo_under_all(corrupted):
+    page = corrupted[2]
+    section = page[page.index('id="robustness"') : page.index('id="mistakes"')]
+    assert section.count("<figure>") == 16
+    assert "dirty lens" in section
+    assert "batch_01/val_" in section
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("9", "from 1 to 5, not 9"),
+        ("0", "from 1 to 5, not 0"),
+        ("-1", "from 1 to 5, not -1"),
+        ("three", "unable to parse"),
+    ],
+)
+def test_evaluate_corruptions__no_such_severity(model, data, value, said):
+    ended = run("evaluate", model, data.val, "--corruptions", "--severity", value)
+    assert_refused(ended, "severity", said)
+    assert "Predicting" not in ended.err
+
+
+def test_evaluate_corruptions__severity_of_nothing(model, data):
+    assert_refused(run("evaluate", model, data.val, "--severity", "2"), "none are asked for",
+                   "Add --corruptions")  # fmt: skip
+
+
 # --- compare ------------------------------------------------------------------------------------
 
 

@@ -92,7 +92,7 @@ def run_evaluate(
     ] = False,
     severity: Annotated[
         int | None,
-        typer.Option(min=1, max=5, help="How strong corruptions are.", show_default="3"),
+        typer.Option(help="How strong corruptions are, 1 to 5.", show_default="3"),
     ] = None,
     as_json: AsJson = False,
     allow_pseudo: AllowPseudo = None,
@@ -160,16 +160,18 @@ def _choose_severity(has_corruptions: bool, severity: int | None) -> int | None:
     """Return how strong corruptions are, None without any.
 
     Raises:
-        InputError: A severity without corruptions.
+        InputError: There is no such severity, or no corruptions are asked for.
     """
-    from bunri.corruptions import DEFAULT_SEVERITY
+    from bunri.corruptions import DEFAULT_SEVERITY, check_severity
 
     if not has_corruptions and severity is not None:
         raise InputError(
             "--severity says how strong corruptions are, but none are asked for.",
             hint="Add --corruptions.",
         )
-    return (severity or DEFAULT_SEVERITY) if has_corruptions else None
+    if not has_corruptions:
+        return None
+    return check_severity(DEFAULT_SEVERITY if severity is None else severity)
 
 
 def _evaluate(

@@ -4,7 +4,7 @@ Owns how noise is drawn. Amounts are those of Hendrycks and Dietterich (2019), G
 impulse noise.
 
 Each kind is one table: what a value becomes for each of 4,096 equally likely draws. Draws are raw
-bits, and everything else is whole numbers, so that machines cannot disagree. A grain is one pixel
+bits and tables are rounded to whole numbers, so that machines do not disagree. A grain is one pixel
 of the reference photo: finer grains would vanish when a large photo is made small for the network.
 """
 

@@ -1,7 +1,7 @@
 """What lies between camera and scene: stray light, dirt on the glass, fog.
 
-Owns their shapes. Fog is that of Hendrycks and Dietterich (2019) in kind; glare and dirt are not
-among theirs. Shapes are drawn in a coarse picture, as none of them has fine detail.
+Owns their shapes. Fog is that of Hendrycks and Dietterich (2019) in kind, and dirt near to their
+spatter; glare is not among theirs. Shapes are drawn in a coarse picture, as none has fine detail.
 """
 
 import numpy as np

@@ -109,6 +109,7 @@ def corrupted(tmp_path, result):
 def test_read_result__counts_under_corruptions(corrupted):
     folder, counts, scores = corrupted
     found = read_result(folder).robustness
+    assert found is not None
     assert (found.severity, found.names) == (4, ("fog", "dark"))
     np.testing.assert_array_equal(found.hits, counts.hits)
     np.testing.assert_array_equal(found.predicted, counts.predicted)

@@ -164,6 +164,7 @@ def test_evaluate_corruptions__clean_scores_are_those_without(corrupted, evaluat
         with_corruptions.sizes["photo"].matrices, plain.sizes["photo"].matrices
     )
     assert plain.robustness is None
+    assert with_corruptions.robustness is not None
     assert with_corruptions.robustness.hits.shape == (15, 4, 12)
 
 

@@ -90,7 +90,7 @@ def test_section__plot_has_each_drop_with_its_interval(made):
     text, scores = made
     for language, plot in read_json(text, "plots")["robustness"].items():
         assert plot["layout"]["yaxis"]["ticktext"][0]
-        bars = {}
+        bars: dict[int, tuple[float, ...]] = {}
         for trace in plot["data"]:
             error = trace["error_x"]
             columns = (trace["y"], trace["x"], error["arrayminus"], error["array"])

@@ -92,7 +92,7 @@ def run_evaluate(
     ] = False,
     severity: Annotated[
         int | None,
-        typer.Option(help="How strong corruptions are, 1 to 5.", show_default="3"),
+        typer.Option(metavar="N", help="How strong corruptions are, 1 to 5; 3 if not given."),
     ] = None,
     as_json: AsJson = False,
     allow_pseudo: AllowPseudo = None,

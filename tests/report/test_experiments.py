@@ -16,7 +16,7 @@ from bunri.report.experiments import (
 )
 from bunri.report.experiments_page import write_experiments_page
 from bunri.report.picture_files import write_pictures
-from bunri.report.records import read_history, read_records, shorten_names
+from bunri.report.records import list_undone, read_history, read_records, shorten_names
 from bunri.report.texts import read_texts
 from bunri.results import score_counts, write_result
 from tests.report.made import make_evaluation
@@ -26,8 +26,11 @@ from tests.test_stats_page import HOSTILE, Reader, strip_scripts
 T = read_texts("common", "evaluation", "experiments", "wrapup")
 
 
-def write_run(folder, *, num_photos=12, num_epochs=3, has_pictures=True, **changes):
-    """Write a run folder as training and ``bunri evaluate --report`` leave it, but the model."""
+def write_run(folder, *, num_photos=12, num_epochs=3, has_pictures=True, undone=(), **changes):
+    """Write a run folder as training and ``bunri evaluate --report`` leave it, but the model.
+
+    Training blew up once in each epoch of ``undone``.
+    """
     result, keeper, _ = make_evaluation(num_photos, **changes)
     scores = {size: score_counts(counts) for size, counts in result.sizes.items()}
     write_result(folder / "evaluation", result, scores)
@@ -40,6 +43,8 @@ def write_run(folder, *, num_photos=12, num_epochs=3, has_pictures=True, **chang
                 "train_loss": 2 / i,
                 "val_loss": 1 + abs(i - 2),
                 "miou": {"global": 0.1 * i, "per_image": None},
+                "rollbacks": (count := sum(epoch <= i for epoch in undone)),
+                "rate_scale": 0.5**count,
             }
         )
         for i in range(1, num_epochs + 1)
@@ -76,6 +81,29 @@ def test_read_records__what_a_run_left(pair):
     assert same.history == record.history
 
 
+def test_read_history__undone_epochs(tmp_path):
+    history = read_history(write_run(tmp_path / "run", num_epochs=5, undone=(2, 2, 4)))
+    assert [epoch.num_rollbacks for epoch in history] == [0, 2, 2, 3, 3]
+    assert history[-1].rate_scale == 0.125
+    assert list_undone(history) == [2, 4]
+    assert list_undone([]) == []
+
+
+def test_read_history__of_a_run_before_they_were_kept(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1}\n{"epoch": 2}\n')
+    history = read_history(tmp_path)
+    assert [(epoch.num_rollbacks, epoch.rate_scale) for epoch in history] == [(0, 1)] * 2
+
+
+def test_page__undone_epochs_are_said(pair, tmp_path):
+    undone = write_run(tmp_path / "undone", undone=(2, 3))
+    words = read_english(write_page_of(tmp_path / "a.html", *pair, undone)[0])
+    assert "3 undone: 2, 3" in words
+    assert words.count("undone: ") == 1
+    assert "started over at half the rate" in words
+    assert "started over" not in read_english(write_page_of(tmp_path / "b.html", *pair)[0])
+
+
 def test_read_records__not_evaluated(tmp_path):
     (tmp_path / "run").mkdir()
     with pytest.raises(PathError, match="holds no evaluation") as caught:
@@ -85,7 +113,7 @@ def test_read_records__not_evaluated(tmp_path):
 
 @pytest.mark.parametrize(
     "line", ["{", "[]", '{"epoch": "x"}', '{"epoch": 1, "train_loss": "high"}',
-             '{"epoch": 1, "val_loss": NaN}', "[" * 100_000, '{"epoch": 1, "miou": 3}']
+             '{"epoch": 1, "val_loss": NaN}', '{"epoch": 1, "rollbacks": "many"}', "[" * 100_000, '{"epoch": 1, "miou": 3}']
 )  # fmt: skip
 def test_read_history__damaged(tmp_path, line):
     (tmp_path / "metrics.jsonl").write_text(line)

@@ -63,6 +63,8 @@ def test_wrapup__every_section_from_the_records(runs, tmp_path, no_browser):
     assert "other: 2 settings were changed at once" in words
     assert "first was best at its last epoch (3)" in words
     assert "the validation loss was lowest in epoch 2 of 3 and 100.0% higher at the end" in words
+    assert "blew up" not in words
+    assert "epochs were trained" not in words
     assert "Seeds: first 1, twin 2, other 3." in words
     assert words.count(": mean IoU 0.") == 5
     assert "bunri train --recipe recipes/run_3.yaml" in words
@@ -94,6 +96,14 @@ def test_wrapup__markdown_says_what_the_page_says(runs, tmp_path, no_browser):
     score = re.search(r"global mIoU (0\.\d{3})", english)
     assert score
     assert score[1] in read_english(text)
+
+
+def test_wrapup__training_that_blew_up_or_was_cut_short(tmp_path, no_browser):
+    run = write_run(tmp_path / "rough", undone=(1, 3), config={"train": {"epochs": 8}})
+    words = read_english(write_wrapup_of(tmp_path / "out", run)[0])
+    told = "training blew up in epoch 1, 3 and started over at half the rate"
+    assert f"rough: {told}; it ended at 0.25 times the rate that was set." in words
+    assert "rough: 3 of 8 epochs were trained." in words
 
 
 def test_wrapup__doctor_and_changed_files(runs, tmp_path, no_browser):

@@ -395,6 +395,8 @@ class Trainer:
             "train_loss": self._average_losses(),
             "val_loss": validation.loss,
             "lr": self._stepper.optimizer.param_groups[-1]["lr"],
+            "rate_scale": checkpoint.rate_scale,
+            "rollbacks": checkpoint.num_rollbacks,
             **scores.to_json(self._table.names),
         }
         is_best = not checkpoint.best_epoch or is_better(

@@ -26,7 +26,7 @@ from bunri.report.experiments import (
 from bunri.report.line_plots import plot_lines
 from bunri.report.page import read_script, show_count, write_page
 from bunri.report.plots import Plot, read_plot_scripts
-from bunri.report.records import RunRecord
+from bunri.report.records import RunRecord, list_undone
 from bunri.report.texts import LANGUAGES, Text, Texts, clean_name, read_texts
 
 _MARKS = {"better": "▲", "worse": "▼"}
@@ -84,6 +84,7 @@ def describe_row(
         "verdict": difference and tell_verdict(difference, t),
         "verdict_class": difference and difference.verdict.replace(" ", "-"),
         "epochs": len(record.history) or None,
+        "undone": ", ".join(map(str, list_undone(record.history))),
         "train": tell_seconds(record.train_s, t),
         "train_value": record.train_s,
         "photo": tell_seconds(cost.get("photo_s"), t),

@@ -23,13 +23,25 @@ _MAX_FILE_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One line of ``metrics.jsonl``; None is "no data"."""
+    """One line of ``metrics.jsonl``; None is "no data".
+
+    Attributes:
+        number: Counts from 1.
+        train_loss: Mean over its samples.
+        val_loss: Mean over the validation photos.
+        global_miou: On the validation photos.
+        per_image_miou: The same.
+        num_rollbacks: How often the run was set back to the start of an epoch, up to here.
+        rate_scale: What the learning rate was multiplied with for it.
+    """
 
     number: int
     train_loss: float | None
     val_loss: float | None
     global_miou: float | None
     per_image_miou: float | None
+    num_rollbacks: int = 0
+    rate_scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +144,19 @@ def _parse_epoch(row: dict[str, Any]) -> Epoch:
         val_loss=_parse_number(row.get("val_loss")),
         global_miou=_parse_number(miou.get("global")),
         per_image_miou=_parse_number(miou.get("per_image")),
+        num_rollbacks=int(row.get("rollbacks", 0)),
+        rate_scale=_parse_number(row.get("rate_scale", 1.0)) or 1.0,
     )
+
+
+def list_undone(history: Sequence[Epoch]) -> list[int]:
+    """Return the epochs that were undone at least once, since training blew up in them."""
+    before = [0, *(epoch.num_rollbacks for epoch in history)]
+    return [
+        epoch.number
+        for epoch, earlier in zip(history, before, strict=False)
+        if epoch.num_rollbacks > earlier
+    ]
 
 
 def _parse_number(value: object) -> float | None:

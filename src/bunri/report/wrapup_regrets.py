@@ -3,14 +3,14 @@
 Owns the checks. Each looks at one thing that makes a result weaker than it seems.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bunri.contracts import BunriError
 from bunri.files import hash_file, is_file
 from bunri.intervals import MIN_PHOTOS
 from bunri.report.experiments import Experiment, find_best, show_difference
 from bunri.report.page import show_share
-from bunri.report.records import DataFile, Epoch
+from bunri.report.records import DataFile, Epoch, list_undone
 from bunri.report.texts import Text, Texts, clean_name, join_texts, name_class
 from bunri.report.wrapup_data import shorten_path
 
@@ -84,10 +84,27 @@ def _look_at_history(experiment: Experiment, t: Texts) -> Iterator[Text]:
         yield t("regret_no_record", name=experiment.name)
         return
     last = history[-1].number
+    planned = _find_planned(experiment)
+    if planned > last:
+        yield t("regret_unfinished", name=experiment.name, epochs=last, planned=planned)
     scores = [(one.global_miou, one.number) for one in history if one.global_miou is not None]
     if len(scores) > 1 and max(scores)[1] == last:
         yield t("regret_still_rising", name=experiment.name, epochs=last)
+    if undone := list_undone(history):
+        yield t(
+            "regret_undone",
+            name=experiment.name,
+            epochs=", ".join(map(str, undone)),
+            scale=f"{history[-1].rate_scale:g}",
+        )
     yield from _look_at_losses(experiment.name, history, t)
+
+
+def _find_planned(experiment: Experiment) -> int:
+    """Return how many epochs the run was to have; 0 if unknown."""
+    part = experiment.record.result.config.get("train")
+    planned = part.get("epochs") if isinstance(part, Mapping) else None
+    return planned if isinstance(planned, int) else 0
 
 
 def _look_at_losses(name: Text, history: Sequence[Epoch], t: Texts) -> Iterator[Text]:

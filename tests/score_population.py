@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bunri.calibration import Calibration
+from bunri.calibration import NUM_BINS, Calibration
 from bunri.contracts import ClassInfo, ClassTable
 from bunri.metrics import ClassCounts, Matrices
 from bunri.results import SIZES, Result, SizeCounts, score_counts, write_result
@@ -69,8 +69,11 @@ def make_result(matrices: Matrices, names: Sequence[str] = (), **changes: Any) -
     num_photos, num_classes, _ = matrices.shape
     counts = ClassCounts.of(matrices)
     boundary = ClassCounts(counts.hits // 9, counts.truth // 9, counts.predicted // 9)
-    calibration = Calibration(num_photos)
-    calibration.pixels[:], calibration.right[:], calibration.confidence[:] = 100, 50, 60
+    photos = [np.repeat([[100.0], [50], [60]], NUM_BINS, axis=1)] * num_photos
+    pixels, right, confidence = sum(photos)
+    calibration = Calibration(
+        num_photos, photos, pixels.astype(np.int64), right.astype(np.int64), confidence
+    )
     classes = (ClassInfo(f"class {i}", f"클래스 {i}", (i, 0, 0)) for i in range(num_classes))
     values: dict[str, Any] = {
         "model": "runs/a",

@@ -34,6 +34,32 @@ def test_compare_results__planted_gain_is_found(pair):
     assert [run.sheet for run in comparison.runs] == [compute_scores(m) for m in pair]
 
 
+def test_compare_results__at_the_submissions_size_too(pair):
+    """At 256 x 256 the two have changed places here."""
+    counts = [make_result(matrices).sizes["photo"] for matrices in pair]
+    old, new = (
+        make_result(pair[0], sizes={"photo": own, "submission": small})
+        for own, small in (counts, counts[::-1])
+    )
+    _, run = compare_results({"old": old, "new": new}).runs
+    assert run.own.differences == bootstrap_difference(*pair)
+    assert run.small.differences == bootstrap_difference(*pair[::-1])
+    assert run.small.sheet == compute_scores(pair[0])
+
+
+def test_compare_results__settings_of_prediction_and_of_ensembles(pair):
+    one = make_result(pair[0], prediction={})
+    views = make_result(pair[1], prediction={"flips": ["horizontal"], "tiles": {"scale": 2.0}})
+    both = make_result(pair[1], config={}, combine="soft")
+    runs = compare_results({"one": one, "views": views, "both": both}).runs
+    assert runs[1].settings == {
+        "prediction.flips": (None, ["horizontal"]),
+        "prediction.tiles.scale": (None, 2.0),
+    }
+    assert (runs[1].has_settings, runs[2].has_settings) == (True, False)
+    assert runs[2].settings == {}
+
+
 def test_compare_results__two_seeds_are_no_evidence():
     rng = np.random.default_rng(0)
     scenes = draw_scenes(rng, 300)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bunri.calibration import compute_error
 from bunri.contracts import InputError
 from bunri.intervals import (
     CLASS_SCORES,
@@ -17,6 +18,7 @@ from bunri.intervals import (
     SEED,
     bootstrap_counts,
     bootstrap_difference,
+    bootstrap_distance,
     bootstrap_scores,
 )
 from bunri.metrics import (
@@ -308,6 +310,46 @@ def test_bootstrap_difference__other_photos_or_labels(spoil):
         bootstrap_difference(matrices, spoil(matrices))
 
 
+# --- of a distance ------------------------------------------------------------------------------
+
+
+def draw_bins(seed, num_photos, gap):
+    """Return pixels, right ones and confidences of photos in 15 bins, float64 (N, 3, 15).
+
+    The photos' confidence is off by ``gap`` in the mean, and by more or less in each of them.
+    """
+    rng = np.random.default_rng(seed)
+    pixels = np.floor(rng.lognormal(6, 1, (num_photos, 15)))
+    confidence = (np.arange(15) + 0.5) / 15
+    right = np.clip(confidence - gap + rng.normal(0, 0.08, (num_photos, 1)), 0, 1)
+    return np.stack((pixels, np.floor(pixels * right), pixels * confidence), axis=1)
+
+
+def test_bootstrap_distance__photos_that_are_all_alike_leave_no_doubt():
+    photos = np.repeat(draw_bins(0, 1, 0.1), 20, axis=0)
+    found = bootstrap_distance(photos, compute_error)
+    error = float(compute_error(photos.sum(0)))
+    assert found.to_json() == pytest.approx([error, error])
+
+
+@pytest.mark.parametrize(("num_photos", "has_interval"), [(1, False), (4, False), (5, True)])
+def test_bootstrap_distance__few_photos_have_no_interval(num_photos, has_interval):
+    found = bootstrap_distance(draw_bins(0, num_photos, 0.1), compute_error)
+    assert (found.to_json() is not None) == has_interval
+
+
+def test_bootstrap_distance__no_photos():
+    with pytest.raises(InputError, match="no photos"):
+        bootstrap_distance(np.zeros((0, 3, 15)), compute_error)
+
+
+@given(SEEDS, st.integers(5, 40), st.sampled_from([0.0, 0.05, 0.3]))
+def test_bootstrap_distance__holds_the_score_and_stays_a_share(seed, num_photos, gap):
+    photos = draw_bins(seed, num_photos, gap)
+    found = bootstrap_distance(photos, compute_error, num_draws=100)
+    assert 0 <= found.low <= float(compute_error(photos.sum(0))) <= found.high <= 1
+
+
 # --- do they hold the truth ---------------------------------------------------------------------
 
 
@@ -335,6 +377,18 @@ def test_bootstrap_scores__95_percent_hold_the_truth(num_photos, least):
                 held["class"].append(interval.low <= value <= interval.high)
     for name, answers in held.items():
         assert least <= np.mean(answers) <= 0.97, (name, np.mean(answers))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("gap", "least"), [(0.15, 0.93), (0.05, 0.93), (0.0, 0.8)])
+def test_bootstrap_distance__95_percent_hold_the_truth(gap, least):
+    """A model whose confidence is just right lies at the end of the scale: fewer hold it."""
+    truth = float(compute_error(draw_bins(2021, 200_000, gap).sum(0)))
+    held = 0
+    for seed in range(500):
+        found = bootstrap_distance(draw_bins(seed, 42, gap), compute_error)
+        held += found.low <= truth <= found.high
+    assert least <= held / 500 <= 0.98
 
 
 @pytest.mark.slow

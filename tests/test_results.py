@@ -5,6 +5,7 @@ import io
 import json
 import pickle
 import zipfile
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from bunri.results import (
     COUNTS_NAME,
     RESULT_NAME,
     SIZES,
+    UsedModel,
     describe_result,
     find_result,
     read_result,
@@ -46,12 +48,47 @@ def assert_same_counts(one, other):
 
 def test_read_result__is_what_was_written(folder, result):
     found = read_result(folder)
-    for name in ("model", "data", "overlap_rule", "table", "photos", "config", "cost"):
+    for name in ("model", "data", "overlap_rule", "table", "photos", "config", "models", "combine",
+                 "prediction", "is_tuned_here", "cost"):  # fmt: skip
         assert getattr(found, name) == getattr(result, name), name
     for size in SIZES:
         assert_same_counts(found.sizes[size], result.sizes[size])
     assert found.sizes["photo"].matrices.dtype == np.int64
     assert sorted(p.name for p in folder.iterdir()) == [RESULT_NAME, COUNTS_NAME]
+
+
+def test_read_result__of_several_models(tmp_path, result):
+    told = {
+        "models": (UsedModel("runs/a", "0" * 64, 2.0), UsedModel("runs/b", "1" * 64, 0.5)),
+        "combine": "soft",
+        "prediction": {"flips": ["horizontal"]},
+        "is_tuned_here": True,
+    }
+    folder = write_evaluation(tmp_path / "both", replace(result, **told))
+    found = read_result(folder)
+    assert {key: getattr(found, key) for key in told} == told
+
+
+def test_read_result__of_format_1(folder, result):
+    """Before it was kept who predicted, and the calibration of each photo."""
+    calibration = result.sizes["photo"].calibration
+    together = np.stack((calibration.pixels, calibration.right, calibration.confidence))
+    change_counts(folder, photo_calibration=together, submission_calibration=together)
+    content = json.loads((folder / RESULT_NAME).read_text("utf-8"))
+    for key in ("models", "combine", "prediction", "is_tuned_here"):
+        content.pop(key)
+    (folder / RESULT_NAME).write_text(json.dumps({**content, "format": 1}), "utf-8")
+    found = read_result(folder)
+    assert (found.models, found.combine, found.prediction, found.is_tuned_here) == (
+        (),
+        "",
+        {},
+        False,
+    )
+    scores = score_counts(found.sizes["photo"])
+    assert scores.calibration.error == calibration.error
+    assert scores.calibration_interval.to_json() is None
+    assert score_counts(result.sizes["photo"]).calibration_interval.to_json() is not None
 
 
 def test_write_result__twice_gives_the_same_bytes(tmp_path, result):
@@ -78,6 +115,8 @@ def test_describe_result__scores_and_intervals(result):
     matrices = result.sizes["photo"].matrices
     scores = {size: score_counts(counts, 4) for size, counts in result.sizes.items()}
     values = json.loads(json.dumps(describe_result(result, scores), allow_nan=False))
+    low, high = values["calibration"]["interval"]
+    assert low <= values["calibration"]["ece"] <= high
     sheet, names = compute_scores(matrices, 4), result.table.names
     assert values["miou"] == sheet.to_json(names)["miou"]
     assert values["classes"] == sheet.to_json(names)["classes"]
@@ -195,7 +234,7 @@ def test_read_result__json_is_no_evaluation(folder, text):
 
 
 def test_read_result__of_a_newer_bunri(folder):
-    change_json(folder, format=2, bunri="9.0")
+    change_json(folder, format=3, bunri="9.0")
     with pytest.raises(InputError, match="newer") as caught:
         read_result(folder)
     assert "upgrade" in caught.value.hint
@@ -214,6 +253,11 @@ def test_read_result__of_a_newer_bunri(folder):
         {"class_table": [{"name": "a"}]},
         {"config": None},
         {"cost": 3},
+        {"models": 3},
+        {"models": [{"model": "a", "weights_sha256": "b"}]},
+        {"models": [{"model": "a", "weights_sha256": "b", "weight": "1"}]},
+        {"models": [{"model": "a", "weights_sha256": "b", "weight": float("nan")}]},
+        {"prediction": 3},
         {"matrices_sha256": "0" * 64},
         {"matrices_sha256": None},
     ],
@@ -241,8 +285,9 @@ def test_read_result__matrices_are_damaged(folder, array):
         read_result(folder)
 
 
-def test_read_result__calibration_is_not_a_number(folder):
-    change_counts(folder, submission_calibration=np.full((3, 15), np.nan))
+@pytest.mark.parametrize("shape", [(3, 15), (9, 3, 15)])
+def test_read_result__calibration_is_not_a_number(folder, shape):
+    change_counts(folder, submission_calibration=np.full(shape, np.nan))
     with pytest.raises(InputError, match="incomplete or damaged"):
         read_result(folder)
 

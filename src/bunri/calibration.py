@@ -19,6 +19,18 @@ from bunri.metrics import divide, replace_nan
 NUM_BINS = 15
 _ROUNDING = 1e-4  # softmax and interpolation in float32 may end a little above 1
 
+Floats = npt.NDArray[np.float64]
+
+
+def compute_error(counts: Floats) -> Floats:
+    """Return the expected calibration error, float64 (...), 0 to 1; NaN without pixels.
+
+    Args:
+        counts: float64 (..., 3, 15): pixels, right ones and sum of confidences of each bin.
+    """
+    pixels, right, confidence = np.moveaxis(counts, -2, 0)
+    return divide(np.abs(right - confidence).sum(-1), pixels.sum(-1))
+
 
 @dataclass(slots=True, eq=False)
 class Calibration:
@@ -28,15 +40,18 @@ class Calibration:
 
     Attributes:
         num_photos: How many photos were added.
+        photos: float64 (3, 15) of each: pixels, right ones, sum of confidences; what an interval
+            is drawn from. Empty in counts that were kept before there were intervals.
         pixels: int64 (15,), pixels of each bin.
         right: int64 (15,), those of them that are right.
         confidence: float64 (15,), sum of their confidences.
     """
 
     num_photos: int = 0
+    photos: list[Floats] = field(default_factory=list)
     pixels: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(NUM_BINS, np.int64))
     right: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(NUM_BINS, np.int64))
-    confidence: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(NUM_BINS))
+    confidence: Floats = field(default_factory=lambda: np.zeros(NUM_BINS))
 
     def add(self, truth: MaskArray, prediction: MaskArray, confidence: FloatArray) -> None:
         """Count a photo.
@@ -65,15 +80,18 @@ class Calibration:
         bins = np.minimum((values * NUM_BINS).astype(np.intp), NUM_BINS - 1)
         is_right = (truth == prediction)[counted]
         joint = np.bincount(bins + NUM_BINS * is_right, minlength=2 * NUM_BINS)
+        right, pixels = joint[NUM_BINS:], joint[:NUM_BINS] + joint[NUM_BINS:]
+        total = np.bincount(bins, values, minlength=NUM_BINS)
         self.num_photos += 1
-        self.pixels += joint[:NUM_BINS] + joint[NUM_BINS:]
-        self.right += joint[NUM_BINS:]
-        self.confidence += np.bincount(bins, values, minlength=NUM_BINS)
+        self.photos.append(np.stack((pixels, right, total)))
+        self.pixels += pixels
+        self.right += right
+        self.confidence += total
 
     @property
     def error(self) -> float:
         """The expected calibration error, 0 to 1; NaN without pixels."""
-        return float(divide(np.abs(self.right - self.confidence).sum(), self.pixels.sum()))
+        return float(compute_error(np.stack((self.pixels, self.right, self.confidence))))
 
     def to_json(self) -> dict[str, Any]:
         """Return the error and the reliability curve as plain values."""

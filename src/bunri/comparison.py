@@ -4,7 +4,7 @@ Owns which photos are compared and what is refused. Statistics are ``intervals``
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,30 @@ from bunri.intervals import (
     bootstrap_scores,
 )
 from bunri.metrics import Matrices, ScoreSheet, compute_scores, replace_nan
-from bunri.results import Result
+from bunri.results import Result, UsedModel
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedScores:
+    """Scores at one size, on the photos that all have.
+
+    Attributes:
+        sheet: Of the run.
+        intervals: Of them.
+        differences: To the first run, paired; None for that one.
+    """
+
+    sheet: ScoreSheet
+    intervals: ScoreIntervals
+    differences: ScoreDifferences | None
+
+    def to_json(self, class_names: Sequence[str]) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {
+            **self.sheet.to_json(class_names),
+            "intervals": self.intervals.to_json(class_names),
+            "differences": _describe_differences(self.differences, class_names),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +51,39 @@ class ComparedRun:
 
     Attributes:
         name: How the user called it.
-        sheet: Its scores.
-        intervals: Their intervals.
-        differences: To the first run, paired; None for that one.
-        settings: Settings that are not those of the first run: key -> (first, this); None where
-            a run lacks the key.
-        cost: As in :class:`~bunri.results.Result`.
+        own: Scores at the photos' own size.
+        small: Scores at the submission's 256 x 256.
+        settings: Settings of training and prediction that are not those of the first run:
+            key -> (first, this); None where a run lacks the key.
+        has_settings: Whether the settings of training are known of both.
+        models: As in :class:`~bunri.results.Result`.
+        combine: As there.
+        cost: As there.
     """
 
     name: str
-    sheet: ScoreSheet
-    intervals: ScoreIntervals
-    differences: ScoreDifferences | None
+    own: ComparedScores
+    small: ComparedScores
     settings: Mapping[str, tuple[Any, Any]]
+    has_settings: bool
+    models: tuple[UsedModel, ...]
+    combine: str
     cost: Mapping[str, float | None]
+
+    @property
+    def sheet(self) -> ScoreSheet:
+        """Scores at the photos' own size."""
+        return self.own.sheet
+
+    @property
+    def intervals(self) -> ScoreIntervals:
+        """Of scores at the photos' own size."""
+        return self.own.intervals
+
+    @property
+    def differences(self) -> ScoreDifferences | None:
+        """At the photos' own size."""
+        return self.own.differences
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +111,10 @@ class Comparison:
                 {
                     "name": run.name,
                     "left_out_photos": left_out,
-                    **run.sheet.to_json(names),
-                    "intervals": run.intervals.to_json(names),
-                    "differences": _describe_differences(run.differences, names),
+                    **run.own.to_json(names),
+                    "submission_size": run.small.to_json(names),
+                    "models": [asdict(one) for one in run.models],
+                    "combine": run.combine,
                     "settings": {
                         key: {"first": first, "this": this}
                         for key, (first, this) in run.settings.items()
@@ -84,7 +127,7 @@ class Comparison:
 
 
 def compare_results(results: Mapping[str, Result], batch_size: int = 16) -> Comparison:
-    """Compare evaluations at the photos' own size, each with the first, photo by photo.
+    """Compare evaluations at both sizes, each with the first, photo by photo.
 
     Args:
         results: By the name the user gave; at least two.
@@ -105,18 +148,17 @@ def line_up_results(results: Mapping[str, Result], batch_size: int = 16) -> Comp
     Raises:
         InputError: As there, but for the number.
     """
-    names, all_results = list(results), list(results.values())
+    all_results = list(results.values())
     first = all_results[0]
     _check_classes(results)
     shared = set(first.photos).intersection(*(result.photos for result in all_results))
     photos = tuple(name for name in first.photos if name in shared)
     if not photos:
         raise InputError(
-            f"{', '.join(names)} have no photo in common.",
+            f"{', '.join(results)} have no photo in common.",
             hint="Evaluate all of them on one file.",
         )
-    chosen = [_choose(result, photos) for result in all_results]
-    _check_labels(names, all_results, chosen, photos)
+    _check_labels(results, photos)
     return Comparison(
         first.table,
         photos,
@@ -124,15 +166,56 @@ def line_up_results(results: Mapping[str, Result], batch_size: int = 16) -> Comp
         tuple(
             ComparedRun(
                 name,
-                compute_scores(matrices, batch_size),
-                bootstrap_scores(matrices),
-                None if result is first else bootstrap_difference(chosen[0], matrices),
-                find_changes(first.config, result.config),
+                _score_size(first, result, photos, "photo", batch_size),
+                _score_size(first, result, photos, "submission", batch_size),
+                _find_differing_settings(first, result),
+                bool(first.config and result.config),
+                result.models,
+                result.combine,
                 result.cost,
             )
-            for name, result, matrices in zip(names, all_results, chosen, strict=True)
+            for name, result in results.items()
         ),
     )
+
+
+def pair_results(
+    baseline: Result, candidate: Result, photos: Sequence[str], size: str = "photo"
+) -> ScoreDifferences:
+    """Return how much more one scores than another on photos that both have.
+
+    Args:
+        baseline: What is measured by.
+        candidate: What is measured.
+        photos: File names.
+        size: One of ``results.SIZES``.
+
+    Raises:
+        InputError: No photos, or other labels.
+    """
+    return bootstrap_difference(_choose(baseline, photos, size), _choose(candidate, photos, size))
+
+
+def _score_size(
+    first: Result, result: Result, photos: Sequence[str], size: str, batch_size: int
+) -> ComparedScores:
+    matrices = _choose(result, photos, size)
+    return ComparedScores(
+        compute_scores(matrices, batch_size),
+        bootstrap_scores(matrices),
+        None if result is first else pair_results(first, result, photos, size),
+    )
+
+
+def _find_differing_settings(first: Result, result: Result) -> dict[str, tuple[Any, Any]]:
+    """Return which settings differ; those of training only where both are known."""
+    one, other = (
+        {f"prediction.{key}": value for key, value in run.prediction.items()}
+        for run in (first, result)
+    )
+    if first.config and result.config:
+        return find_changes({**first.config, **one}, {**result.config, **other})
+    return find_changes(one, other)
 
 
 def find_changes(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -155,10 +238,10 @@ def _flatten(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, A
     return found
 
 
-def _choose(result: Result, photos: Sequence[str]) -> Matrices:
+def _choose(result: Result, photos: Sequence[str], size: str) -> Matrices:
     """Return the matrices of ``photos``, in that order."""
     position = {name: i for i, name in enumerate(result.photos)}
-    matrices: Matrices = result.sizes["photo"].matrices[[position[name] for name in photos]]
+    matrices: Matrices = result.sizes[size].matrices[[position[name] for name in photos]]
     return matrices
 
 
@@ -177,16 +260,13 @@ def _check_classes(results: Mapping[str, Result]) -> None:
         )
 
 
-def _check_labels(
-    names: Sequence[str],
-    results: Sequence[Result],
-    chosen: Sequence[Matrices],
-    photos: Sequence[str],
-) -> None:
+def _check_labels(results: Mapping[str, Result], photos: Sequence[str]) -> None:
     """Refuse runs whose truth is not the same: their scores are about different things."""
+    first_name, first = next(iter(results.items()))
+    truth = _choose(first, photos, "photo").sum(2)
     problems = []
-    for name, result, matrices in zip(names, results, chosen, strict=True):
-        differ = np.flatnonzero((matrices.sum(2) != chosen[0].sum(2)).any(1))
+    for name, result in results.items():
+        differ = np.flatnonzero((_choose(result, photos, "photo").sum(2) != truth).any(1))
         if differ.size:
             problems.append(
                 f"{name} ({result.data}, {result.overlap_rule}): {differ.size} of {len(photos)} "
@@ -194,8 +274,7 @@ def _check_labels(
             )
     if problems:
         raise InputError(
-            f"The labels are not those of {names[0]} ({results[0].data}, "
-            f"{results[0].overlap_rule}):",
+            f"The labels are not those of {first_name} ({first.data}, {first.overlap_rule}):",
             problems=problems,
             hint="Evaluate all of them on one file, with one overlap rule.",
         )

@@ -12,7 +12,8 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +22,21 @@ import numpy.typing as npt
 
 from bunri import __version__
 from bunri.boundary import DISTANCE_SHARE
-from bunri.calibration import NUM_BINS, Calibration
+from bunri.calibration import NUM_BINS, Calibration, compute_error
 from bunri.contracts import ClassTable, InputError, PathError, summarize
 from bunri.files import is_file, is_folder, write_bytes, write_json
 from bunri.intervals import (
     Interval,
     ScoreIntervals,
     bootstrap_counts,
+    bootstrap_distance,
     bootstrap_scores,
 )
 from bunri.metrics import ClassCounts, Matrices, ScoreSheet, compute_scores, replace_nan
 from bunri.robustness import RobustnessCounts, RobustnessScores
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""1 kept the calibration of all photos together, so that its error has no interval."""
 RESULT_NAME, COUNTS_NAME = "evaluation.json", "matrices.npz"
 RUN_RESULT_NAME = "evaluation"
 """Where a run folder keeps its evaluation."""
@@ -50,12 +53,27 @@ class SizeCounts:
     Attributes:
         matrices: int64 (N, C, C), one confusion matrix per photo.
         boundary: int64 (N, C) each, one row per photo.
-        calibration: Over all photos.
+        calibration: Of the same photos.
     """
 
     matrices: Matrices
     boundary: ClassCounts
     calibration: Calibration
+
+
+@dataclass(frozen=True, slots=True)
+class UsedModel:
+    """A single model that took part.
+
+    Attributes:
+        model: As it was named.
+        weights_sha256: Of its weights: the same model, wherever it lies.
+        weight: How much it counted among others.
+    """
+
+    model: str
+    weights_sha256: str
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +87,11 @@ class Result:
         table: The classes.
         photos: File names, in the order of the counts.
         sizes: Keys are ``SIZES``.
-        config: Settings the model was trained with; empty if unknown.
+        config: Settings the model was trained with; empty if unknown, and for several models.
+        models: What predicted; empty if unknown, as before it was kept.
+        combine: How several were combined; empty for one.
+        prediction: Settings of prediction that are not the defaults.
+        is_tuned_here: Whether these were chosen on these very photos.
         cost: ``parameters``, ``file_bytes``, ``photo_s`` and ``peak_memory_bytes``; None is
             unknown.
         robustness: The same photos under corruptions; None if that was not asked.
@@ -82,6 +104,10 @@ class Result:
     photos: tuple[str, ...]
     sizes: Mapping[str, SizeCounts]
     config: Mapping[str, Any] = field(default_factory=dict)
+    models: tuple[UsedModel, ...] = ()
+    combine: str = ""
+    prediction: Mapping[str, Any] = field(default_factory=dict)
+    is_tuned_here: bool = False
     cost: Mapping[str, float | None] = field(default_factory=dict)
     robustness: RobustnessCounts | None = None
 
@@ -109,12 +135,21 @@ class BoundaryScores:
 
 @dataclass(frozen=True, slots=True)
 class SizeScores:
-    """Every score at one size."""
+    """Every score at one size.
+
+    Attributes:
+        sheet: Scores.
+        intervals: Of them.
+        boundary: Boundary IoU, with its intervals.
+        calibration: Its error is a score.
+        calibration_interval: Of that error.
+    """
 
     sheet: ScoreSheet
     intervals: ScoreIntervals
     boundary: BoundaryScores
     calibration: Calibration
+    calibration_interval: Interval
 
     def to_json(self, class_names: tuple[str, ...]) -> dict[str, Any]:
         """Return all scores as plain values; "no data" is null."""
@@ -141,7 +176,10 @@ class SizeScores:
                     for name, iou, interval, photos, pixels in zip(*columns, strict=True)
                 ],
             },
-            "calibration": self.calibration.to_json(),
+            "calibration": {
+                **self.calibration.to_json(),
+                "interval": self.calibration_interval.to_json(),
+            },
         }
 
 
@@ -167,7 +205,15 @@ def score_counts(counts: SizeCounts, batch_size: int = 16) -> SizeScores:
             class_pixels=tuple(total.truth.tolist()),
         ),
         counts.calibration,
+        bound_calibration(counts.calibration),
     )
+
+
+def bound_calibration(calibration: Calibration) -> Interval:
+    """Return the interval of the calibration error; none where photos were not kept apart."""
+    if not calibration.photos:
+        return Interval(nan, nan)
+    return bootstrap_distance(np.stack(calibration.photos), compute_error)
 
 
 def describe_result(
@@ -187,6 +233,10 @@ def describe_result(
         "model": result.model,
         "data": result.data,
         "overlap_rule": result.overlap_rule,
+        "models": [asdict(one) for one in result.models],
+        "combine": result.combine,
+        "prediction": dict(result.prediction),
+        "is_tuned_here": result.is_tuned_here,
         **scores["photo"].to_json(names),
         "submission_size": scores["submission"].to_json(names),
         "cost": dict(result.cost),
@@ -236,8 +286,15 @@ def _list_arrays(counts: SizeCounts) -> dict[str, npt.NDArray[Any]]:
     return {
         "confusion": counts.matrices,
         "boundary": np.stack((boundary.hits, boundary.truth, boundary.predicted), axis=1),
-        "calibration": np.stack((calibration.pixels, calibration.right, calibration.confidence)),
+        "calibration": _stack_calibration(calibration),
     }
+
+
+def _stack_calibration(calibration: Calibration) -> npt.NDArray[np.float64]:
+    """Return float64 (N, 3, bins), or (3, bins) of photos that were not kept apart."""
+    if calibration.photos:
+        return np.stack(calibration.photos)
+    return np.stack((calibration.pixels, calibration.right, calibration.confidence))
 
 
 def find_result(path: Path) -> Path:
@@ -309,6 +366,10 @@ def _parse_result(content: dict[str, Any], packed: bytes) -> Result:
         photos=photos,
         sizes=sizes,
         config=dict(content["config"]),
+        models=tuple(map(_parse_model, content.get("models", ()))),
+        combine=str(content.get("combine", "")),
+        prediction=dict(content.get("prediction", {})),
+        is_tuned_here=bool(content.get("is_tuned_here", False)),
         cost=dict(content["cost"]),
         robustness=robustness,
     )
@@ -327,23 +388,35 @@ def _parse_robustness(
     return RobustnessCounts(int(described["severity"]), names, counts[:, :, 0], counts[:, :, 1])
 
 
+def _parse_model(row: dict[str, Any]) -> UsedModel:
+    weight = row["weight"]
+    if type(weight) not in (int, float) or not 0 <= weight < inf:
+        raise ValueError(f"the weight of a model is {weight!r}")
+    return UsedModel(str(row["model"]), str(row["weights_sha256"]), float(weight))
+
+
 def _parse_counts(
     arrays: Mapping[str, npt.NDArray[Any]], size: str, num_photos: int, num_classes: int
 ) -> SizeCounts:
+    together = (3, NUM_BINS)  # of format 1
+    is_apart = arrays[f"{size}_calibration"].shape != together
     shapes: dict[str, tuple[tuple[int, ...], type]] = {
         "confusion": ((num_photos, num_classes, num_classes), np.int64),
         "boundary": ((num_photos, 3, num_classes), np.int64),
-        "calibration": ((3, NUM_BINS), np.float64),
+        "calibration": ((num_photos, *together) if is_apart else together, np.float64),
     }
     found = {
         name: _take_counts(arrays, f"{size}_{name}", shape, dtype)
         for name, (shape, dtype) in shapes.items()
     }
-    pixels, right, confidence = found["calibration"]
+    photos = list(found["calibration"]) if is_apart else []
+    pixels, right, confidence = sum(photos) if photos else found["calibration"]
     return SizeCounts(
         found["confusion"],
         ClassCounts(*found["boundary"].swapaxes(0, 1)),
-        Calibration(num_photos, pixels.astype(np.int64), right.astype(np.int64), confidence),
+        Calibration(
+            num_photos, photos, pixels.astype(np.int64), right.astype(np.int64), confidence
+        ),
     )
 
 

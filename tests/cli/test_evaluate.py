@@ -279,7 +279,7 @@ def test_compare__names_from_data_are_shown_and_never_obeyed(tmp_path):
     rng = np.random.default_rng(0)
     scenes = draw_scenes(rng, 20)
     config = {"no[red]te\x1b[2J": "[bold]\x07"}
-    for name, settings in (("a", {}), ("b", config)):
+    for name, settings in (("a", {"seed": 1}), ("b", {"seed": 1, **config})):
         write_evaluation(tmp_path / name, make_result(predict_scenes(rng, scenes), config=settings))
     ended = run("compare", tmp_path / "a", tmp_path / "b")
     assert ended.code == 0

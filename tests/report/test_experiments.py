@@ -113,7 +113,8 @@ def test_read_records__not_evaluated(tmp_path):
 
 @pytest.mark.parametrize(
     "line", ["{", "[]", '{"epoch": "x"}', '{"epoch": 1, "train_loss": "high"}',
-             '{"epoch": 1, "val_loss": NaN}', '{"epoch": 1, "rollbacks": "many"}', "[" * 100_000, '{"epoch": 1, "miou": 3}']
+             '{"epoch": 1, "val_loss": NaN}', '{"epoch": 1, "rollbacks": "many"}', "[" * 100_000,
+             '{"epoch": 1, "miou": 3}']
 )  # fmt: skip
 def test_read_history__damaged(tmp_path, line):
     (tmp_path / "metrics.jsonl").write_text(line)
@@ -155,7 +156,8 @@ def test_page__sorting_keys(pair, tmp_path):
         assert float(values[1]) == run.sheet.global_miou
         assert float(values[3]) == run.sheet.per_image_miou
         assert values[2] == ("" if run.differences is None else "0.0")
-        assert values[4:] == ["3", "192.0", "0.125", "16000000.0", "4000000"]
+        assert float(values[4]) == run.small.sheet.global_miou
+        assert values[5:] == ["3", "192.0", "0.125", "16000000.0", "4000000"]
 
 
 def test_page__one_run_alone(pair, tmp_path):

@@ -16,7 +16,7 @@ SOURCES = [
 ]
 WORDS = {word for text in SOURCES for word in re.findall(r"\w+", text)}
 # Keys that are put together from two words.
-MADE = {"say_", "define_", "layer_", "part_", "corruption_", "corrupted_", "kind_"}
+MADE = {"say_", "define_", "layer_", "part_", "corruption_", "corrupted_", "kind_", "combine_"}
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name != "stats"])

@@ -14,9 +14,9 @@ from bunri.cli.options import AsJson, BatchSize
 from bunri.contracts import InputError, drop_controls, suggest
 
 if TYPE_CHECKING:
-    from bunri.comparison import ComparedRun, Comparison
+    from bunri.comparison import ComparedRun, ComparedScores, Comparison
     from bunri.contracts import ClassTable
-    from bunri.intervals import Difference
+    from bunri.intervals import Difference, ScoreDifferences
 
 SORT_KEYS: "dict[str, Callable[[ComparedRun], float | str]]" = {
     "global": lambda run: _put_last(-run.sheet.global_miou),
@@ -48,7 +48,8 @@ def run_compare(
 
     Every difference comes with a 95 % interval, from the same draws of photos for both models,
     and is called better or worse only if that interval leaves out 0. It is about these models,
-    not about training again: two seeds of one recipe may really differ.
+    not about training again: two seeds of one recipe may really differ. Masks are compared at the
+    photos' own size, and where 256 is said at the submission's 256 x 256.
 
     Example: [bold]bunri compare runs/first runs/second[/bold]
     """
@@ -81,6 +82,10 @@ def _print_runs(comparison: "Comparison", sort: str) -> None:
     for run, left_out in zip(comparison.runs, comparison.left_out, strict=True):
         if left_out:
             print_line(f"  left out of {run.name}: {left_out} photos that others lack")
+    for run in comparison.runs:
+        if run.combine:
+            members = ", ".join(f"{one.model} x {one.weight:g}" for one in run.models)
+            print_line(f"  {run.name} is an ensemble ({run.combine}): {members}")
     rows = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     rows.add_column("run", overflow="fold")
     for name in ("global", "95 %", "per-image", "s/photo", "values", "MB", "peak MB"):
@@ -106,8 +111,8 @@ def _format_cost(run: "ComparedRun", key: str, unit: float, form: str) -> str:
 
 
 def _print_difference(first: "ComparedRun", other: "ComparedRun", table: "ClassTable") -> None:
-    differences = other.differences
-    if differences is None:
+    differences, small = other.own.differences, other.small.differences
+    if differences is None or small is None:
         return
     print_line(f"\n{other.name} against {first.name}")
     rows = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
@@ -120,8 +125,9 @@ def _print_difference(first: "ComparedRun", other: "ComparedRun", table: "ClassT
         ("per-image mIoU", "per_image_miou"),
         ("pixel accuracy", "pixel_accuracy"),
     ):
-        values = getattr(first.sheet, key), getattr(other.sheet, key)
-        rows.add_row(label, *_list_cells(*values, differences.overall[key]))
+        rows.add_row(label, *_list_overall(first.own, other.own, differences, key))
+    for label, key in (("global, 256", "global_miou"), ("per-image, 256", "per_image_miou")):
+        rows.add_row(label, *_list_overall(first.small, other.small, small, key))
     columns = (table.names, first.sheet.classes, other.sheet.classes, differences.classes["iou"])
     for name, old, new, difference in zip(*columns, strict=True):
         rows.add_row(
@@ -130,6 +136,13 @@ def _print_difference(first: "ComparedRun", other: "ComparedRun", table: "ClassT
     out.print(rows)
     for key, (old, new) in other.settings.items():
         print_line(f"  {key}: {old} -> {new}")
+
+
+def _list_overall(
+    first: "ComparedScores", other: "ComparedScores", differences: "ScoreDifferences", key: str
+) -> list[str]:
+    old, new = getattr(first.sheet, key), getattr(other.sheet, key)
+    return _list_cells(old, new, differences.overall[key])
 
 
 def _list_cells(old: float, new: float, difference: "Difference") -> list[str]:

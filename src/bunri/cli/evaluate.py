@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from bunri.config import OverlapRule
     from bunri.evaluation import Evaluation
     from bunri.predict.predictor import AnyPredictor
-    from bunri.results import Result, SizeScores
+    from bunri.results import Result, SizeScores, UsedModel
 
 
 def run_evaluate(
@@ -108,6 +108,7 @@ def run_evaluate(
     Example: [bold]bunri evaluate runs/first data/val.json --report first.html[/bold]
     """
     from bunri.annotations.coco import read_coco, require_labels, require_photos
+    from bunri.predict.ensemble import Ensemble
     from bunri.results import Result, describe_result, score_counts, write_result
     from bunri.robustness import score_robustness
 
@@ -133,6 +134,10 @@ def run_evaluate(
         photos=tuple(photo.file_name for photo in dataset.photos),
         sizes=evaluation.sizes,
         config=predictor.info.training.get("config") or {},
+        models=_list_models(predictor, models),
+        combine=predictor.combine if isinstance(predictor, Ensemble) else "",
+        prediction=predictor.settings.model_dump(mode="json", exclude_defaults=True),
+        is_tuned_here=_is_tuned_on(predictor, data, is_plain=is_plain),
         cost=_measure_cost(models, evaluation.photo_s),
         robustness=evaluation.robustness,
     )
@@ -209,7 +214,10 @@ def _choose_folder(models: list[str], folder: Path | None) -> Path | None:
         check_writable(folder / RESULT_NAME)
         return folder
     run = Path(models[0])
-    if len(models) > 1 or is_ensemble_file(models[0]) or find_bundle(models[0]) == run:
+    if len(models) > 1 or is_ensemble_file(models[0]):
+        print_note("The evaluation is not kept: --out FOLDER keeps that of several models.")
+        return None
+    if find_bundle(models[0]) == run:
         return None
     try:
         check_writable(run / RUN_RESULT_NAME / RESULT_NAME)
@@ -217,6 +225,35 @@ def _choose_folder(models: list[str], folder: Path | None) -> Path | None:
         print_note(f"The evaluation is not kept: {error.message}")
         return None
     return run / RUN_RESULT_NAME
+
+
+def _list_models(predictor: "AnyPredictor", models: list[str]) -> "tuple[UsedModel, ...]":
+    """Return the single models behind a predictor."""
+    from bunri.predict.ensemble import Ensemble
+    from bunri.results import UsedModel
+
+    if isinstance(predictor, Ensemble):
+        pairs = zip(predictor.members, predictor.weights, strict=True)
+        return tuple(UsedModel(one.model, one.info.weights_sha256, w) for one, w in pairs)
+    return (UsedModel(models[0], predictor.info.weights_sha256),)
+
+
+def _is_tuned_on(predictor: "AnyPredictor", data: Path, *, is_plain: bool) -> bool:
+    """Return whether ``bunri tune`` chose how to predict on these very photos; say so if it did."""
+    from bunri.files import hash_file
+    from bunri.predict.ensemble import Ensemble
+
+    evidence = predictor.info.prediction.get("evidence")
+    is_used = isinstance(predictor, Ensemble) or not is_plain  # weights of members stay
+    if not (is_used and isinstance(evidence, dict) and evidence.get("helps")):
+        return False
+    if evidence.get("data_sha256") != hash_file(data):
+        return False
+    print_note(
+        f"How to predict was chosen by bunri tune on {data} itself: the scores are too kind. Score "
+        "on other photos, or with --plain."
+    )
+    return True
 
 
 def _measure_cost(models: list[str], photo_s: float) -> dict[str, float | None]:
@@ -238,7 +275,8 @@ def _print_result(result: "Result", scores: "dict[str, SizeScores]") -> None:
     own, small = scores["photo"], scores["submission"]
     print_scores(own.sheet, own.intervals, result.table, f"{result.model} on {result.data}")
     print_score("boundary IoU", own.boundary.miou, own.boundary.interval, "mean over classes")
-    print_score("calibration", own.calibration.error, None, "expected error of the confidence")
+    print_score("calibration", own.calibration.error, own.calibration_interval,
+                "expected error of the confidence")  # fmt: skip
     out.print("At the submission's 256 x 256:")
     for label, value, name in (
         ("global mIoU", small.sheet.global_miou, "global_miou"),

@@ -7,8 +7,8 @@ Views and tiles are each member's own; CRF, claims and small regions come after 
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,7 @@ class Ensemble(AnyPredictor):
             ``settings.priority``; ``minmax``: mean of logits stretched to 0..1.
         settings: Of what follows the combination.
         max_loaded_bytes: See ``MAX_LOADED_BYTES``.
+        prediction: What ``bunri tune`` found, as in a bundle.
 
     Raises:
         InputError: Weights do not fit.
@@ -80,6 +81,7 @@ class Ensemble(AnyPredictor):
         combine: Combine = "soft",
         settings: PredictionSettings = PLAIN,
         max_loaded_bytes: int = MAX_LOADED_BYTES,
+        prediction: Mapping[str, Any] | None = None,
     ) -> None:
         check_weights(weights, len(members))
         problems = list_differences([(member.model, member.info.table) for member in members])
@@ -88,20 +90,20 @@ class Ensemble(AnyPredictor):
                 "Models that predict together must have one class table; these differ:",
                 problems=problems,
             )
-        super().__init__(join_infos(members), settings)
-        self._members = members
-        self._weights = weights
-        self._combine = combine
+        super().__init__(replace(join_infos(members), prediction=prediction or {}), settings)
+        self.members = tuple(members)
+        self.weights = tuple(weights)
+        self.combine = combine
         self._votes = Decider(order_classes(settings, self.table), {})
         self._loaded = _load_what_fits(members, max_loaded_bytes)
 
     def look(self, image: ImageArray) -> ClassPlanes:
         """Return what all say of a photo together; see :class:`AnyPredictor`."""
         planes = []
-        for number, member in enumerate(self._members):
+        for number, member in enumerate(self.members):
             predictor = self._loaded.get(number) or member.load()
             planes.append(predictor.look(image))
-        return combine_planes(planes, self._weights, self._combine, self._votes)
+        return combine_planes(planes, self.weights, self.combine, self._votes)
 
 
 def combine_planes(
@@ -177,7 +179,6 @@ def join_infos(members: Sequence[Member]) -> BundleInfo:
         table=infos[0].table,
         preprocessing=infos[0].preprocessing,
         architecture={"name": "ensemble", "members": [dict(i.architecture) for i in infos]},
-        training={"config": {m.model: m.info.training.get("config") or {} for m in members}},
         photo_hashes=frozenset().union(*known) if len(known) == len(hashes) else None,
     )
 
@@ -289,19 +290,21 @@ def load_models(
         ModelError: A model is none or damaged, or classes differ.
         MissingExtraError: torch is not installed.
     """
-    stored: dict[str, Any] = {}
+    prediction: dict[str, Any] = {}
     if len(models) == 1 and is_ensemble_file(models[0]):
         described = read_ensemble(Path(models[0]))
-        stored = described.prediction.get("settings", {})
+        prediction = described.prediction
         models = described.models
         weights = weights or described.weights
         combine = combine or described.combine
     elif len(models) == 1:
         check_weights(weights or [1], 1)
         return load_predictor(models[0], adjust)
+    stored = prediction.get("settings", {})
     common = adjust(read_settings(stored, (), "prediction"))
     members = [Member(model, (lambda _: common) if stored else adjust) for model in models]
-    return Ensemble(members, weights or [1] * len(members), combine or "soft", common)
+    weights = weights or [1.0] * len(members)
+    return Ensemble(members, weights, combine or "soft", common, prediction=prediction)
 
 
 def list_members(models: Sequence[str]) -> dict[str, BundleInfo]:

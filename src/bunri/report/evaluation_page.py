@@ -80,7 +80,9 @@ def write_evaluation_page(
         "photos": [_describe_picture(one) for one in pictures],
         "shown_classes": _find_shown(pictures),
         "masks": _pack_masks(pictures, result.table),
-        "calibration": own.calibration,
+        "ways": list(_list_ways(result, t)),
+        "ece": own.calibration.error,
+        "ece_interval": own.calibration_interval,
         "has_history": bool(history),
         "min_share": show_share(MIN_SHARE),
         "band_share": show_share(DISTANCE_SHARE, 0),
@@ -110,7 +112,7 @@ def _list_figures(own: SizeScores, t: Texts) -> Iterator[dict[str, Any]]:
     ]
     rows.insert(2, ("per_batch_miou", sheet.per_batch_miou, none))
     rows.insert(3, ("boundary_miou", own.boundary.miou, own.boundary.interval))
-    rows.append(("ece", own.calibration.error, none))
+    rows.append(("ece", own.calibration.error, own.calibration_interval))
     for name, value, interval in rows:
         places = {"size": sheet.batch_size} if name == "per_batch_miou" else {}
         yield {
@@ -121,8 +123,21 @@ def _list_figures(own: SizeScores, t: Texts) -> Iterator[dict[str, Any]]:
         }
 
 
+def _list_ways(result: Result, t: Texts) -> Iterator[Text]:
+    """Yield how photos were predicted, where that is more than one model in one look."""
+    if result.combine:
+        members = [clean_name(f"{one.model} × {one.weight:g}") for one in result.models]
+        how = t(f"combine_{result.combine}")
+        yield t("way_ensemble", how=how, models=join_texts(members))
+    if result.prediction:
+        settings = [clean_name(f"{key}={value}") for key, value in result.prediction.items()]
+        yield t("way_prediction", settings=join_texts(settings))
+
+
 def _list_cares(result: Result, own: SizeScores, num_shown: int, t: Texts) -> Iterator[Text]:
     """Yield what a reader may be misled by."""
+    if result.is_tuned_here:
+        yield t("care_tuned_here")
     if len(result.photos) < MIN_PHOTOS:
         yield t("care_few_photos", limit=MIN_PHOTOS)
     rows = list(zip(map(name_class, result.table.classes), own.sheet.classes, strict=True))

@@ -6,13 +6,14 @@ pages'.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bunri.comparison import ComparedRun, Comparison
 from bunri.contracts import drop_controls
 from bunri.intervals import Difference, Interval
 from bunri.metrics import replace_nan
-from bunri.report.records import RunRecord
+from bunri.report.records import RunRecord, shorten_path
 from bunri.report.texts import Text, Texts, clean_name, join_texts
 
 MAX_CHANGES = 12
@@ -49,6 +50,11 @@ class Experiment:
         return self.run.differences is None
 
     @property
+    def is_ensemble(self) -> bool:
+        """Whether several models predicted together."""
+        return bool(self.run.combine)
+
+    @property
     def difference(self) -> Difference | None:
         """Of its global mIoU to the first run's; None for that one."""
         differences = self.run.differences
@@ -77,7 +83,12 @@ def list_changes(experiment: Experiment, t: Texts) -> list[Text]:
         for key, (old, new) in experiment.run.settings.items()
     ]
     if len(changes) > MAX_CHANGES:
-        return [*changes[:MAX_CHANGES], t("care_more", count=len(changes) - MAX_CHANGES)]
+        changes = [*changes[:MAX_CHANGES], t("care_more", count=len(changes) - MAX_CHANGES)]
+    if experiment.is_ensemble:
+        names = [clean_name(shorten_path(Path(one.model))) for one in experiment.run.models]
+        changes.insert(0, t("ensemble_of", models=join_texts(names)))
+    elif not experiment.run.has_settings:
+        changes.insert(0, t("settings_unknown"))
     return changes
 
 
@@ -85,8 +96,6 @@ def tell_changes(experiment: Experiment, t: Texts) -> Text:
     """Return them in one line, or what else is to be said of them."""
     if experiment.is_first:
         return t("first_run")
-    if not experiment.record.result.config:
-        return t("settings_unknown")
     changes = list_changes(experiment, t)
     return join_texts(changes, "; ") if changes else t("no_change")
 

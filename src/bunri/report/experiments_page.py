@@ -54,7 +54,7 @@ def write_experiments_page(
         "best": find_best(experiments).name,
         "first": experiments[0].name,
         "rows": [describe_row(one, experiments, t) for one in experiments],
-        "cares": list(list_photo_cares(comparison, t)),
+        "cares": [*_list_tuning_cares(experiments, t), *list_photo_cares(comparison, t)],
         "classes": describe_classes(comparison.table),
         "class_rows": _list_class_rows(comparison),
         "names": [one.name for one in experiments],
@@ -69,6 +69,7 @@ def describe_row(
 ) -> dict[str, Any]:
     """Return what the table says of a run; ``values`` are what columns are sorted by."""
     sheet, cost, record = experiment.run.sheet, experiment.run.cost, experiment.record
+    small = experiment.run.small
     difference = experiment.difference
     return {
         "name": experiment.name,
@@ -77,6 +78,8 @@ def describe_row(
         "global": replace_nan(sheet.global_miou),
         "global_interval": experiment.interval,
         "track": _place_interval(experiment, experiments),
+        "small": replace_nan(small.sheet.global_miou),
+        "small_interval": small.intervals.overall["global_miou"],
         "per_image": replace_nan(sheet.per_image_miou),
         "per_image_interval": experiment.run.intervals.overall["per_image_miou"],
         "difference": difference and show_difference(difference),
@@ -118,6 +121,12 @@ def _place_interval(
         "width": round(100 * (interval.high - interval.low) / span, 1),
         "at": round(100 * (value - low) / span, 1),
     }
+
+
+def _list_tuning_cares(experiments: Sequence[Experiment], t: Texts) -> Iterator[Text]:
+    for one in experiments:
+        if one.record.result.is_tuned_here:
+            yield t("care_run_tuned_here", name=one.name)
 
 
 def list_photo_cares(comparison: Comparison, t: Texts) -> Iterator[Text]:

@@ -9,6 +9,7 @@ import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from bunri import __version__
 from bunri.contracts import ImageArray, MaskArray
 from bunri.files import write_text
 from bunri.intervals import Interval
+from bunri.metrics import replace_nan
 
 
 def embed_picture(image: ImageArray, *, quality: int = 85) -> Markup:
@@ -111,7 +113,12 @@ def _build_policy(scripts: Sequence[str]) -> str:
 
 
 def _show_score(value: float | None) -> str:
-    return "no data" if value is None else f"{value:.3f}"
+    return "no data" if value is None or isnan(value) else f"{value:.3f}"
+
+
+def show_figure(value: float) -> str:
+    """Return a score, or a dash where there is no data."""
+    return "\N{EN DASH}" if replace_nan(value) is None else f"{value:.3f}"
 
 
 def show_interval(interval: Interval) -> str:
@@ -133,6 +140,13 @@ def show_share(value: float, decimals: int | None = None) -> str:
     if 0 < value < 0.5 * 10.0 ** (-2 - decimals):
         return f"<{10.0**-decimals:.{decimals}f}%"
     return f"{100 * value:.{decimals}f}%"
+
+
+def show_ece(value: float, interval: Interval) -> str:
+    """Return a calibration error as per cent, with its interval if there is one."""
+    if interval.to_json() is None:
+        return show_share(value)
+    return f"{show_share(value)} ({show_share(interval.low)}\N{EN DASH}{show_share(interval.high)})"
 
 
 def show_count(value: float) -> str:

@@ -68,6 +68,7 @@ class RunRecord:
         data: Annotation files; empty if unknown.
         training: What the model's bundle says of its training.
         licenses: Of the photos and of the weights it started from.
+        weights_sha256: Of the single model that was evaluated; empty for several, or if unknown.
     """
 
     name: str
@@ -79,6 +80,7 @@ class RunRecord:
     data: tuple[DataFile, ...] = ()
     training: Mapping[str, Any] = field(default_factory=dict)
     licenses: Mapping[str, Any] = field(default_factory=dict)
+    weights_sha256: str = ""
 
 
 def read_records(runs: Sequence[str]) -> list[RunRecord]:
@@ -103,27 +105,38 @@ def shorten_names(runs: Sequence[str]) -> list[str]:
     return list(runs)
 
 
+def shorten_path(path: Path) -> str:
+    """Return the last two parts of a path: pages are for others to read."""
+    return "/".join(path.parts[-2:])
+
+
 def _read_record(given: str, name: str) -> RunRecord:
     folder = find_result(Path(given))
     run = folder.parent if folder.name == RUN_RESULT_NAME else folder
     training: Mapping[str, Any] = {}
     licenses: Mapping[str, Any] = {}
+    weights_sha256 = ""
     if is_file(run / RUN_BUNDLE_NAME / INFO_NAME):
         try:
             info = read_bundle(run / RUN_BUNDLE_NAME)
         except ModelError as error:
             raise InputError(f"The model of {given} cannot be read: {error.message}") from error
         training, licenses = info.training, info.licenses
+        weights_sha256 = info.weights_sha256
+    result = read_result(folder)
+    if result.models:
+        weights_sha256 = "" if result.combine else result.models[0].weights_sha256
     return RunRecord(
         name=name,
         given=given,
-        result=read_result(folder),
+        result=result,
         pictures=tuple(read_pictures(folder)),
         history=read_history(run),
         train_s=_read_train_s(run / TIMINGS_NAME),
         data=_read_data(run / DATA_NAME),
         training=training,
         licenses=licenses,
+        weights_sha256=weights_sha256,
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from bunri.comparison import Comparison
 from bunri.contracts import BACKGROUND_INDEX
-from bunri.metrics import Matrix, replace_nan
+from bunri.metrics import Matrix
 from bunri.report.documents import Block, Bullets, Figure, Grid, Paragraph, Section, plain
 from bunri.report.experiments import (
     Experiment,
@@ -23,9 +23,10 @@ from bunri.report.experiments import (
 )
 from bunri.report.experiments_page import list_photo_cares
 from bunri.report.mistakes import count_kinds
-from bunri.report.page import show_count, show_interval, show_share
+from bunri.report.page import show_count, show_figure, show_interval, show_share
 from bunri.report.texts import Text, Texts, join_texts, name_class
 from bunri.report.wrapup_data import describe_data, describe_reproduction
+from bunri.report.wrapup_ensemble import tell_ensembles
 from bunri.report.wrapup_regrets import Diagnose, list_regrets
 
 NUM_CONFUSIONS, NUM_WEAKEST = 6, 3
@@ -56,7 +57,7 @@ def write_sections(material: Material, t: Texts) -> list[Section]:
         "section_experiments": _tell_experiments,
         "section_helped": _tell_helped,
         "section_no_help": _tell_failed,
-        "section_ensemble": _tell_ensemble,
+        "section_ensemble": lambda m, t: tell_ensembles(m.experiments, m.comparison, t),
         "section_error_analysis": _tell_mistakes,
         "section_regrets": _tell_regrets,
         "section_reproduce": lambda m, t: describe_reproduction(m.experiments, t),
@@ -75,16 +76,12 @@ def _tell_goal(material: Material, t: Texts) -> Iterator[Block]:
         t(
             "goal_best",
             name=best.name,
-            score=_show(sheet.global_miou),
+            score=show_figure(sheet.global_miou),
             interval=show_interval(intervals["global_miou"]),
-            per_image=_show(sheet.per_image_miou),
+            per_image=show_figure(sheet.per_image_miou),
             per_image_interval=show_interval(intervals["per_image_miou"]),
         )
     )
-
-
-def _show(value: float) -> str:
-    return "\N{EN DASH}" if replace_nan(value) is None else f"{value:.3f}"
 
 
 def _tell_experiments(material: Material, t: Texts) -> Iterator[Block]:
@@ -95,7 +92,7 @@ def _tell_experiments(material: Material, t: Texts) -> Iterator[Block]:
             [
                 one.name,
                 tell_changes(one, t),
-                plain(_show(one.run.sheet.global_miou)),
+                plain(show_figure(one.run.sheet.global_miou)),
                 plain(show_interval(one.interval)),
                 plain("\N{EN DASH}") if difference is None else tell_verdict(difference, t),
                 tell_seconds(one.record.train_s, t),
@@ -172,10 +169,6 @@ def _tell_classes(
             yield t(key, run=one.name, classes=join_texts(names))
 
 
-def _tell_ensemble(_material: Material, t: Texts) -> Iterator[Block]:
-    yield Paragraph(t("no_ensemble"))
-
-
 def _tell_mistakes(material: Material, t: Texts) -> Iterator[Block]:
     best = find_best(material.experiments)
     matrix = best.record.result.sizes["photo"].matrices.sum(0)
@@ -193,7 +186,7 @@ def _tell_mistakes(material: Material, t: Texts) -> Iterator[Block]:
             t(
                 "class_score",
                 name=classes[i],
-                score=_show(sheet.classes[i].iou),
+                score=show_figure(sheet.classes[i].iou),
                 photos=sheet.classes[i].photos,
             )
             for i in weakest

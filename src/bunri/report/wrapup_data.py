@@ -3,6 +3,7 @@
 Owns these two sections, both read from what runs recorded.
 """
 
+import json
 import platform
 import shlex
 from collections import Counter
@@ -13,8 +14,9 @@ from pathlib import Path
 from bunri.report.documents import Block, Bullets, Code, Grid, Paragraph, plain
 from bunri.report.experiments import Experiment
 from bunri.report.page import show_count
-from bunri.report.records import DataFile
+from bunri.report.records import DataFile, shorten_path
 from bunri.report.texts import Text, Texts, clean_name, join_texts, name_class
+from bunri.report.wrapup_ensemble import find_member
 
 _PACKAGES = ("bunri", "torch", "torchvision", "timm", "segmentation-models-pytorch", "numpy",
              "pillow")  # fmt: skip
@@ -79,11 +81,6 @@ def _tell_licenses(experiments: Sequence[Experiment], t: Texts) -> Iterator[Text
         yield t("licenses_of", data=clean_name(data), weights=clean_name(weights))
 
 
-def shorten_path(path: Path) -> str:
-    """Return the last two parts of a path: a wrap-up is for others to read."""
-    return "/".join(path.parts[-2:])
-
-
 def name_recipe(number: int) -> str:
     """Return the file name of the settings of a run; runs count from 0."""
     return f"run_{number + 1}.yaml"
@@ -93,11 +90,13 @@ def describe_reproduction(experiments: Sequence[Experiment], t: Texts) -> Iterat
     """Yield the commands that would do it all again, seeds and versions."""
     yield Paragraph(t("reproduce_intro"))
     lines: list[str] = []
-    folders: list[str] = []
     for number, one in enumerate(experiments):
-        folder = f"runs/{one.name.en.replace('/', '-')}"
-        folders.append(folder)
-        lines += _list_commands(one, name_recipe(number), folder)
+        if not one.is_ensemble:
+            lines += _list_commands(one, name_recipe(number))
+    for one in experiments:
+        if one.is_ensemble:
+            lines.append(_write_evaluation(one, _list_members(one, experiments)))
+    folders = [_name_folder(one) for one in experiments]
     lines.append(_join(["bunri", "report", *folders, "--wrap-up", "--out", "wrap-up"]))
     yield Code(lines)
     seeds = {one.name: one.record.result.config.get("seed") for one in experiments}
@@ -109,8 +108,12 @@ def describe_reproduction(experiments: Sequence[Experiment], t: Texts) -> Iterat
     yield Bullets(told)
 
 
-def _list_commands(experiment: Experiment, recipe: str, folder: str) -> Iterator[str]:
-    record = experiment.record
+def _name_folder(experiment: Experiment) -> str:
+    return f"runs/{experiment.name.en.replace('/', '-')}"
+
+
+def _list_commands(experiment: Experiment, recipe: str) -> Iterator[str]:
+    record, folder = experiment.record, _name_folder(experiment)
     if record.result.config and record.data:
         command = ["bunri", "train", "--recipe", f"recipes/{recipe}"]
         for part, option, images in (
@@ -124,8 +127,27 @@ def _list_commands(experiment: Experiment, recipe: str, folder: str) -> Iterator
                 for file in files:
                     command += [images, shorten_path(file.images)]
         yield _join([*command, "--out", folder])
-    data = shorten_path(Path(record.result.data))
-    yield _join(["bunri", "evaluate", folder, data, "--report", f"{folder}.html"])
+    yield _write_evaluation(experiment, [folder])
+
+
+def _list_members(ensemble: Experiment, experiments: Sequence[Experiment]) -> list[str]:
+    """Return how to name the models of an ensemble."""
+    pairs = [(member, find_member(member, experiments)) for member in ensemble.run.models]
+    return [
+        shorten_path(Path(member.model)) if found is None else _name_folder(found)
+        for member, found in pairs
+    ]
+
+
+def _write_evaluation(experiment: Experiment, models: Sequence[str]) -> str:
+    result, folder = experiment.record.result, _name_folder(experiment)
+    command = ["bunri", "evaluate", *models, shorten_path(Path(result.data))]
+    if experiment.is_ensemble:
+        weights = ",".join(f"{one.weight:g}" for one in result.models)
+        command += ["--combine", result.combine, "--weights", weights, "--out", folder]
+    for key, value in result.prediction.items():
+        command += ["--set", f"{key}={json.dumps(value, ensure_ascii=False)}"]
+    return _join([*command, "--report", f"{folder}.html"])
 
 
 def _lies_elsewhere(file: DataFile) -> bool:

@@ -9,10 +9,10 @@ from bunri.contracts import BunriError
 from bunri.files import hash_file, is_file
 from bunri.intervals import MIN_PHOTOS
 from bunri.report.experiments import Experiment, find_best, show_difference
-from bunri.report.page import show_share
-from bunri.report.records import DataFile, Epoch, list_undone
+from bunri.report.page import show_ece, show_share
+from bunri.report.records import DataFile, Epoch, list_undone, shorten_path
 from bunri.report.texts import Text, Texts, clean_name, join_texts, name_class
-from bunri.report.wrapup_data import shorten_path
+from bunri.results import bound_calibration
 
 MAX_ECE = 0.05
 MIN_RISE = 0.05
@@ -27,11 +27,10 @@ def list_regrets(experiments: Sequence[Experiment], diagnose: Diagnose, t: Texts
     yield from _look_at_seeds(experiments, t)
     for one in experiments:
         yield from _look_at_difference(one, t)
-        yield from _look_at_history(one, t)
-    best = find_best(experiments)
-    ece = best.record.result.sizes["photo"].calibration.error
-    if ece > MAX_ECE:
-        yield t("regret_calibration", name=best.name, ece=show_share(ece))
+        yield from _look_at_tuning(one, t)
+        if not one.is_ensemble:
+            yield from _look_at_history(one, t)
+    yield from _look_at_calibration(find_best(experiments), t)
     yield from _look_at_files(experiments, diagnose, t)
 
 
@@ -53,14 +52,13 @@ def _look_at_classes(first: Experiment, t: Texts) -> Iterator[Text]:
 
 
 def _look_at_seeds(experiments: Sequence[Experiment], t: Texts) -> Iterator[Text]:
-    first, *others = experiments
-    twins = [one for one in others if list(one.run.settings) == ["seed"]]
-    if others and not twins:
+    twins = [one for one in experiments if list(one.run.settings) == ["seed"]]
+    if len([one for one in experiments if not one.is_ensemble]) > 1 and not twins:
         yield t("regret_no_seeds")
     for one in twins:
         if one.difference is not None:
             difference = show_difference(one.difference)
-            yield t("regret_seeds", name=one.name, first=first.name, difference=difference)
+            yield t("regret_seeds", name=one.name, first=experiments[0].name, difference=difference)
 
 
 def _look_at_difference(experiment: Experiment, t: Texts) -> Iterator[Text]:
@@ -76,6 +74,11 @@ def _look_at_difference(experiment: Experiment, t: Texts) -> Iterator[Text]:
         )
     if len(settings) > 1:
         yield t("regret_many_changes", name=experiment.name, count=len(settings))
+
+
+def _look_at_tuning(experiment: Experiment, t: Texts) -> Iterator[Text]:
+    if experiment.record.result.is_tuned_here:
+        yield t("regret_tuned", name=experiment.name)
 
 
 def _look_at_history(experiment: Experiment, t: Texts) -> Iterator[Text]:
@@ -115,6 +118,13 @@ def _look_at_losses(name: Text, history: Sequence[Epoch], t: Texts) -> Iterator[
     rise = losses[-1][0] / lowest - 1 if lowest > 0 else 0.0
     if rise > MIN_RISE:
         yield t("regret_overfit", name=name, best=best, epochs=losses[-1][1], rise=show_share(rise))
+
+
+def _look_at_calibration(best: Experiment, t: Texts) -> Iterator[Text]:
+    calibration = best.record.result.sizes["photo"].calibration
+    if calibration.error > MAX_ECE:
+        shown = show_ece(calibration.error, bound_calibration(calibration))
+        yield t("regret_calibration", name=best.name, ece=shown)
 
 
 def _look_at_files(

@@ -4,7 +4,10 @@ import json
 import shutil
 
 import pytest
+from safetensors.torch import load_file, save
 
+from bunri.bundle import WEIGHTS_NAME, read_bundle, write_bundle, write_prediction
+from bunri.files import hash_file
 from bunri.report import wrapup_files
 from bunri.report.picture_files import PICTURES_NAME, read_pictures
 from tests.builders import change_document
@@ -113,6 +116,112 @@ def test_report__wrap_up_of_a_trained_run(reported, trained, tmp_path, monkeypat
     assert again.code == 0, again.err
     assert again.out == run("train", "--recipe", trained / "first" / "config.yaml",
                             "--show-config").out  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def three(reported, trained, tmp_path_factory):
+    """A run, another with somewhat other weights, and both together, each evaluated."""
+    folder, data = tmp_path_factory.mktemp("three"), trained / "data" / "val.json"
+    shutil.copytree(reported[0] / "first", folder / "first")
+    shutil.copytree(reported[0] / "first", folder / "second")
+    bundle = folder / "second" / "bundle"
+    tensors = load_file(bundle / WEIGHTS_NAME)
+    changed = {key: value * 0.9 if value.ndim == 4 else value for key, value in tensors.items()}
+    write_bundle(bundle, read_bundle(bundle), save(changed))
+    for given in (
+        [folder / "second", data],
+        [folder / "first", folder / "second", data, "--combine", "soft", "--weights", "2,1",
+         "--tta", "hflip", "--out", folder / "both", "--report", folder / "both.html"],
+    ):  # fmt: skip
+        ended = run("evaluate", *given)
+        assert ended.code == 0, ended.err
+    return folder
+
+
+def test_report__wrap_up_tells_of_an_ensemble(three, tmp_path, monkeypatch):
+    monkeypatch.setattr(wrapup_files, "find_browser", lambda: None)
+    runs = [three / name for name in ("first", "second", "both")]
+    ended = run("report", *runs, "--wrap-up", "--out", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    words = read_english((tmp_path / "out" / "wrap-up.html").read_text("utf-8"))
+    assert "both is 2 models together, soft (mean of probabilities)." in words
+    values = json.loads(run("compare", *runs, "--json").out)["runs"]
+    first, second, both = (f"{one['miou']['global']:.3f}" for one in values)
+    assert f"first 2 {first} " in words
+    assert f"second 1 {second} " in words
+    assert f"together {both} " in words
+    best = max(values[:2], key=lambda one: one["miou"]["global"])
+    gain = values[2]["miou"]["global"] - best["miou"]["global"]
+    name = "first" if best is values[0] else "second"
+    shown = f"{gain:+.3f}".replace("-", "\N{MINUS SIGN}")
+    against = f"Against {name}, the best of its models on these photos"
+    assert f"{against}, its global mIoU differs by {shown}" in words
+    assert "both: its folder holds no training history" not in words
+    again = "bunri evaluate runs/first runs/second data/val.json --combine soft --weights 2,1"
+    views = "--set 'flips=[\"horizontal\"]'"
+    assert f"{again} --out runs/both {views} --report runs/both.html" in words
+
+
+def test_report__page_tells_of_an_ensemble(three, tmp_path):
+    ended = run("report", three / "first", three / "both", "--out", tmp_path / "page.html")
+    assert ended.code == 0, ended.err
+    words = read_english((tmp_path / "page.html").read_text("utf-8"))
+    name = three.name
+    assert (
+        f"ensemble of {name}/first, {name}/second prediction.flips: none → ['horizontal']" in words
+    )
+    page = read_english((three / "both.html").read_text("utf-8"))
+    assert "Several models together, soft (mean of probabilities): " in page
+    assert "Settings of prediction: flips=['horizontal']." in page
+
+
+def test_report__member_that_is_not_among_the_runs(three, tmp_path, monkeypatch):
+    """Nor is one that was trained again since: the weights are other ones."""
+    monkeypatch.setattr(wrapup_files, "find_browser", lambda: None)
+    shutil.copytree(three / "first", tmp_path / "second")
+    ended = run("report", tmp_path / "second", three / "both", "--wrap-up", "--out",
+                tmp_path / "out")  # fmt: skip
+    assert ended.code == 0, ended.err
+    words = read_english((tmp_path / "out" / "wrap-up.html").read_text("utf-8"))
+    assert f"without a score here: {three.name}/second." in words
+    assert "Against second, the best of its models" in words  # which is first, by its weights
+
+
+def test_compare__says_what_an_ensemble_is(three, monkeypatch):
+    monkeypatch.chdir(three)
+    ended = run("compare", "first", "both")
+    assert f"  both is an ensemble (soft): {three}/first x 2, {three}/second x 1" in ended.out
+    assert "  prediction.flips: None -> ['horizontal']" in ended.out
+    assert "optim" not in ended.out
+
+
+def test_evaluate__of_several_models_says_how_it_is_kept(three, trained):
+    before = sorted(three.rglob("*"))
+    ended = run("evaluate", three / "first", three / "second", trained / "data" / "val.json")
+    assert ended.code == 0, ended.err
+    assert "--out FOLDER keeps that of several models" in ended.err
+    assert sorted(three.rglob("*")) == before
+
+
+def test_report__settings_that_were_chosen_on_the_same_photos(
+    three, trained, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(wrapup_files, "find_browser", lambda: None)
+    data = trained / "data" / "val.json"
+    shutil.copytree(three / "first", tmp_path / "tuned")
+    evidence = {"data_sha256": hash_file(data), "helps": True}
+    settings = {"flips": ["horizontal"]}
+    write_prediction(tmp_path / "tuned" / "bundle", {"settings": settings, "evidence": evidence})
+    plain = run("evaluate", tmp_path / "tuned", data, "--plain")
+    assert "too kind" not in plain.err
+    ended = run("evaluate", tmp_path / "tuned", data, "--report", tmp_path / "page.html")
+    assert f"How to predict was chosen by bunri tune on {data} itself" in ended.err
+    assert "the scores are too kind" in read_english((tmp_path / "page.html").read_text("utf-8"))
+    for given in (["--wrap-up", "--out", tmp_path / "out"], ["--out", tmp_path / "runs.html"]):
+        assert run("report", three / "first", tmp_path / "tuned", *given).code == 0
+    for page in ("out/wrap-up.html", "runs.html"):
+        words = read_english((tmp_path / page).read_text("utf-8"))
+        assert "tuned: how to predict was chosen by bunri tune on" in words
 
 
 def test_report__leaves_other_files_alone(reported, tmp_path, monkeypatch):

@@ -47,6 +47,21 @@ def test_compare_results__at_the_submissions_size_too(pair):
     assert run.small.sheet == compute_scores(pair[0])
 
 
+def test_compare_results__settings_that_did_not_exist_yet(pair):
+    """What is as it would have been then is no difference; what this bunri lacks is one."""
+    old = {"seed": 1, "optim": {"lr": 0.001}}
+    new = {"seed": 1, "optim": {"lr": 0.001, "clip_norm": 0.0}, "augment": {"rotate": 0.5}}
+    later = {**new, "made_up": {"later": 3}}
+    results = {
+        name: make_result(matrices, config=config)
+        for name, matrices, config in zip("abc", (*pair, pair[1]), (old, new, later), strict=True)
+    }
+    _, second, third = compare_results(results).runs
+    assert second.settings == {"augment.rotate": (0.0, 0.5)}
+    assert third.settings["made_up.later"] == (None, 3)
+    assert third.settings["augment.rotate"] == (None, 0.5)
+
+
 def test_compare_results__settings_of_prediction_and_of_ensembles(pair):
     one = make_result(pair[0], prediction={})
     views = make_result(pair[1], prediction={"flips": ["horizontal"], "tiles": {"scale": 2.0}})

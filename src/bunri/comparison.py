@@ -3,12 +3,14 @@
 Owns which photos are compared and what is refused. Statistics are ``intervals``'.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from bunri.config import Config
 from bunri.contracts import ClassTable, InputError
 from bunri.intervals import (
     CLASS_SCORES,
@@ -214,8 +216,21 @@ def _find_differing_settings(first: Result, result: Result) -> dict[str, tuple[A
         for run in (first, result)
     )
     if first.config and result.config:
-        return find_changes({**first.config, **one}, {**result.config, **other})
+        old, new = _complete([first.config, result.config])
+        return find_changes({**old, **one}, {**new, **other})
     return find_changes(one, other)
+
+
+def _complete(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return settings with defaults for those that did not exist when a run was trained.
+
+    They stay as they are if one of them is not what this bunri would train with.
+    """
+    try:
+        parsed = [Config.model_validate_json(json.dumps(config)) for config in configs]
+    except ValueError:
+        return [dict(config) for config in configs]
+    return [config.model_dump(mode="json") for config in parsed]
 
 
 def find_changes(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

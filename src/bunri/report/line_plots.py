@@ -17,6 +17,9 @@ from bunri.report.plot_parts import (
 )
 from bunri.report.plots import Plot, Series, assemble_plot
 
+MAX_LINE_CHARACTERS = 24
+"""Of a name in the legend, which is as wide as a phone allows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -57,7 +60,7 @@ def plot_lines(lines: Sequence[Line], x_title: str, y_title: str, *, y_format: s
     """Return lines with a mark at each point, over whole numbers such as epochs."""
     traces = [
         go.Scatter(
-            name=clean_label(one.name),
+            name=clean_label(one.name, limit=MAX_LINE_CHARACTERS),
             x=list(one.x),
             y=[float(f"{value:.5g}") for value in one.y],
             mode="lines+markers",
@@ -105,7 +108,7 @@ def plot_reliability(line: Line, weights: Sequence[float], x_title: str, y_title
         marker={"size": [7 + 17 * (weight / heaviest) ** 0.5 for weight in weights]},
         **describe_hover(line.hovers),
     )
-    shares = {"tickformat": ".0%", "range": [0, 1.02]}
+    shares = {"tickformat": ".0%", "range": [0, 1.06]}  # room for a large point at 1
     return assemble_plot(
         [ideal, points],
         height=340,

@@ -244,10 +244,21 @@ def test_trap__one_spurious_pixel_costs_a_photo_a_full_class():
 
 
 def test_trap__per_batch_moves_with_the_batch_size_and_the_others_do_not():
-    matrices = np.array([A, B, C, B, A, C])
-    found = {size: compute_scores(matrices, size) for size in (1, 2, 4, 6)}
-    assert len({sheet.per_batch_miou for sheet in found.values()}) == 4
+    matrices = np.array([A, B, C, B, A, C] * 5)
+    found = {size: compute_scores(matrices, size) for size in (1, 2, 4, 8, 16, 30)}
+    assert len({sheet.per_batch_miou for sheet in found.values()}) == 6
     assert len({(s.global_miou, s.per_image_miou) for s in found.values()}) == 1
+    # The global one is that of one matrix, the per-image one that of batches of one.
+    assert found[4].global_miou == found[30].per_batch_miou
+    assert found[4].per_image_miou == found[1].per_batch_miou
+
+
+def test_trap__photo_of_background_alone_scores_1():
+    """And the classes that it lacks take no part, be it alone or among others."""
+    empty = np.array([[[9, 0, 0], [0, 0, 0], [0, 0, 0]]])
+    assert compute_per_image_miou(empty) == compute_global_miou(empty) == 1
+    half = np.array([[[4, 4, 0], [0, 0, 0], [0, 0, 0]]])
+    assert compute_per_image_miou(np.concatenate((empty, half))) == (1 + 0.25) / 2
 
 
 def test_trap__last_batch_weighs_as_much_as_a_whole_one():

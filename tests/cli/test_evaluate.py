@@ -8,6 +8,7 @@ import pytest
 
 from bunri.metrics import compute_scores
 from bunri.results import read_result
+from tests.builders import change_document
 from tests.cli.runner import run
 from tests.score_population import (
     draw_scenes,
@@ -101,6 +102,18 @@ def test_evaluate__fits_80_columns(trained):
     assert "General trash" in table
     assert re.search(r"IoU +95 % +prec\. +recall +F1 photos +pixels", table)
     assert max(map(len, table.splitlines())) <= 80
+
+
+def test_evaluate__labels_without_objects_are_told(trained, data):
+    """The truth is background everywhere, which may be meant."""
+    change_document(data.val, lambda document: document.update(annotations=[]))
+    ended = run("evaluate", trained / "first" / "bundle", data.val)
+    assert ended.code == 0, ended.err
+    assert (
+        f"{data.val} holds no object: every pixel of its photos counts as Background." in ended.err
+    )
+    assert "holds no object" not in run("evaluate", trained / "first" / "bundle",
+                                        trained / "data" / "val.json").err  # fmt: skip
 
 
 def test_evaluate__out_cannot_be_written(trained, tmp_path):
@@ -220,9 +233,26 @@ def test_compare__tells_verdicts_settings_and_cost(pair):
     difference = json.loads(run("compare", old, new, "--json").out)["runs"][1]["differences"]
     value, (low, high) = (difference["global_miou"][key] for key in ("value", "interval"))
     assert f" {value:+.4f} {low:+.4f} to {high:+.4f} better" in verdict
+    small = json.loads(run("compare", old, new, "--json").out)["runs"][1]["submission_size"]
+    (verdict,) = [line for line in lines if line.startswith("global, 256")]
+    assert f" {small['differences']['global_miou']['value']:+.4f} " in verdict
+    assert verdict.rstrip().endswith("better")
     assert any(re.match(r"class 5 IoU .*(better|no evidence)", line) for line in lines)
     assert "  optim.lr: 0.001 -> 0.002" in lines
     assert not any("seed" in line for line in lines)
+
+
+def test_compare__two_seeds_of_one_recipe_are_no_evidence(tmp_path):
+    rng = np.random.default_rng(0)
+    scenes = draw_scenes(rng, 300)
+    for seed in (21, 22):
+        result = make_result(predict_scenes(rng, scenes), config={"seed": seed})
+        write_evaluation(tmp_path / str(seed), result)
+    ended = run("compare", tmp_path / "21", tmp_path / "22")
+    rows = [line for line in ended.out.splitlines() if "mIoU" in line or ", 256" in line]
+    assert len(rows) == 4
+    assert all(row.rstrip().endswith("no evidence") for row in rows)
+    assert "  seed: 21 -> 22" in ended.out.splitlines()
 
 
 def test_compare__other_way_round_is_worse(pair):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bunri.cli.console import print_note, show_progress
-from bunri.contracts import InputError, suggest
+from bunri.contracts import BACKGROUND_INDEX, InputError, suggest
 
 if TYPE_CHECKING:
     from bunri.annotations.records import LabelledSet
@@ -55,7 +55,7 @@ def match_allowed(allowed: Sequence[Path] | None, files: Sequence[Path], option:
 
 
 def refuse_pseudo_labels(dataset: "LabelledSet", allowed: Sequence[Path] | None) -> None:
-    """Refuse labels that are a model's, unless told by name.
+    """Refuse labels that are a model's, unless told by name; say if there are no objects at all.
 
     Raises:
         AnnotationError: They are.
@@ -65,6 +65,11 @@ def refuse_pseudo_labels(dataset: "LabelledSet", allowed: Sequence[Path] | None)
 
     if not match_allowed(allowed, [dataset.source], "--allow-pseudo"):
         require_truth(dataset)
+    if not dataset.annotations:
+        print_note(
+            f"{dataset.source} holds no object: every pixel of its photos counts as "
+            f"{dataset.table.names[BACKGROUND_INDEX]}."
+        )
 
 
 def refuse_learned_photos(

@@ -14,7 +14,7 @@ SOURCE = ROOT / "src" / "bunri"
 # The reading order; a part may import only itself and what stands before it.
 PARTS = (
     "contracts", "classes", "config", "files", "annotations", "images", "formats", "metrics",
-    "boundary", "calibration", "intervals", "robustness", "results", "comparison",
+    "boundary", "calibration", "resampling", "intervals", "robustness", "results", "comparison",
     "drawing", "submission", "scenes", "audit", "corruptions", "bundle", "learning", "predict",
     "evaluation", "report", "demo", "cli",
 )  # fmt: skip

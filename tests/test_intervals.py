@@ -105,7 +105,7 @@ def test_bootstrap_scores__four_times_the_photos_halve_the_width():
 def test_bootstrap_scores__chunks_of_draws_change_nothing_but_memory(monkeypatch):
     matrices = draw_matrices(np.random.default_rng(0), 20)
     whole = bootstrap_scores(matrices).to_json(NAMES)
-    monkeypatch.setattr("bunri.intervals._MAX_CHUNK_BYTES", 20 * 8 * 7)
+    monkeypatch.setattr("bunri.resampling._MAX_CHUNK_BYTES", 20 * 8 * 7)
     assert bootstrap_scores(matrices).to_json(NAMES) == whole
 
 

@@ -15,8 +15,8 @@ SOURCE = ROOT / "src" / "bunri"
 PARTS = (
     "contracts", "classes", "config", "files", "annotations", "images", "formats", "metrics",
     "boundary", "calibration", "resampling", "intervals", "robustness", "results", "comparison",
-    "drawing", "submission", "scenes", "audit", "corruptions", "bundle", "learning", "predict",
-    "evaluation", "report", "demo", "cli",
+    "drawing", "submission", "noise", "scenes", "audit", "corruptions", "bundle", "learning",
+    "predict", "evaluation", "report", "demo", "cli",
 )  # fmt: skip
 NEEDS_TORCH = {"bunri.learning", "bunri.demo", "bunri.predict.torch_backend"}
 TORCH_LIBRARIES = ("torch", "torchvision", "timm", "segmentation_models_pytorch", "safetensors",

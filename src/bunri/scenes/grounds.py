@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from bunri.contracts import FloatArray
+from bunri.noise import make_noise
 from bunri.scenes.canvas import Color, pick_color
-from bunri.scenes.noise import make_noise
 
 Ground = Callable[[np.random.Generator, int], FloatArray]
 

@@ -6,6 +6,7 @@ Owns the variants of Plastic bag. Knows nothing of scenes.
 import numpy as np
 
 from bunri.contracts import FloatArray
+from bunri.noise import make_noise, make_wrinkles, sample_noise
 from bunri.scenes.canvas import (
     Canvas,
     Color,
@@ -17,7 +18,6 @@ from bunri.scenes.canvas import (
     trace_ellipse,
 )
 from bunri.scenes.lettering import trace_word
-from bunri.scenes.noise import make_noise, make_wrinkles, sample_noise
 
 
 def _pick_film(rng: np.random.Generator) -> tuple[Color, float]:

@@ -5,10 +5,10 @@ Owns the variants of Paper pack. Knows nothing of scenes.
 
 import numpy as np
 
+from bunri.noise import make_noise
 from bunri.scenes.canvas import Canvas, Color, make_gray, pick_color, trace_ellipse
 from bunri.scenes.lettering import trace_text_lines, trace_word
 from bunri.scenes.materials import paint_board
-from bunri.scenes.noise import make_noise
 from bunri.scenes.solids import Corners, Face, build_box, see_faces
 
 

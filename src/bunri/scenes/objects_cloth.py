@@ -6,6 +6,7 @@ Owns the variants of Clothing. Knows nothing of scenes.
 import numpy as np
 
 from bunri.contracts import FloatArray
+from bunri.noise import make_noise, make_wrinkles, sample_noise
 from bunri.scenes.canvas import (
     Canvas,
     Color,
@@ -16,7 +17,6 @@ from bunri.scenes.canvas import (
     trace_ellipse,
 )
 from bunri.scenes.lettering import trace_word
-from bunri.scenes.noise import make_noise, make_wrinkles, sample_noise
 
 _FINGERS = (
     # Root and tip of four fingers and the thumb.

@@ -6,8 +6,8 @@ Owns the variants of Styrofoam. Knows nothing of scenes.
 import numpy as np
 
 from bunri.contracts import FloatArray
+from bunri.noise import look_up_beads, make_noise
 from bunri.scenes.canvas import Canvas, Color, make_gray, pick_color
-from bunri.scenes.noise import look_up_beads, make_noise
 from bunri.scenes.solids import Face, build_box, see_faces
 
 _BEADS_PER_UNIT = 26

@@ -6,6 +6,7 @@ Owns the variants of Metal and Battery. Knows nothing of scenes.
 import numpy as np
 
 from bunri.contracts import FloatArray
+from bunri.noise import make_creases, make_noise
 from bunri.scenes.canvas import (
     Canvas,
     Color,
@@ -17,7 +18,6 @@ from bunri.scenes.canvas import (
 )
 from bunri.scenes.lettering import trace_word
 from bunri.scenes.materials import find_streak, make_steel, press_relief
-from bunri.scenes.noise import make_creases, make_noise
 from bunri.scenes.solids import Turned, build_box, see_faces, turn_profile
 
 _BRANDS = ("COLA", "TONIC", "MALT", "FIT", "SUN", "WAVE", "PEACH")

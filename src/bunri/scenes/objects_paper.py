@@ -6,10 +6,10 @@ Owns the variants of Paper. Knows nothing of scenes.
 import numpy as np
 
 from bunri.contracts import FloatArray
+from bunri.noise import make_creases, make_noise
 from bunri.scenes.canvas import Canvas, Color, Points, make_gray, pick_color
 from bunri.scenes.lettering import trace_text_lines, trace_word
 from bunri.scenes.materials import paint_board
-from bunri.scenes.noise import make_creases, make_noise
 from bunri.scenes.solids import Corners, Face, build_box, see_faces
 
 _KRAFT = ((0.66, 0.5, 0.34), (0.72, 0.57, 0.4), (0.58, 0.43, 0.29), (0.76, 0.63, 0.47))

@@ -6,10 +6,10 @@ Owns the variants of Plastic. Knows nothing of scenes.
 import numpy as np
 
 from bunri.contracts import FloatArray
+from bunri.noise import make_noise, make_wrinkles
 from bunri.scenes.canvas import Canvas, Points, make_gray, pick_color, trace_curve, trace_ellipse
 from bunri.scenes.lettering import trace_text_lines, trace_word
 from bunri.scenes.materials import add_streaks, paint_clear
-from bunri.scenes.noise import make_noise, make_wrinkles
 from bunri.scenes.solids import Turned, turn_profile
 
 

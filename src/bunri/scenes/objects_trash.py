@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bunri.contracts import FloatArray
+from bunri.noise import make_creases, make_noise, make_wrinkles
 from bunri.scenes.canvas import (
     Canvas,
     Points,
@@ -17,7 +18,6 @@ from bunri.scenes.canvas import (
     trace_ellipse,
 )
 from bunri.scenes.lettering import trace_text_lines, trace_word
-from bunri.scenes.noise import make_creases, make_noise, make_wrinkles
 from bunri.scenes.solids import Turned, turn_profile
 
 

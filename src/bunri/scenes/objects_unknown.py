@@ -5,8 +5,8 @@ Owns the variants of UNKNOWN. Knows nothing of scenes.
 
 import numpy as np
 
+from bunri.noise import make_noise
 from bunri.scenes.canvas import Canvas, Color, make_gray, pick_color, trace_blob, trace_curve
-from bunri.scenes.noise import make_noise
 
 
 def draw_tangle(canvas: Canvas) -> None:

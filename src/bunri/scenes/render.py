@@ -12,10 +12,10 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 from bunri.contracts import BACKGROUND_INDEX, ConfigError, FloatArray, ImageArray, MaskArray
+from bunri.noise import make_noise
 from bunri.scenes.canvas import Canvas, Patch, View
 from bunri.scenes.catalogue import PHOTO_SHARES, VARIANTS, Variant
 from bunri.scenes.grounds import draw_ground
-from bunri.scenes.noise import make_noise
 
 MIN_SIZE_PX, MAX_SIZE_PX = 64, 2048
 _LAYOUT_CELLS = 96

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bunri.contracts import InputError
-from bunri.metrics import ClassCounts, Matrices, divide, replace_nan
-from bunri.resampling import Floats, draw_weights, find_bounds, mean_known
+from bunri.metrics import ClassCounts, Matrices, divide, mean_rows, replace_nan
+from bunri.resampling import Floats, draw_weights, find_bounds
 
 NUM_DRAWS, SEED, LEVEL = 1000, 0, 0.95
 MIN_PHOTOS = 5
@@ -201,7 +201,7 @@ def bootstrap_distance(
     draws = np.concatenate([score(some @ sample) for some in weights])
     value = score(sample.sum(0))
     low, high = find_bounds(value, draws, score(sample.sum(0) - sample), level)[:, 0].tolist()
-    excess = max(0.0, float(mean_known(draws)[0] - value[0]))
+    excess = max(0.0, float(mean_rows(draws.T)[0] - value[0]))
     return Interval(*np.clip((low - 2 * excess, high), 0, 1).tolist())
 
 

@@ -10,6 +10,7 @@ competition's ``label_accuracy_score`` (wkentaro/pytorch-fcn).
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import inf, isnan
 from typing import Any, Self
 
 import numpy as np
@@ -110,6 +111,10 @@ class ClassCounts:
         """Return the counts of confusion matrices, integer (..., C, C)."""
         hits = np.diagonal(matrices, axis1=-2, axis2=-1)
         return cls(hits, matrices.sum(-1), matrices.sum(-2))
+
+    def sum(self) -> Self:
+        """Return the counts of all rows together, (C,) of (N, C)."""
+        return type(self)(self.hits.sum(0), self.truth.sum(0), self.predicted.sum(0))
 
     @property
     def iou(self) -> Scores:
@@ -314,6 +319,11 @@ def stack_matrices(matrices: Sequence[Matrix], num_classes: int) -> Matrices:
 def replace_nan(value: float) -> float | None:
     """Return ``value``, or None ("no data") for NaN."""
     return None if np.isnan(value) else value
+
+
+def put_last(value: float | None) -> float:
+    """Return a value to sort by, the greatest for one that is not known."""
+    return inf if value is None or isnan(value) else value
 
 
 def divide(part: npt.ArrayLike, whole: npt.ArrayLike) -> Scores:

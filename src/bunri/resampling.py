@@ -17,7 +17,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from bunri.metrics import divide
+from bunri.metrics import divide, mean_rows
 
 Floats = npt.NDArray[np.float64]
 
@@ -48,21 +48,16 @@ def find_bounds(value: Floats, draws: Floats, left_out: Floats, level: float) ->
     num_photos = len(left_out)
     tail = (1 - level) / 2
     normal = -NormalDist().inv_cdf(tail)
-    centred = np.nan_to_num(left_out - mean_known(left_out))
+    centred = np.nan_to_num(left_out - mean_rows(left_out.T))
     squares = (centred**2).sum(0)
     error = np.sqrt(squares * (num_photos - 1) / num_photos)
     # How well the error itself is known hangs on the tails of what it is reckoned from.
     kurtosis = num_photos * np.nan_to_num(divide((centred**4).sum(0), squares**2))
     freedom = 2 * num_photos / np.maximum(kurtosis - 1, 1e-9)
     wanted = error * _find_student(normal, np.clip(freedom, 4, max(4, num_photos - 1)))
-    spread = np.sqrt(mean_known((draws - mean_known(draws)) ** 2))
+    spread = np.sqrt(mean_rows(((draws - mean_rows(draws.T)) ** 2).T))
     stretch = np.maximum(np.nan_to_num(divide(wanted, normal * np.nan_to_num(spread))), 1)
     return value + stretch * (_find_quantiles(draws, (tail, 1 - tail)) - value)
-
-
-def mean_known(values: Floats) -> Floats:
-    """Return the mean of the known values of each column, float64 (K,)."""
-    return divide(np.nansum(values, axis=0), (~np.isnan(values)).sum(0))
 
 
 def _find_quantiles(values: Floats, shares: tuple[float, ...]) -> Floats:

@@ -190,7 +190,7 @@ def score_counts(counts: SizeCounts, batch_size: int = 16) -> SizeScores:
         InputError: No photos, or a batch size below 1.
     """
     boundary = counts.boundary
-    total = ClassCounts(boundary.hits.sum(0), boundary.truth.sum(0), boundary.predicted.sum(0))
+    total = boundary.sum()
     sheet = compute_scores(counts.matrices, batch_size)
     along = bootstrap_counts(boundary)
     return SizeScores(

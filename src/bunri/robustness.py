@@ -8,14 +8,13 @@ interval is that of a paired difference (``intervals``).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, isnan
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from bunri.intervals import Difference, Interval, ScoreDifferences, bootstrap_differences
-from bunri.metrics import ClassCounts, Matrices, mean_rows, replace_nan
+from bunri.metrics import ClassCounts, Matrices, mean_rows, put_last, replace_nan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +97,7 @@ class RobustnessScores:
     @property
     def ranked(self) -> list[CorruptionScores]:
         """Corruptions by their drop of the global mIoU, the greatest first; "no data" last."""
-        return sorted(self.corruptions, key=lambda one: _put_last(-one.drop.value))
+        return sorted(self.corruptions, key=lambda one: put_last(-one.drop.value))
 
     @property
     def worst(self) -> CorruptionScores:
@@ -113,10 +112,6 @@ class RobustnessScores:
             "worst": self.worst.name,
             "corruptions": [one.to_json() for one in self.corruptions],
         }
-
-
-def _put_last(value: float) -> float:
-    return inf if isnan(value) else value
 
 
 def score_robustness(counts: RobustnessCounts, matrices: Matrices) -> RobustnessScores:
@@ -142,8 +137,7 @@ def score_robustness(counts: RobustnessCounts, matrices: Matrices) -> Robustness
 
 
 def _score(counts: ClassCounts) -> tuple[float, float]:
-    total = ClassCounts(counts.hits.sum(0), counts.truth.sum(0), counts.predicted.sum(0))
-    return float(total.miou), float(mean_rows(counts.miou))
+    return float(counts.sum().miou), float(mean_rows(counts.miou))
 
 
 def _list_drops(differences: ScoreDifferences) -> list[Difference]:

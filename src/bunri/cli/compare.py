@@ -1,7 +1,6 @@
 """``bunri compare``: which of several models is better, and whether that is more than chance."""
 
 from collections.abc import Callable
-from math import inf, isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,7 @@ from rich.table import Table
 from bunri.cli.console import format_interval, format_score, out, print_json, print_line
 from bunri.cli.options import AsJson, BatchSize
 from bunri.contracts import InputError, drop_controls, suggest
+from bunri.metrics import put_last
 
 if TYPE_CHECKING:
     from bunri.comparison import ComparedRun, ComparedScores, Comparison
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from bunri.intervals import Difference, ScoreDifferences
 
 SORT_KEYS: "dict[str, Callable[[ComparedRun], float | str]]" = {
-    "global": lambda run: _put_last(-run.sheet.global_miou),
-    "per-image": lambda run: _put_last(-run.sheet.per_image_miou),
-    "time": lambda run: _put_last(run.cost.get("photo_s")),
-    "size": lambda run: _put_last(run.cost.get("file_bytes")),
-    "memory": lambda run: _put_last(run.cost.get("peak_memory_bytes")),
+    "global": lambda run: put_last(-run.sheet.global_miou),
+    "per-image": lambda run: put_last(-run.sheet.per_image_miou),
+    "time": lambda run: put_last(run.cost.get("photo_s")),
+    "size": lambda run: put_last(run.cost.get("file_bytes")),
+    "memory": lambda run: put_last(run.cost.get("peak_memory_bytes")),
     "name": lambda run: run.name,
 }
 
@@ -70,11 +70,6 @@ def run_compare(
     first, *others = comparison.runs
     for other in others:
         _print_difference(first, other, comparison.table)
-
-
-def _put_last(value: float | None) -> float:
-    """Return a value to sort by, the greatest for one that is not known."""
-    return inf if value is None or isnan(value) else value
 
 
 def _print_runs(comparison: "Comparison", sort: str) -> None:

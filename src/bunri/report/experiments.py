@@ -13,6 +13,7 @@ from bunri.comparison import ComparedRun, Comparison
 from bunri.contracts import drop_controls
 from bunri.intervals import Difference, Interval
 from bunri.metrics import replace_nan
+from bunri.report.page import show_signed
 from bunri.report.records import RunRecord, shorten_path
 from bunri.report.texts import Text, Texts, clean_name, join_texts
 
@@ -117,13 +118,9 @@ def show_difference(difference: Difference) -> str:
     if replace_nan(difference.value) is None:
         return "\N{EN DASH}"
     if difference.interval.to_json() is None:
-        return _show_signed(difference.value)
-    low, high = map(_show_signed, (difference.interval.low, difference.interval.high))
-    return f"{_show_signed(difference.value)} ({low} \N{HORIZONTAL ELLIPSIS} {high})"
-
-
-def _show_signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
+        return show_signed(difference.value)
+    low, high = map(show_signed, (difference.interval.low, difference.interval.high))
+    return f"{show_signed(difference.value)} ({low} \N{HORIZONTAL ELLIPSIS} {high})"
 
 
 def tell_seconds(seconds: float | None, t: Texts) -> Text:

@@ -121,6 +121,11 @@ def show_figure(value: float) -> str:
     return "\N{EN DASH}" if replace_nan(value) is None else f"{value:.3f}"
 
 
+def show_signed(value: float) -> str:
+    """Return a difference of scores with its sign."""
+    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
+
+
 def show_interval(interval: Interval) -> str:
     """Return where a score lies, or a dash where there is no interval."""
     if interval.to_json() is None:

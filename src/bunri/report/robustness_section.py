@@ -17,7 +17,7 @@ from bunri.images import fit_size_hw, resize_image, resize_mask
 from bunri.intervals import Difference
 from bunri.metrics import replace_nan
 from bunri.report.interval_plots import Bar, plot_interval_bars
-from bunri.report.page import embed_layer, embed_picture
+from bunri.report.page import embed_layer, embed_picture, show_signed
 from bunri.report.plots import Plot
 from bunri.report.texts import LANGUAGES, Texts, clean_name
 from bunri.robustness import CorruptionScores, RobustnessScores
@@ -127,7 +127,7 @@ def _show_interval(drop: Difference) -> str:
 def _show_change(drop: Difference) -> str:
     if drop.verdict == "no data":
         return ""
-    return f"{0 - drop.value:+.3f}".replace("-", "\N{MINUS SIGN}")
+    return show_signed(0 - drop.value)
 
 
 def plot_robustness(scores: RobustnessScores, t: Texts, language: str) -> Plot:

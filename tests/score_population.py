@@ -70,10 +70,7 @@ def make_result(matrices: Matrices, names: Sequence[str] = (), **changes: Any) -
     counts = ClassCounts.of(matrices)
     boundary = ClassCounts(counts.hits // 9, counts.truth // 9, counts.predicted // 9)
     photos = [np.repeat([[100.0], [50], [60]], NUM_BINS, axis=1)] * num_photos
-    pixels, right, confidence = np.sum(photos, axis=0)
-    calibration = Calibration(
-        num_photos, photos, pixels.astype(np.int64), right.astype(np.int64), confidence
-    )
+    calibration = Calibration(num_photos, photos)
     classes = (ClassInfo(f"class {i}", f"클래스 {i}", (i, 0, 0)) for i in range(num_classes))
     values: dict[str, Any] = {
         "model": "runs/a",

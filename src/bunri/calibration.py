@@ -41,17 +41,35 @@ class Calibration:
     Attributes:
         num_photos: How many photos were added.
         photos: float64 (3, 15) of each: pixels, right ones, sum of confidences; what an interval
-            is drawn from. Empty in counts that were kept before there were intervals.
-        pixels: int64 (15,), pixels of each bin.
-        right: int64 (15,), those of them that are right.
-        confidence: float64 (15,), sum of their confidences.
+            is drawn from. Counts that were kept before there were intervals are one such row for
+            all photos together.
     """
 
     num_photos: int = 0
     photos: list[Floats] = field(default_factory=list)
-    pixels: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(NUM_BINS, np.int64))
-    right: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(NUM_BINS, np.int64))
-    confidence: Floats = field(default_factory=lambda: np.zeros(NUM_BINS))
+
+    @property
+    def counts(self) -> Floats:
+        """Of all photos, float64 (3, 15): pixels, right ones, sum of confidences of each bin."""
+        return sum(self.photos, start=np.zeros((3, NUM_BINS)))
+
+    @property
+    def pixels(self) -> npt.NDArray[np.int64]:
+        """Pixels of each bin, int64 (15,)."""
+        pixels: npt.NDArray[np.int64] = self.counts[0].astype(np.int64)
+        return pixels
+
+    @property
+    def right(self) -> npt.NDArray[np.int64]:
+        """Those of them that are right, int64 (15,)."""
+        right: npt.NDArray[np.int64] = self.counts[1].astype(np.int64)
+        return right
+
+    @property
+    def confidence(self) -> Floats:
+        """Sum of their confidences, float64 (15,)."""
+        confidence: Floats = self.counts[2]
+        return confidence
 
     def add(self, truth: MaskArray, prediction: MaskArray, confidence: FloatArray) -> None:
         """Count a photo.
@@ -84,28 +102,26 @@ class Calibration:
         total = np.bincount(bins, values, minlength=NUM_BINS)
         self.num_photos += 1
         self.photos.append(np.stack((pixels, right, total)))
-        self.pixels += pixels
-        self.right += right
-        self.confidence += total
 
     @property
     def error(self) -> float:
         """The expected calibration error, 0 to 1; NaN without pixels."""
-        return float(compute_error(np.stack((self.pixels, self.right, self.confidence))))
+        return float(compute_error(self.counts))
 
     def to_json(self) -> dict[str, Any]:
         """Return the error and the reliability curve as plain values."""
-        accuracy = divide(self.right, self.pixels).tolist()
-        confidence = divide(self.confidence, self.pixels).tolist()
+        pixels = self.pixels.tolist()
+        accuracy = divide(self.right, pixels).tolist()
+        confidence = divide(self.confidence, pixels).tolist()
         return {
             "num_photos": self.num_photos,
-            "num_pixels": int(self.pixels.sum()),
+            "num_pixels": sum(pixels),
             "ece": replace_nan(self.error),
             "bins": [
                 {
                     "from": i / NUM_BINS,
                     "to": (i + 1) / NUM_BINS,
-                    "pixels": int(self.pixels[i]),
+                    "pixels": pixels[i],
                     "accuracy": replace_nan(accuracy[i]),
                     "confidence": replace_nan(confidence[i]),
                 }

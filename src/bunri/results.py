@@ -211,7 +211,7 @@ def score_counts(counts: SizeCounts, batch_size: int = 16) -> SizeScores:
 
 def bound_calibration(calibration: Calibration) -> Interval:
     """Return the interval of the calibration error; none where photos were not kept apart."""
-    if not calibration.photos:
+    if len(calibration.photos) < calibration.num_photos:
         return Interval(nan, nan)
     return bootstrap_distance(np.stack(calibration.photos), compute_error)
 
@@ -286,15 +286,8 @@ def _list_arrays(counts: SizeCounts) -> dict[str, npt.NDArray[Any]]:
     return {
         "confusion": counts.matrices,
         "boundary": np.stack((boundary.hits, boundary.truth, boundary.predicted), axis=1),
-        "calibration": _stack_calibration(calibration),
+        "calibration": np.stack(calibration.photos),
     }
-
-
-def _stack_calibration(calibration: Calibration) -> npt.NDArray[np.float64]:
-    """Return float64 (N, 3, bins), or (3, bins) of photos that were not kept apart."""
-    if calibration.photos:
-        return np.stack(calibration.photos)
-    return np.stack((calibration.pixels, calibration.right, calibration.confidence))
 
 
 def find_result(path: Path) -> Path:
@@ -409,14 +402,11 @@ def _parse_counts(
         name: _take_counts(arrays, f"{size}_{name}", shape, dtype)
         for name, (shape, dtype) in shapes.items()
     }
-    photos = list(found["calibration"]) if is_apart else []
-    pixels, right, confidence = sum(photos) if photos else found["calibration"]
+    photos = list(found["calibration"].reshape(-1, *together))
     return SizeCounts(
         found["confusion"],
         ClassCounts(*found["boundary"].swapaxes(0, 1)),
-        Calibration(
-            num_photos, photos, pixels.astype(np.int64), right.astype(np.int64), confidence
-        ),
+        Calibration(num_photos, photos),
     )
 
 

@@ -16,6 +16,7 @@ from bunri.metrics import replace_nan
 from bunri.report.page import show_signed
 from bunri.report.records import RunRecord, shorten_path
 from bunri.report.texts import Text, Texts, clean_name, join_texts
+from bunri.results import UsedModel
 
 MAX_CHANGES = 12
 """Settings named of one run; two recipes may differ in all of them."""
@@ -86,11 +87,16 @@ def list_changes(experiment: Experiment, t: Texts) -> list[Text]:
     if len(changes) > MAX_CHANGES:
         changes = [*changes[:MAX_CHANGES], t("care_more", count=len(changes) - MAX_CHANGES)]
     if experiment.is_ensemble:
-        names = [clean_name(shorten_path(Path(one.model))) for one in experiment.run.models]
+        names = [name_model(one) for one in experiment.run.models]
         changes.insert(0, t("ensemble_of", models=join_texts(names)))
     elif not experiment.run.has_settings:
         changes.insert(0, t("settings_unknown"))
     return changes
+
+
+def name_model(model: UsedModel) -> Text:
+    """Return the end of the path that a model was given by."""
+    return clean_name(shorten_path(Path(model.model)))
 
 
 def tell_changes(experiment: Experiment, t: Texts) -> Text:

@@ -5,14 +5,18 @@ weights, so that a run that was trained again since is not taken for the member 
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from bunri.comparison import Comparison, pair_results
 from bunri.report.documents import Block, Grid, Paragraph, plain
-from bunri.report.experiments import Experiment, find_best, show_difference, tell_verdict
+from bunri.report.experiments import (
+    Experiment,
+    find_best,
+    name_model,
+    show_difference,
+    tell_verdict,
+)
 from bunri.report.page import show_figure, show_interval
-from bunri.report.records import shorten_path
-from bunri.report.texts import Text, Texts, clean_name, join_texts
+from bunri.report.texts import Text, Texts, join_texts
 from bunri.results import UsedModel
 
 
@@ -30,37 +34,26 @@ def tell_ensembles(
 def find_member(member: UsedModel, experiments: Sequence[Experiment]) -> Experiment | None:
     """Return the run of a single model with the weights of a member, if it is among the runs."""
     wanted = member.weights_sha256
-    known = [one for one in experiments if wanted and one.record.weights_sha256 == wanted]
-    return known[0] if known else None
-
-
-def name_member(member: UsedModel, experiments: Sequence[Experiment]) -> Text:
-    """Return what the run of a member is called, else the end of its path."""
-    found = find_member(member, experiments)
-    return clean_name(shorten_path(Path(member.model))) if found is None else found.name
+    known = (one for one in experiments if wanted and one.record.weights_sha256 == wanted)
+    return next(known, None)
 
 
 def _tell_ensemble(
     ensemble: Experiment, experiments: Sequence[Experiment], comparison: Comparison, t: Texts
 ) -> Iterator[Block]:
-    members = ensemble.run.models
-    found = [find_member(member, experiments) for member in members]
+    members = [(member, find_member(member, experiments)) for member in ensemble.run.models]
     how = t(f"combine_{ensemble.run.combine}")
     yield Paragraph(t("ensemble_is", name=ensemble.name, count=len(members), how=how))
     rows = [
-        [name_member(member, experiments), plain(f"{member.weight:g}"), *_list_scores(one)]
-        for member, one in zip(members, found, strict=True)
+        [one.name if one else name_model(member), plain(f"{member.weight:g}"), *_list_scores(one)]
+        for member, one in members
     ]
     rows.append([t("ensemble_together"), plain(""), *_list_scores(ensemble)])
     head = ("member", "weight", "global_miou", "interval_head", "per_image_miou", "global_256")
     yield Grid([t(key) for key in head], rows)
-    known = [one for one in found if one is not None]
-    if len(known) < len(members):
-        unknown = [
-            clean_name(shorten_path(Path(member.model)))
-            for member, one in zip(members, found, strict=True)
-            if one is None
-        ]
+    known = [one for _, one in members if one is not None]
+    unknown = [name_model(member) for member, one in members if one is None]
+    if unknown:
         yield Paragraph(t("members_unknown", models=join_texts(unknown)))
     if known:
         yield Paragraph(_tell_gain(ensemble, find_best(known), comparison, t))

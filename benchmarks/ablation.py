@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bunri.comparison import ComparedRun, compare_results
 from bunri.intervals import Interval
-from bunri.results import find_result, read_result
+from bunri.result_files import find_result, read_result
 
 
 @dataclass(frozen=True)

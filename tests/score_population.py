@@ -15,7 +15,8 @@ import numpy.typing as npt
 from bunri.calibration import NUM_BINS, Calibration
 from bunri.contracts import ClassInfo, ClassTable
 from bunri.metrics import ClassCounts, Matrices
-from bunri.results import SIZES, Result, SizeCounts, score_counts, write_result
+from bunri.result_files import write_result
+from bunri.results import SIZES, Result, SizeCounts, score_counts
 
 PRESENCE = np.array([1.0, 0.57, 0.53, 0.33, 0.16, 0.12])
 RECALL = np.array([0.96, 0.85, 0.8, 0.65, 0.7, 0.55])

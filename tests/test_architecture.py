@@ -14,9 +14,9 @@ SOURCE = ROOT / "src" / "bunri"
 # The reading order; a part may import only itself and what stands before it.
 PARTS = (
     "contracts", "classes", "config", "files", "annotations", "images", "formats", "metrics",
-    "boundary", "calibration", "resampling", "intervals", "robustness", "results", "comparison",
-    "drawing", "submission", "noise", "scenes", "audit", "corruptions", "bundle", "learning",
-    "predict", "evaluation", "report", "demo", "cli",
+    "boundary", "calibration", "resampling", "intervals", "robustness", "results", "result_files",
+    "comparison", "drawing", "submission", "noise", "scenes", "audit", "corruptions", "bundle",
+    "learning", "predict", "evaluation", "report", "demo", "cli",
 )  # fmt: skip
 NEEDS_TORCH = {"bunri.learning", "bunri.demo", "bunri.predict.torch_backend"}
 TORCH_LIBRARIES = ("torch", "torchvision", "timm", "segmentation_models_pytorch", "safetensors",

@@ -14,17 +14,8 @@ import pytest
 from bunri.contracts import InputError, OutputError, PathError
 from bunri.intervals import bootstrap_scores
 from bunri.metrics import compute_scores
-from bunri.results import (
-    COUNTS_NAME,
-    RESULT_NAME,
-    SIZES,
-    UsedModel,
-    describe_result,
-    find_result,
-    read_result,
-    score_counts,
-    write_result,
-)
+from bunri.result_files import COUNTS_NAME, RESULT_NAME, find_result, read_result, write_result
+from bunri.results import SIZES, UsedModel, describe_result, score_counts
 from bunri.robustness import RobustnessCounts, score_robustness
 from tests.score_population import draw_matrices, make_result, write_evaluation
 
@@ -335,6 +326,6 @@ def test_read_result__archive_that_would_fill_the_memory(folder, monkeypatch):
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("photo_confusion.npy", bytes(100_000))
     write_counts(folder, packed.getvalue())
-    monkeypatch.setattr("bunri.results._MAX_COUNTS_BYTES", 99_999)
+    monkeypatch.setattr("bunri.result_files._MAX_COUNTS_BYTES", 99_999)
     with pytest.raises(InputError, match="unpacks to over 99999 bytes"):
         read_result(folder)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bunri.metrics import compute_scores
-from bunri.results import read_result
+from bunri.result_files import read_result
 from tests.builders import change_document
 from tests.cli.runner import run
 from tests.score_population import (

@@ -18,7 +18,8 @@ from bunri.report.experiments_page import write_experiments_page
 from bunri.report.picture_files import write_pictures
 from bunri.report.records import list_undone, read_history, read_records, shorten_names
 from bunri.report.texts import read_texts
-from bunri.results import score_counts, write_result
+from bunri.result_files import write_result
+from bunri.results import score_counts
 from tests.report.made import make_evaluation
 from tests.report.test_evaluation_page import read_english
 from tests.test_stats_page import HOSTILE, Reader, strip_scripts

@@ -15,7 +15,8 @@ from bunri.report.mistakes import Mistakes
 from bunri.report.picture_choice import MAX_PHOTOS, NUM_WORST, PictureKeeper
 from bunri.report.picture_files import NUM_KEPT, PICTURES_NAME, read_pictures, write_pictures
 from bunri.report.pictures import decode_mask, encode_mask, make_picture
-from bunri.results import score_counts, write_result
+from bunri.result_files import write_result
+from bunri.results import score_counts
 from tests.report.made import make_evaluation
 
 

@@ -54,7 +54,7 @@ def run_compare(
     Example: [bold]bunri compare runs/first runs/second[/bold]
     """
     from bunri.comparison import compare_results
-    from bunri.results import find_result, read_result
+    from bunri.result_files import find_result, read_result
 
     if sort and sort not in SORT_KEYS:
         raise InputError(f"--sort: there is no key {sort!r}.{suggest(sort, SORT_KEYS)}")

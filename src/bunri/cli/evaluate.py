@@ -109,7 +109,8 @@ def run_evaluate(
     """
     from bunri.annotations.coco import read_coco, require_labels, require_photos
     from bunri.predict.ensemble import Ensemble
-    from bunri.results import Result, describe_result, score_counts, write_result
+    from bunri.result_files import write_result
+    from bunri.results import Result, describe_result, score_counts
     from bunri.robustness import score_robustness
 
     severity = _choose_severity(has_corruptions, severity)
@@ -208,7 +209,7 @@ def _choose_folder(models: list[str], folder: Path | None) -> Path | None:
     from bunri.bundle import find_bundle
     from bunri.files import check_writable
     from bunri.predict.ensemble import is_ensemble_file
-    from bunri.results import RESULT_NAME, RUN_RESULT_NAME
+    from bunri.result_files import RESULT_NAME, RUN_RESULT_NAME
 
     if folder is not None:
         check_writable(folder / RESULT_NAME)

@@ -16,7 +16,7 @@ from bunri.files import hash_file, is_file, write_json
 from bunri.images import decode_photo
 from bunri.metrics import replace_nan
 from bunri.report.pictures import Picture, decode_mask
-from bunri.results import COUNTS_NAME
+from bunri.result_files import COUNTS_NAME
 
 PICTURES_NAME = "pictures.json"
 NUM_KEPT = 12

@@ -15,7 +15,8 @@ from bunri.contracts import InputError, ModelError, summarize
 from bunri.files import is_file
 from bunri.report.picture_files import read_pictures
 from bunri.report.pictures import Picture
-from bunri.results import RUN_RESULT_NAME, Result, find_result, read_result
+from bunri.result_files import RUN_RESULT_NAME, find_result, read_result
+from bunri.results import Result
 
 HISTORY_NAME, TIMINGS_NAME, DATA_NAME = "metrics.jsonl", "timings.jsonl", "data.json"
 _MAX_FILE_BYTES = 64 * 2**20

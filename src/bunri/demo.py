@@ -22,8 +22,8 @@ from bunri.drawing import Comparison, draw_comparisons
 from bunri.evaluation import evaluate_model, predict_submission, score_submission
 from bunri.images import read_photo_as_labelled
 from bunri.learning.listener import TrainingListener
-from bunri.learning.loop import start_training
 from bunri.learning.plan import DataSource, RunFolder, RunPlan
+from bunri.learning.runs import start_training
 from bunri.metrics import compute_scores
 from bunri.predict.predictor import Predictor, load_predictor
 from bunri.report.page import embed_picture, write_page

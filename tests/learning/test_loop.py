@@ -26,12 +26,13 @@ from bunri.contracts import AnnotationError, ConfigError, OutputError, RunError
 from bunri.learning import loop, stepper
 from bunri.learning.checkpoints import Checkpoint
 from bunri.learning.data import mix_seed
-from bunri.learning.loop import is_better, resume_training, start_training
+from bunri.learning.loop import is_better
 from bunri.learning.losses import compute_training_loss
 from bunri.learning.networks import build_network
 from bunri.learning.numerics import Numerics
 from bunri.learning.plan import DataSource, RunFolder, RunPlan
 from bunri.learning.run_writer import RunWriter
+from bunri.learning.runs import resume_training, start_training
 from bunri.learning.stepper import Stepper
 from bunri.learning.termination import TerminatedError, Termination
 from bunri.learning.validate import Validation

@@ -12,8 +12,8 @@ from bunri.config import load_config
 from bunri.contracts import IGNORE_INDEX, RunError
 from bunri.learning.checkpoints import Checkpoint
 from bunri.learning.loading import WaitClock, collate_samples
-from bunri.learning.loop import resume_training, start_training
 from bunri.learning.plan import DataSource, RunFolder, RunPlan
+from bunri.learning.runs import resume_training, start_training
 from tests.builders import (
     CATEGORY_IDS,
     TINY_SETTINGS,

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from bunri.learning.checkpoints import Checkpoint
-from bunri.learning.loop import resume_training, start_training
 from bunri.learning.plan import RunFolder
+from bunri.learning.runs import resume_training, start_training
 from tests.builders import QuietListener, write_data
 from tests.learning.test_loop import assert_same_run, plan_run
 

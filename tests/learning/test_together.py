@@ -7,10 +7,10 @@ from torch import nn
 
 from bunri.contracts import OutputError
 from bunri.learning.checkpoints import Checkpoint
-from bunri.learning.loop import resume_training, start_training
 from bunri.learning.plan import RunFolder
 from bunri.learning.processes import ALONE, PeerError
 from bunri.learning.run_writer import RunWriter
+from bunri.learning.runs import resume_training, start_training
 from bunri.learning.synced_norm import SyncedNorm, sync_norms
 from tests.builders import QuietListener, write_data
 from tests.learning.group import run_group

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import pytest
 
 from bunri.contracts import MissingExtraError
-from bunri.learning.loop import resume_training, start_training
 from bunri.learning.plan import DataSource, RunFolder, RunPlan
+from bunri.learning.runs import resume_training, start_training
 from bunri.learning.trackers import flatten_record, flatten_settings
 from tests.builders import TINY_SETTINGS, QuietListener, write_data
 from tests.cli.runner import list_train_arguments, run

@@ -128,8 +128,8 @@ def run_train(
     from bunri.cli.training_display import explain_stop, hush_followers, open_display
     from bunri.learning.folds import FoldsFolder, FoldsRequest
     from bunri.learning.launching import open_processes
-    from bunri.learning.loop import resume_training, start_training
     from bunri.learning.plan import DataSource, RunFolder, RunPlan
+    from bunri.learning.runs import resume_training, start_training
 
     train_sources = DataSource.pair(data or [], images or [], "--images")
     request = None

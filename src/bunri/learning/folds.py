@@ -27,7 +27,6 @@ from bunri.contracts import AnnotationError, ClassTable, RunError, Tracker
 from bunri.files import lock_folder, replace_atomically, replace_folder, write_json, write_text
 from bunri.intervals import ScoreIntervals, bootstrap_scores
 from bunri.learning.listener import TrainingListener
-from bunri.learning.loop import resume_training, start_training
 from bunri.learning.plan import (
     DataSource,
     RunFolder,
@@ -36,6 +35,7 @@ from bunri.learning.plan import (
     find_change,
     read_source,
 )
+from bunri.learning.runs import resume_training, start_training
 from bunri.metrics import Matrices, ScoreSheet, compute_scores
 
 _DOCUMENTS_NAME, _PLAN_NAME, _CONFIG_NAME = "folds", "plan.json", "config.yaml"
@@ -252,7 +252,7 @@ def run_folds(folder: FoldsFolder, open_listener: OpenListener, score_run: Score
         score_run: How a fold's model is scored on its own photos.
 
     Raises:
-        BunriError: As :func:`bunri.learning.loop.start_training`.
+        BunriError: As :func:`bunri.learning.runs.start_training`.
     """
     plan = FoldsPlan.read(folder)
     fold_of = np.array([fold for row in plan.fold_of for fold in row], np.int64)

@@ -1,15 +1,13 @@
 """The training loop: epochs of steps, a validation after each, the best model kept.
 
-Owns the order of events, and how training goes on after it was stopped. Networks, losses, steps,
-data and files are others'. Progress is told to a listener; nothing is printed here.
+Owns the order of events from a checkpoint to the last epoch. Networks, losses, steps, data and
+files are others'. Progress is told to a listener; nothing is printed here.
 """
 
 import hashlib
 import math
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -18,7 +16,6 @@ from torch import nn
 from bunri.annotations.cache import MaskCache
 from bunri.config import SelectBy
 from bunri.contracts import RunError
-from bunri.files import lock_folder
 from bunri.learning.checkpoints import Checkpoint
 from bunri.learning.data import PhotoStore, TrainingStream, mix_seed
 from bunri.learning.divergence import (
@@ -29,7 +26,7 @@ from bunri.learning.divergence import (
     check_loss,
 )
 from bunri.learning.leak_check import collect_photo_hashes, refuse_leaks
-from bunri.learning.listener import MutedListener, TrainingListener, TrainingResult
+from bunri.learning.listener import TrainingListener, TrainingResult
 from bunri.learning.loading import WaitClock, collate_samples, iterate_batches
 from bunri.learning.losses import check_class_weights, compute_training_loss
 from bunri.learning.memory import keep_freed_memory
@@ -50,84 +47,8 @@ from bunri.learning.run_writer import RunWriter, describe_licenses
 from bunri.learning.stepper import Stepper
 from bunri.learning.synced_norm import sync_norms
 from bunri.learning.termination import TerminatedError, Termination
-from bunri.learning.trackers import open_tracking
 from bunri.learning.validate import Validation, validate
 from bunri.metrics import compute_scores
-
-
-def start_training(
-    plan: RunPlan,
-    folder: RunFolder,
-    listener: TrainingListener,
-    processes: Processes = ALONE,
-) -> TrainingResult:
-    """Train from the beginning.
-
-    Raises:
-        BunriError: Whatever is wrong with settings, data or the folder; before any training
-            where it can be known.
-    """
-
-    def write_plan() -> None:
-        _refuse_used(folder.path)  # reading photos takes long: another run may have come first
-        plan.write(folder)
-
-    with processes.sharing_fate():
-        processes.do_first(lambda: _refuse_used(folder.path))
-        with _open_tracking(plan, folder, listener, processes) as tracked:
-            trainer = Trainer(plan, folder, Checkpoint(), tracked, processes)
-            with _lock(folder, processes):
-                processes.do_first(write_plan)
-                return trainer.run()
-
-
-def _refuse_used(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder} is a file.", hint="Choose another folder with --out.")
-    if folder.exists() and any(p.name != ".lock" for p in folder.iterdir()):
-        raise RunError(
-            f"{folder} is not empty.",
-            hint="Go on with its run by --resume, or choose another folder with --out.",
-        )
-
-
-def resume_training(
-    folder: RunFolder, listener: TrainingListener, processes: Processes = ALONE
-) -> TrainingResult:
-    """Go on with a run after its last checkpoint, with as many processes as there are now.
-
-    Raises:
-        RunError: There is nothing to resume, it is in use, or its data changed.
-    """
-    with processes.sharing_fate():
-        plan = RunPlan.read(folder)
-        with (
-            _lock(folder, processes),
-            _open_tracking(plan, folder, listener, processes) as tracked,
-        ):
-            found = folder.checkpoint.is_file()
-            checkpoint = Checkpoint.load(folder.checkpoint) if found else Checkpoint()
-            return Trainer(plan, folder, checkpoint, tracked, processes).run()
-
-
-@contextmanager
-def _lock(folder: RunFolder, processes: Processes) -> Iterator[None]:
-    """Hold the run's folder; the first process does it for all."""
-    with ExitStack() as held:
-        processes.do_first(lambda: held.enter_context(lock_folder(folder.path)))
-        yield
-
-
-@contextmanager
-def _open_tracking(
-    plan: RunPlan, folder: RunFolder, listener: TrainingListener, processes: Processes
-) -> Iterator[TrainingListener]:
-    """Give the listener that a run shall tell; only the first process's is heard."""
-    if not processes.is_first:
-        yield MutedListener()
-        return
-    with open_tracking(plan.config, folder, listener) as tracked:
-        yield tracked
 
 
 class Trainer:

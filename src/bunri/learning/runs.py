@@ -1,0 +1,92 @@
+"""How a run begins, and how it goes on: its folder, its lock, its trackers, its checkpoint.
+
+Owns who may write to a run folder, and when. What training is, is the loop's.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from bunri.contracts import RunError
+from bunri.files import lock_folder
+from bunri.learning.checkpoints import Checkpoint
+from bunri.learning.listener import MutedListener, TrainingListener, TrainingResult
+from bunri.learning.loop import Trainer
+from bunri.learning.plan import RunFolder, RunPlan
+from bunri.learning.processes import ALONE, Processes
+from bunri.learning.trackers import open_tracking
+
+
+def start_training(
+    plan: RunPlan,
+    folder: RunFolder,
+    listener: TrainingListener,
+    processes: Processes = ALONE,
+) -> TrainingResult:
+    """Train from the beginning.
+
+    Raises:
+        BunriError: Whatever is wrong with settings, data or the folder; before any training
+            where it can be known.
+    """
+
+    def write_plan() -> None:
+        _refuse_used(folder.path)  # reading photos takes long: another run may have come first
+        plan.write(folder)
+
+    with processes.sharing_fate():
+        processes.do_first(lambda: _refuse_used(folder.path))
+        with _open_tracking(plan, folder, listener, processes) as tracked:
+            trainer = Trainer(plan, folder, Checkpoint(), tracked, processes)
+            with _lock(folder, processes):
+                processes.do_first(write_plan)
+                return trainer.run()
+
+
+def _refuse_used(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file.", hint="Choose another folder with --out.")
+    if folder.exists() and any(p.name != ".lock" for p in folder.iterdir()):
+        raise RunError(
+            f"{folder} is not empty.",
+            hint="Go on with its run by --resume, or choose another folder with --out.",
+        )
+
+
+def resume_training(
+    folder: RunFolder, listener: TrainingListener, processes: Processes = ALONE
+) -> TrainingResult:
+    """Go on with a run after its last checkpoint, with as many processes as there are now.
+
+    Raises:
+        RunError: There is nothing to resume, it is in use, or its data changed.
+    """
+    with processes.sharing_fate():
+        plan = RunPlan.read(folder)
+        with (
+            _lock(folder, processes),
+            _open_tracking(plan, folder, listener, processes) as tracked,
+        ):
+            found = folder.checkpoint.is_file()
+            checkpoint = Checkpoint.load(folder.checkpoint) if found else Checkpoint()
+            return Trainer(plan, folder, checkpoint, tracked, processes).run()
+
+
+@contextmanager
+def _lock(folder: RunFolder, processes: Processes) -> Iterator[None]:
+    """Hold the run's folder; the first process does it for all."""
+    with ExitStack() as held:
+        processes.do_first(lambda: held.enter_context(lock_folder(folder.path)))
+        yield
+
+
+@contextmanager
+def _open_tracking(
+    plan: RunPlan, folder: RunFolder, listener: TrainingListener, processes: Processes
+) -> Iterator[TrainingListener]:
+    """Give the listener that a run shall tell; only the first process's is heard."""
+    if not processes.is_first:
+        yield MutedListener()
+        return
+    with open_tracking(plan.config, folder, listener) as tracked:
+        yield tracked

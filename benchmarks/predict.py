@@ -20,14 +20,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bunri.bundle import find_bundle, read_bundle
 from bunri.files import measure_peak_memory_bytes
 from bunri.images import read_photo
+from bunri.predict.backends import Backend, open_backend
 from bunri.predict.outputs import Prediction, find_photos, write_prediction
-from bunri.predict.predictor import Backend, Predictor
+from bunri.predict.predictor import Predictor
 from bunri.predict.settings import PredictionSettings, TileSettings
 from bunri.predict.stream import predict_photos
 from bunri.scenes import write_sample_dataset
+from bunri.stored_model import open_model
 
 SIDE_PX = 512
 
@@ -86,11 +87,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--large", action="store_true", help="only the 12-megapixel photo")
     arguments = parser.parse_args()
-    from bunri.predict.torch_backend import TorchBackend
-
-    folder = find_bundle(arguments.model)
-    info = read_bundle(folder)
-    backend = TorchBackend(folder, info)
+    stored = open_model(arguments.model)
+    info, backend = stored.info, open_backend(stored)
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {sys.version[:6]}"
     )

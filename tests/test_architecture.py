@@ -15,8 +15,9 @@ SOURCE = ROOT / "src" / "bunri"
 PARTS = (
     "contracts", "classes", "config", "files", "annotations", "images", "formats", "metrics",
     "boundary", "calibration", "resampling", "intervals", "robustness", "results", "result_files",
-    "comparison", "drawing", "submission", "noise", "scenes", "audit", "corruptions", "bundle",
-    "learning", "predict", "evaluation", "report", "demo", "cli",
+    "comparison", "drawing", "submission", "noise", "scenes", "audit", "corruptions", "bundle_info",
+    "model_card", "bundle", "onnx_file", "stored_model", "learning", "predict", "evaluation",
+    "report", "demo", "cli",
 )  # fmt: skip
 NEEDS_TORCH = {"bunri.learning", "bunri.demo", "bunri.predict.torch_backend"}
 TORCH_LIBRARIES = ("torch", "torchvision", "timm", "segmentation_models_pytorch", "safetensors",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bunri.annotations.coco import read_coco
-from bunri.bundle import BundleInfo
+from bunri.bundle_info import BundleInfo
 from bunri.classes import COMPETITION_TABLE
 from bunri.contracts import AnnotationError, InputError, ModelError
 from bunri.corruptions import NAMES, corrupt

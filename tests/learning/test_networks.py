@@ -12,7 +12,8 @@ from safetensors.torch import save
 from segmentation_models_pytorch.encoders import get_encoder
 from torch import nn
 
-from bunri.bundle import BundleInfo, read_bundle, write_bundle
+from bunri.bundle import read_bundle, write_bundle
+from bunri.bundle_info import BundleInfo
 from bunri.classes import COMPETITION_TABLE
 from bunri.config import ModelConfig, ModelName
 from bunri.contracts import ClassInfo, ClassTable, ConfigError, ModelError

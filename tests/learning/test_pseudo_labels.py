@@ -12,7 +12,7 @@ from PIL import Image
 from bunri.annotations.cache import MaskCache
 from bunri.annotations.coco import read_coco
 from bunri.annotations.overlap import draw_mask
-from bunri.bundle import BundleInfo
+from bunri.bundle_info import BundleInfo
 from bunri.classes import COMPETITION_TABLE, choose_class_table
 from bunri.config import OVERLAP_RULES, load_config
 from bunri.contracts import AnnotationError, ImageError, InputError, ModelError, PathError

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bunri.bundle import BundleInfo
+from bunri.bundle_info import BundleInfo
 from bunri.classes import COMPETITION_TABLE
 from bunri.contracts import ClassInfo, ClassTable
 from bunri.images import Preprocessing

@@ -206,10 +206,10 @@ def _choose_folder(models: list[str], folder: Path | None) -> Path | None:
     Raises:
         OutputError: ``folder`` cannot be written.
     """
-    from bunri.bundle import find_bundle
     from bunri.files import check_writable
     from bunri.predict.ensemble import is_ensemble_file
     from bunri.result_files import RESULT_NAME, RUN_RESULT_NAME
+    from bunri.stored_model import find_model
 
     if folder is not None:
         check_writable(folder / RESULT_NAME)
@@ -218,7 +218,7 @@ def _choose_folder(models: list[str], folder: Path | None) -> Path | None:
     if len(models) > 1 or is_ensemble_file(models[0]):
         print_note("The evaluation is not kept: --out FOLDER keeps that of several models.")
         return None
-    if find_bundle(models[0]) == run:
+    if find_model(models[0]).parent != run:
         return None
     try:
         check_writable(run / RUN_RESULT_NAME / RESULT_NAME)
@@ -258,15 +258,14 @@ def _is_tuned_on(predictor: "AnyPredictor", data: Path, *, is_plain: bool) -> bo
 
 
 def _measure_cost(models: list[str], photo_s: float) -> dict[str, float | None]:
-    from bunri.bundle import find_bundle, measure_weights
     from bunri.files import measure_peak_memory_bytes
     from bunri.predict.ensemble import list_members
 
-    sizes = [measure_weights(find_bundle(member)) for member in list_members(models)]
-    num_parameters, num_bytes = (sum(column) for column in zip(*sizes, strict=True))
+    members = list_members(models)
+    counts = [member.num_parameters for member in members]
     return {
-        "parameters": num_parameters,
-        "file_bytes": num_bytes,
+        "parameters": None if None in counts else sum(filter(None, counts)),
+        "file_bytes": sum(member.num_bytes for member in members),
         "photo_s": photo_s,
         "peak_memory_bytes": measure_peak_memory_bytes(),
     }

@@ -127,26 +127,28 @@ def _parse_combine(name: str | None) -> "Combine | None":
 def split_models(arguments: Sequence[str]) -> tuple[list[str], list[Path]]:
     """Return the models and the photos among arguments.
 
-    The first is a model, and what follows it as long as it is a run, a bundle or an ensemble.
+    Models come first. If the first argument is none, but a file or a folder, all are photos, and
+    the model that ships with bunri predicts them.
 
     Raises:
         InputError: No photo is left.
+        ModelError: The first argument is nothing at all, or a run without a model.
     """
-    from bunri.bundle import INFO_NAME, RUN_BUNDLE_NAME
-    from bunri.files import is_file
+    from bunri.files import is_file, is_folder
     from bunri.predict.ensemble import is_ensemble_file
+    from bunri.stored_model import DEFAULT_MODEL, find_model, is_model, list_shipped_models
 
-    def is_model(argument: str) -> bool:
-        path = Path(argument)
-        names = (INFO_NAME, f"{RUN_BUNDLE_NAME}/{INFO_NAME}")
-        return is_ensemble_file(argument) or any(is_file(path / name) for name in names)
-
-    count = 1
-    while count < len(arguments) and is_model(arguments[count]):
-        count += 1
+    are_models = [is_model(one) or is_ensemble_file(one) for one in arguments]
+    count = [*are_models, False].index(False)
     if count == len(arguments):
         raise InputError(
             "There is no photo to predict.",
             hint="Name models first, then photos: bunri predict MODEL photo.jpg",
         )
+    if count == 0:
+        first = Path(arguments[0])
+        is_photo = is_file(first) or (is_folder(first) and not is_file(first / "config.yaml"))
+        if not is_photo or DEFAULT_MODEL not in list_shipped_models():
+            find_model(arguments[0])  # says what is wrong with it
+        return [DEFAULT_MODEL], [Path(argument) for argument in arguments]
     return list(arguments[:count]), [Path(argument) for argument in arguments[count:]]

@@ -15,7 +15,7 @@ from bunri.contracts import BACKGROUND_INDEX, InputError, suggest
 
 if TYPE_CHECKING:
     from bunri.annotations.records import LabelledSet
-    from bunri.bundle import BundleInfo
+    from bunri.bundle_info import BundleInfo
 
 AllowPseudo = Annotated[
     list[Path] | None,

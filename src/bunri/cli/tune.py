@@ -103,14 +103,14 @@ def _check_target(models: list[str], output: Path | None) -> None:
         InputError: ``--out`` is missing or has no meaning, or members lie elsewhere.
         OutputError: It cannot be written, or exists.
     """
-    from bunri.bundle import INFO_NAME, find_bundle
     from bunri.files import check_writable, is_file
     from bunri.predict.ensemble import name_members
+    from bunri.stored_model import find_kept_info
 
     if len(models) == 1:
         if output is not None:
             raise InputError("--out is for several models; what helps one is kept in its bundle.")
-        check_writable(find_bundle(models[0]) / INFO_NAME)
+        check_writable(find_kept_info(models[0]))
         return
     if output is None or output.suffix != ".json":
         raise InputError("Several models need --out FILE.json, where their ensemble is described.")
@@ -140,14 +140,15 @@ def _describe(tuning: "Tuning", data: Path, score: str, num_photos: int) -> dict
 def _keep(
     tuning: "Tuning", members: "list[Member]", output: Path | None, evidence: dict[str, Any]
 ) -> Path:
-    from bunri.bundle import find_bundle, write_prediction
+    from bunri.bundle import write_prediction
     from bunri.predict.ensemble import EnsembleFile, write_ensemble
+    from bunri.stored_model import find_kept_info
 
     settings = tuning.best.settings.model_dump(mode="json", exclude_defaults=True)
     prediction = {"settings": settings, "evidence": evidence}
     models = [member.model for member in members]
     if output is None:
-        folder = find_bundle(models[0])
+        folder = find_kept_info(models[0]).parent
         write_prediction(folder, prediction)
         return folder
     best = tuning.best

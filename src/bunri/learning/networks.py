@@ -13,7 +13,8 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import nn
 
-from bunri.bundle import WEIGHTS_NAME, BundleInfo
+from bunri.bundle import WEIGHTS_NAME
+from bunri.bundle_info import BundleInfo
 from bunri.config import ModelConfig, ModelName
 from bunri.contracts import ConfigError, MissingExtraError, ModelError
 from bunri.learning.decoders import TIMM_TWINS, build_on_encoder

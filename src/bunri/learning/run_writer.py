@@ -14,7 +14,8 @@ from safetensors.torch import save
 from torch import nn
 
 from bunri.annotations.records import LabelledSet
-from bunri.bundle import BundleInfo, write_bundle
+from bunri.bundle import write_bundle
+from bunri.bundle_info import BundleInfo
 from bunri.config import Config
 from bunri.contracts import ClassTable
 from bunri.drawing import Comparison, draw_comparisons

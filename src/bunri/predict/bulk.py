@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from bunri import __version__
-from bunri.bundle import BundleInfo, find_bundle, read_bundle
 from bunri.contracts import InputError, RunError, summarize
 from bunri.files import lock_folder, replace_atomically, write_json, write_text
 from bunri.predict.bulk_source import BulkPhoto, find_bulk_photos, import_extra
 from bunri.predict.bulk_worker import FAILED, MakePredictor, build_schema, describe_failure
 from bunri.predict.predictor import load_predictor
 from bunri.predict.ray_pool import open_ray, predict_with_ray
+from bunri.stored_model import open_model
 
 MANIFEST_NAME, ROWS_NAME, FAILED_NAME = "bulk.json", "rows", "failed.txt"
 _MAX_PART_ROWS, _MAX_PART_S = 512, 10.0
@@ -69,8 +69,8 @@ def make_job(model: str, source: Path, folder: Path) -> BulkJob:
     Raises:
         ModelError: There is no such model, or it is damaged.
     """
-    place = str(find_bundle(model).absolute())
-    info: BundleInfo = read_bundle(Path(place))
+    stored = open_model(model)
+    place, info = str(stored.place.absolute()), stored.info
     identity = {
         "source": str(source.absolute()),
         "weights_sha256": info.weights_sha256,

@@ -5,7 +5,7 @@ not objects. The file is marked as a model's labels (``annotations.pseudo``), so
 scored on it by mistake.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -16,10 +16,10 @@ from bunri.annotations.document import write_document
 from bunri.annotations.outlines import encode_region, trace_parts
 from bunri.annotations.pseudo import INFO_KEY, describe_teacher
 from bunri.annotations.records import Annotation, LabelledSet, Photo, Polygons
-from bunri.bundle import BundleInfo
 from bunri.contracts import BACKGROUND_INDEX, ClassTable, MaskArray
 from bunri.formats.coco import describe_coco_set
 from bunri.predict.outputs import Prediction
+from bunri.stored_model import StoredModel
 
 Shape = Literal["polygons", "rle"]
 SHAPES: tuple[Shape, ...] = get_args(Shape)
@@ -56,7 +56,7 @@ class CocoCollector:
         self._next_id += 1
         return Annotation(self._next_id - 1, photo_id, index, segmentation)
 
-    def write(self, path: Path, models: Mapping[str, BundleInfo]) -> None:
+    def write(self, path: Path, models: Sequence[StoredModel]) -> None:
         """Write the file.
 
         Args:
@@ -81,8 +81,8 @@ class CocoCollector:
             "bunri": __version__,
             "kind": "predictions",
             "teachers": [
-                describe_teacher(name, info.weights_sha256, info.photo_hashes or ())
-                for name, info in models.items()
+                describe_teacher(one.name, one.info.weights_sha256, one.info.photo_hashes or ())
+                for one in models
             ],
         }
         write_document(path, {"info": {INFO_KEY: origin}, **describe_coco_set(described)})

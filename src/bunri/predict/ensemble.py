@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bunri.bundle import WEIGHTS_NAME, BundleInfo, find_bundle, read_bundle
+from bunri.bundle_info import BundleInfo
 from bunri.contracts import ClassTable, ImageArray, InputError, ModelError
 from bunri.files import is_file, join_under, write_json
 from bunri.predict.planes import ClassPlanes, Decider, MeanPlanes, MinMaxPlanes, VotePlanes
@@ -25,6 +25,7 @@ from bunri.predict.settings import (
     order_classes,
     read_settings,
 )
+from bunri.stored_model import StoredModel, open_model
 
 FORMAT_VERSION = 1
 _HEAD_BYTES = 200
@@ -42,9 +43,9 @@ class Member:
 
     def __init__(self, model: str, adjust: AdjustSettings) -> None:
         self.model = model
-        folder = find_bundle(model)
-        self.info: BundleInfo = read_bundle(folder)
-        self.num_bytes = (folder / WEIGHTS_NAME).stat().st_size
+        stored = open_model(model)
+        self.info: BundleInfo = stored.info
+        self.num_bytes = stored.num_bytes
         self._adjust = adjust
 
     def load(self) -> Predictor:
@@ -307,12 +308,12 @@ def load_models(
     return Ensemble(members, weights, combine or "soft", common, prediction=prediction)
 
 
-def list_members(models: Sequence[str]) -> dict[str, BundleInfo]:
-    """Return what is known of each single model behind MODELs, by its name.
+def list_members(models: Sequence[str]) -> list[StoredModel]:
+    """Return each single model behind MODELs.
 
     Raises:
         ModelError: A model is none or damaged.
     """
     if len(models) == 1 and is_ensemble_file(models[0]):
         models = read_ensemble(Path(models[0])).models
-    return {model: read_bundle(find_bundle(model)) for model in models}
+    return [open_model(model) for model in models]

@@ -1,18 +1,15 @@
 """From MODEL and a photo to a mask.
 
-Owns how a model is chosen, how its frames are undone, and in which order views, tiles and the
-steps after it follow. Knows nothing of files to write.
+Owns how a model's frames are undone, and in which order views, tiles and the steps after it
+follow. Knows nothing of files to write.
 """
 
-import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
-from bunri.bundle import BundleInfo, find_bundle, read_bundle
+from bunri.bundle_info import BundleInfo
 from bunri.contracts import (
     MAX_PHOTO_PIXELS,
     ClassTable,
@@ -20,11 +17,11 @@ from bunri.contracts import (
     ImageArray,
     InputError,
     MaskArray,
-    MissingExtraError,
     ModelError,
     check_image,
 )
 from bunri.images import fit_size_hw, pad_to_stride, resize_image
+from bunri.predict.backends import Backend, open_backend
 from bunri.predict.crf import refine_planes, require_crf
 from bunri.predict.planes import ClassPlanes, Decider, FramePlanes, gather
 from bunri.predict.regions import remove_small_regions
@@ -38,16 +35,10 @@ from bunri.predict.settings import (
 )
 from bunri.predict.tiles import predict_tiles
 from bunri.predict.tta import View, list_views, predict_views
+from bunri.stored_model import open_model
 
 AdjustSettings = Callable[[PredictionSettings], PredictionSettings]
 """From the settings that a bundle holds to those to predict with."""
-
-
-class Backend(Protocol):
-    """Whatever runs a network."""
-
-    def predict_probs(self, pixels: FloatArray) -> FloatArray:
-        """Return probabilities, float32 (C, h, w), of a network frame, float32 (3, h, w)."""
 
 
 class AnyPredictor(ABC):
@@ -225,27 +216,19 @@ class Predictor(AnyPredictor):
 
 
 def load_predictor(model: str, adjust: AdjustSettings | None = None) -> Predictor:
-    """Return a predictor for MODEL, a run folder or a bundle folder.
+    """Return a predictor for MODEL.
 
     Args:
-        model: As on the command line.
-        adjust: Changes the settings that the bundle holds.
+        model: As on the command line; see :mod:`bunri.stored_model`.
+        adjust: Changes the settings that the model holds.
 
     Raises:
-        ConfigError: The bundle's settings of prediction cannot be used.
+        ConfigError: The model's settings of prediction cannot be used.
         ModelError: There is no such model, or it is damaged.
-        MissingExtraError: torch is not installed.
+        MissingExtraError: What it runs on is not installed.
     """
-    folder: Path = find_bundle(model)
-    info = read_bundle(folder)
-    settings = read_settings(info.prediction.get("settings", {}), (), f"{model}: prediction")
+    stored = open_model(model)
+    settings = read_settings(stored.info.prediction.get("settings", {}), (), f"{model}: prediction")
     if adjust is not None:
         settings = adjust(settings)
-    if importlib.util.find_spec("torch") is None:
-        raise MissingExtraError(
-            "This model runs on torch, which is not installed.",
-            hint='Install it with: pip install "bunri[train]"',
-        )
-    from bunri.predict.torch_backend import TorchBackend
-
-    return Predictor(info, TorchBackend(folder, info), settings)
+    return Predictor(stored.info, open_backend(stored), settings)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from bunri.bundle import BundleInfo
+from bunri.bundle_info import BundleInfo
 from bunri.contracts import FloatArray
 from bunri.learning.networks import load_network
 from bunri.learning.validate import compute_logits, to_probs

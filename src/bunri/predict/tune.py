@@ -21,7 +21,7 @@ import numpy.typing as npt
 from bunri.annotations.cache import MaskCache
 from bunri.annotations.coco import require_nonempty
 from bunri.annotations.records import LabelledSet, Photo
-from bunri.bundle import BundleInfo
+from bunri.bundle_info import BundleInfo
 from bunri.config import OverlapRule
 from bunri.contracts import BACKGROUND_INDEX, FloatArray, ImageArray, Tracker
 from bunri.images import check_photo_headers, read_photo_as_labelled

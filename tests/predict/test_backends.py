@@ -36,7 +36,7 @@ def stored(tmp_path):
 @pytest.fixture
 def speeds(monkeypatch):
     """Return how fast each engine shall be, and count how often that is asked."""
-    made = {"ms": dict.fromkeys(ONNX_ENGINES, 5.0), "asked": 0}
+    made: dict[str, Any] = {"ms": dict.fromkeys(ONNX_ENGINES, 5.0), "asked": 0}
 
     def open_named(name, network):
         return name

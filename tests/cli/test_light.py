@@ -94,6 +94,7 @@ def test_predict__photos_alone_are_for_the_model_that_ships(folder, monkeypatch)
     ended = run("predict", "photo.png", "--out", "out")
     assert ended.code == 0, ended.err
     assert "Tin 31.2 %" in ended.out
+    assert "bunri-small" in ended.err
     assert json.loads((folder / "out" / "predictions.json").read_text())["model"] == "bunri-small"
 
 

@@ -99,7 +99,7 @@ def trace_network(network: nn.Module, name: str) -> onnx.ModelProto:
 def _strip(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a graph without what tells of the machine that wrote it; names are kept short."""
     graph = model.graph
-    inner = {name for node in graph.node for name in node.output} - {FRAME_PROBS}
+    inner = {name for node in graph.node for name in node.output} - {FRAME_PROBS, ""}
     short = {name: f"n{number}" for number, name in enumerate(sorted(inner))}
     short |= {tensor.name: f"w{number}" for number, tensor in enumerate(graph.initializer)}
     nodes = []

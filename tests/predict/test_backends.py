@@ -1,0 +1,140 @@
+"""Engines: the same network says the same in each, and which one runs it is measured once."""
+
+import importlib.metadata
+import importlib.util
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bunri.bundle import write_bundle
+from bunri.contracts import InputError, MissingExtraError, ModelError
+from bunri.onnx_file import cut_network
+from bunri.predict import backends
+from bunri.predict.backends import ONNX_ENGINES, open_backend, open_engine
+from bunri.predict.predictor import load_predictor
+from bunri.stored_model import open_model
+from tests.onnx_models import INFO, compute_probs, make_bytes, make_model
+
+NETWORK = cut_network(make_model())
+
+
+@pytest.fixture
+def engine(request):
+    pytest.importorskip(request.param)
+    return open_engine(request.param, NETWORK)
+
+
+@pytest.fixture
+def stored(tmp_path):
+    write_bundle(tmp_path / "model", INFO, None, make_bytes())
+    return open_model(str(tmp_path / "model"))
+
+
+@pytest.fixture
+def speeds(monkeypatch):
+    """Return how fast each engine shall be, and count how often that is asked."""
+    made: dict[str, Any] = {"ms": dict.fromkeys(ONNX_ENGINES, 5.0), "asked": 0}
+
+    def open_named(name, network):
+        return name
+
+    def measure(name, side_px):
+        made["asked"] += 1
+        assert side_px == 64
+        return made["ms"][name]
+
+    monkeypatch.setattr(backends, "open_engine", open_named)
+    monkeypatch.setattr(backends, "_measure_ms", measure)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.0")
+    monkeypatch.delenv("BUNRI_BACKEND", raising=False)
+    return made
+
+
+@pytest.mark.parametrize("engine", ONNX_ENGINES, indirect=True)
+def test_engine__says_what_the_network_says(engine):
+    rng = np.random.default_rng(0)
+    for size_hw in ((32, 32), (64, 96), (32, 32)):
+        pixels = rng.uniform(-1, 1, (3, *size_hw)).astype(np.float32)
+        probs = engine.predict_probs(pixels)
+        assert probs.dtype == np.float32
+        np.testing.assert_allclose(probs, compute_probs(pixels), atol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ONNX_ENGINES, indirect=True)
+def test_engine__threads_do_not_mix_photos_up(engine):
+    frames = [np.full((3, 64, 64), value, np.float32) for value in np.linspace(-1, 1, 40)]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(engine.predict_probs, frames))
+    for frame, probs in zip(frames, answers, strict=True):
+        np.testing.assert_allclose(probs, compute_probs(frame), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ONNX_ENGINES)
+def test_engine__refuses_what_it_cannot_run(name):
+    pytest.importorskip(name)
+    with pytest.raises(ModelError, match="cannot run the model"):
+        open_engine(name, b"not a graph")
+
+
+def test_predictor__of_an_onnx_file(stored):
+    photo = np.zeros((64, 64, 3), np.uint8)
+    photo[:, 20:40, 0], photo[:, 40:, 0] = 128, 255
+    mask = load_predictor(str(stored.place)).predict_mask(photo)
+    np.testing.assert_array_equal(mask, np.repeat([0, 1, 2], [20, 20, 24])[None].repeat(64, 0))
+
+
+def choose(stored) -> Any:
+    """Return the name of the engine, which stands for it while ``speeds`` is used."""
+    return open_backend(stored)
+
+
+@pytest.mark.parametrize("fastest", ONNX_ENGINES)
+def test_choice__is_the_fastest_and_remembered(stored, speeds, fastest):
+    speeds["ms"][fastest] = 1.0
+    assert choose(stored) == fastest
+    assert speeds["asked"] == 2
+    assert choose(stored) == fastest
+    assert speeds["asked"] == 2
+
+
+def test_choice__is_measured_again_where_the_memory_is_damaged(stored, speeds, tmp_path):
+    choose(stored)
+    (path,) = (tmp_path / "cache" / "engines").iterdir()
+    for text in ("{", "[]", json.dumps({"openvino": "fast"})):
+        path.write_text(text)
+        speeds["asked"] = 0
+        choose(stored)
+        assert speeds["asked"] == 2
+
+
+def test_choice__works_where_nothing_can_be_remembered(stored, speeds, tmp_path):
+    (tmp_path / "cache").write_text("a file")
+    assert choose(stored) in ONNX_ENGINES
+
+
+def test_choice__is_the_users(stored, speeds, monkeypatch):
+    monkeypatch.setenv("BUNRI_BACKEND", "openvino")
+    speeds["ms"]["openvino"] = 100.0
+    assert choose(stored) == "openvino"
+    assert speeds["asked"] == 0
+
+
+def test_choice__without_openvino_nothing_is_measured(stored, speeds, monkeypatch):
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "openvino" else name
+    )
+    assert choose(stored) == "onnxruntime"
+    assert speeds["asked"] == 0
+
+
+def test_open_engine__no_such_engine_or_not_installed(monkeypatch):
+    with pytest.raises(InputError, match=r"Did you mean 'openvino'"):
+        open_engine("openvin", NETWORK)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match="openvino is not installed") as caught:
+        open_engine("openvino", NETWORK)
+    assert "bunri[openvino]" in caught.value.hint

@@ -134,7 +134,11 @@ def _add_fitted_size(writer: _Writer, size_hw: str, longer_px: int) -> str:
 
 
 def _add_triangle_resize(
-    writer: _Writer, planes: str, from_hw: str, to_hw: str, finish: Any = lambda name: name  # noqa: ANN401
+    writer: _Writer,
+    planes: str,
+    from_hw: str,
+    to_hw: str,
+    finish: Any = lambda name: name,  # noqa: ANN401
 ) -> str:
     """Add a resize of float planes (N, C, H, W) as Pillow's bilinear: across first, then down.
 
@@ -178,9 +182,7 @@ def _add_triangle_weights(writer: _Writer, from_hw: str, to_hw: str, axis: int) 
     return writer.add("Div", weights, writer.add("ReduceSum", weights, second, keepdims=1))
 
 
-def _add_restoration(
-    writer: _Writer, photo_hw: str, content_hw: str, *, has_probs: bool
-) -> None:
+def _add_restoration(writer: _Writer, photo_hw: str, content_hw: str, *, has_probs: bool) -> None:
     """Add what :func:`bunri.images.restore_mask` does: from ``FRAME_PROBS`` to ``CLASSES``."""
     first, axes = writer.keep([0, 0], np.int64), writer.keep([2, 3], np.int64)
     content = writer.add("Slice", FRAME_PROBS, first, content_hw, axes)
@@ -201,7 +203,9 @@ def _add_restoration(
     )
 
 
-def _write_shrinking(content: str, content_hw: str, photo_hw: str, *, has_probs: bool) -> GraphProto:
+def _write_shrinking(
+    content: str, content_hw: str, photo_hw: str, *, has_probs: bool
+) -> GraphProto:
     """Return the branch for photos smaller than the frame."""
     writer = _Writer("shrink")
     probs = _add_triangle_resize(writer, content, content_hw, photo_hw)

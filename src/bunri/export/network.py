@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import onnx
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
@@ -19,6 +20,10 @@ from bunri.config import STRIDE_PX
 from bunri.contracts import ModelError, summarize
 from bunri.export.graph import IR_VERSION, OPSET
 from bunri.onnx_file import FRAME, FRAME_PROBS
+from bunri.predict.onnx_backend import OnnxBackend
+
+_MAX_DIFFERENCE = 1e-3
+_RULE = "Networks made of convolutions can be, such as fpn, unet and deeplabv3plus."
 
 
 class _EvenConv2d(nn.Conv2d):
@@ -72,7 +77,8 @@ def trace_network(network: nn.Module, name: str) -> onnx.ModelProto:
             module.__class__ = _EvenConv2d
     # Sizes that differ, so that none is taken for another, and none is a single pixel anywhere.
     frame = torch.zeros(2, 3, 6 * STRIDE_PX, 8 * STRIDE_PX)
-    any_size = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
+    size = torch.export.Dim
+    any_size = {0: size("n"), 2: STRIDE_PX * size("h"), 3: STRIDE_PX * size("w")}
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
@@ -89,11 +95,40 @@ def trace_network(network: nn.Module, name: str) -> onnx.ModelProto:
     except Exception as error:  # torch's exporter fails in many ways
         raise ModelError(
             f"The network {name} cannot be written as ONNX: {summarize(error)}.",
-            hint="Networks made of convolutions can, such as fpn and unet.",
+            hint=_RULE,
         ) from error
     if program is None:
-        raise ModelError(f"The network {name} cannot be written as ONNX.")
-    return _strip(program.model_proto)
+        raise ModelError(f"The network {name} cannot be written as ONNX.", hint=_RULE)
+    model = _strip(program.model_proto)
+    _check_sizes(model, network, name)
+    return model
+
+
+def _check_sizes(model: onnx.ModelProto, network: nn.Module, name: str) -> None:
+    """Refuse a graph that took the size it was traced with for the only one.
+
+    Raises:
+        ModelError: It does not run at another size, or says something else there.
+    """
+    backend = OnnxBackend(model.SerializeToString())
+    frame = torch.linspace(-1, 1, 3 * 3 * 5 * STRIDE_PX**2).view(3, 3 * STRIDE_PX, 5 * STRIDE_PX)
+    try:
+        found = backend.predict_probs(frame.numpy())
+    except Exception as error:  # ONNX Runtime's own errors have no common base
+        raise ModelError(
+            f"The network {name} cannot be written as ONNX for frames of any size: "
+            f"{summarize(error)}.",
+            hint=_RULE,
+        ) from error
+    with torch.inference_mode():
+        expected = network(frame[None]).softmax(1)[0].numpy()
+    difference = float(np.abs(found - expected).max())
+    if not difference < _MAX_DIFFERENCE:
+        raise ModelError(
+            f"The network {name} says something else as ONNX: probabilities differ by up to "
+            f"{difference:.2g}.",
+            hint=_RULE,
+        )
 
 
 def _strip(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -136,7 +171,9 @@ def _strip(model: onnx.ModelProto) -> onnx.ModelProto:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep torch's exporter from talking of itself, in warnings and in logs."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript")]
+    loggers = [
+        logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+    ]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

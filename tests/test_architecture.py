@@ -17,9 +17,11 @@ PARTS = (
     "boundary", "calibration", "resampling", "intervals", "robustness", "results", "result_files",
     "comparison", "drawing", "submission", "noise", "scenes", "audit", "corruptions", "bundle_info",
     "model_card", "bundle", "onnx_file", "stored_model", "learning", "predict", "evaluation",
-    "report", "demo", "cli",
+    "export", "report", "demo", "cli",
 )  # fmt: skip
-NEEDS_TORCH = {"bunri.learning", "bunri.demo", "bunri.predict.torch_backend"}
+NEEDS_TORCH = {
+    "bunri.learning", "bunri.demo", "bunri.predict.torch_backend", "bunri.export",
+}  # fmt: skip
 TORCH_LIBRARIES = ("torch", "torchvision", "timm", "segmentation_models_pytorch", "safetensors",
                    "lightning_fabric")  # fmt: skip
 

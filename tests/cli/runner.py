@@ -15,7 +15,7 @@ from tests.builders import TINY_SETTINGS
 
 COMMANDS = (
     "doctor", "stats", "split", "convert", "train", "evaluate", "predict", "pseudo-label", "submit",
-    "check-submission", "score", "compare", "tune", "report", "vote", "view",
+    "check-submission", "score", "compare", "tune", "export", "report", "vote", "view",
 )  # fmt: skip
 
 TERMINAL_VARIABLES = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "GITHUB_ACTIONS")

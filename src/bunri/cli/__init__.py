@@ -15,6 +15,7 @@ from bunri.cli import (
     demo,
     doctor,
     evaluate,
+    export,
     predict,
     pseudo_label,
     report,
@@ -50,6 +51,7 @@ app.command("train")(train.run_train)
 app.command("evaluate")(evaluate.run_evaluate)
 app.command("compare")(compare.run_compare)
 app.command("tune")(tune.run_tune)
+app.command("export")(export.run_export)
 app.command("report")(report.run_report)
 app.command("predict")(predict.run_predict)
 app.command("pseudo-label")(pseudo_label.run_pseudo_label)

@@ -1,0 +1,198 @@
+"""A bundle with one ONNX file out of a trained model, written only if it is as good as promised.
+
+Owns the order of the steps and what goes into the folder. How each step is done is its
+neighbours'.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bunri.annotations.cache import MaskCache
+from bunri.annotations.records import LabelledSet
+from bunri.bundle import ONNX_NAME, WEIGHTS_NAME, write_bundle
+from bunri.bundle_info import BundleInfo
+from bunri.config import OverlapRule
+from bunri.contracts import FloatArray, ImageArray, InputError, MaskArray, ModelError
+from bunri.export.graph import build_graph
+from bunri.export.network import trace_network
+from bunri.export.parity import ParityReport, ShowProgress, list_variants, measure_parity
+from bunri.export.quantize import MAX_PHOTOS, MIN_PHOTOS, quantize_network
+from bunri.files import is_file, write_json, write_text
+from bunri.images import check_photo_headers, read_photo_as_labelled
+from bunri.learning.networks import load_network
+from bunri.metrics import compute_scores, stack_matrices
+from bunri.predict.torch_backend import TorchBackend
+from bunri.scenes import render_scene
+from bunri.stored_model import PARAMETERS_KEY, StoredModel
+
+PARITY_JSON = "parity.json"
+PARITY_TEXT = "parity.md"
+_NUM_SCENES = 6
+"""Rendered photos that stand in where no set is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """What shall be exported.
+
+    Attributes:
+        model: With its torch weights.
+        calibration: Photos that int8 is fitted to; None for float32.
+        val: Labelled photos to measure on; None for those of the calibration, or rendered ones.
+        rule: How masks are drawn from the labels of ``val``.
+        has_probs: Whether the graph also gives probabilities.
+        notes: For the model card; see :func:`bunri.model_card.describe_model`.
+    """
+
+    model: StoredModel
+    calibration: LabelledSet | None = None
+    val: LabelledSet | None = None
+    rule: OverlapRule = "largest-first"
+    has_probs: bool = False
+    notes: str = ""
+
+
+def check_request(request: ExportRequest) -> None:
+    """Refuse what cannot be exported before any work is done.
+
+    Raises:
+        ModelError: The model has no torch weights.
+        InputError: There are too few photos to calibrate with.
+        ImageError: A photo cannot be used.
+    """
+    model = request.model
+    if not is_file(model.place / WEIGHTS_NAME):
+        raise ModelError(
+            f"{model.name} is ONNX already, without the torch weights that an export needs.",
+            hint="Export the run or the bundle that it was made from.",
+        )
+    calibration = request.calibration
+    if calibration is not None and len(calibration.photos) < MIN_PHOTOS:
+        raise InputError(
+            f"{calibration.source} has {len(calibration.photos)} photo(s); int8 is fitted to at "
+            f"least {MIN_PHOTOS}.",
+            hint="Calibrate with the photos the model was trained on.",
+        )
+    for dataset in filter(None, (calibration, request.val)):
+        check_photo_headers(dataset)
+
+
+def export_model(request: ExportRequest, folder: Path, show_progress: ShowProgress) -> ParityReport:
+    """Write a bundle with an ONNX file, and the parity report beside it.
+
+    Nothing is written if a bound of parity is missed: see the report's ``faults``.
+
+    Args:
+        request: What, after :func:`check_request`.
+        folder: Where.
+        show_progress: Shows a bar of a number of steps.
+
+    Raises:
+        ModelError: The network cannot be written as ONNX, or an engine cannot run it.
+        OutputError: The folder cannot be written.
+    """
+    model = request.model
+    info = _name_parameters(model)
+    with show_progress("Writing the network as ONNX", 1) as advance:
+        network = load_network(model.place, info)
+        traced = trace_network(network, str(info.architecture.get("name")))
+        advance()
+    f32 = build_graph(traced, info, "f32", has_probs=request.has_probs)
+    int8 = None
+    if request.calibration is not None:
+        frames = _load_frames(request.calibration, info, show_progress)
+        with show_progress("Fitting int8 to them", 1) as advance:
+            quantized = quantize_network(traced, frames)
+            advance()
+        int8 = build_graph(quantized, info, "int8", has_probs=request.has_probs)
+    report = _measure(request, info, f32, int8, show_progress)
+    if report.faults:
+        return report
+    precision = "f32" if int8 is None else "int8"
+    info = _describe_scores(info, request, report, precision)
+    graph = build_graph(
+        traced if int8 is None else quantized, info, precision, has_probs=request.has_probs
+    )
+    weights = (model.place / WEIGHTS_NAME).read_bytes() if int8 is None else None
+    write_bundle(folder, info, weights, graph.SerializeToString(), request.notes)
+    write_json(folder / PARITY_JSON, {"file": ONNX_NAME, **report.to_json()})
+    write_text(folder / PARITY_TEXT, report.to_markdown())
+    return report
+
+
+def _name_parameters(model: StoredModel) -> BundleInfo:
+    """Return what is known of a model, with the number of its parameters."""
+    training = {**model.info.training, PARAMETERS_KEY: model.num_parameters}
+    return replace(model.info, training=training, weights_sha256="", onnx_sha256="")
+
+
+def _load_frames(
+    dataset: LabelledSet, info: BundleInfo, show_progress: ShowProgress
+) -> list[FloatArray]:
+    """Return photos from all over a set as the network sees them."""
+    count = min(MAX_PHOTOS, len(dataset.photos))
+    chosen = [dataset.photos[place * len(dataset.photos) // count] for place in range(count)]
+    frames = []
+    with show_progress("Reading photos to calibrate with", count) as advance:
+        for photo in chosen:
+            image = read_photo_as_labelled(dataset, photo)
+            frames.append(info.preprocessing.prepare(image).pixels)
+            advance()
+    return frames
+
+
+def _measure(
+    request: ExportRequest,
+    info: BundleInfo,
+    f32: Any,
+    int8: Any,
+    show_progress: ShowProgress,  # noqa: ANN401
+) -> ParityReport:
+    variants = list_variants(info, TorchBackend(request.model.place, info), f32, int8)
+    dataset = request.val or request.calibration
+    if dataset is None:
+        source, total = "rendered scenes", _NUM_SCENES
+        photos: Iterator[tuple[ImageArray, MaskArray | None]] = _render_photos()
+    else:
+        source, total = dataset.source.name, len(dataset.photos)
+        photos = _load_photos(dataset, request.rule if request.val is not None else None)
+    with show_progress("Comparing with torch", total) as advance:
+        return measure_parity(variants, photos, len(info.table), source, advance)
+
+
+def _load_photos(
+    dataset: LabelledSet, rule: OverlapRule | None
+) -> Iterator[tuple[ImageArray, MaskArray | None]]:
+    """Yield photos with their truth, or without any for no rule."""
+    cache = MaskCache.open_default()
+    for photo in dataset.photos:
+        truth = None if rule is None else cache.load_mask(dataset, photo, rule)
+        yield read_photo_as_labelled(dataset, photo), truth
+
+
+def _render_photos() -> Iterator[tuple[ImageArray, None]]:
+    for seed in range(_NUM_SCENES):
+        yield render_scene(seed).image, None
+
+
+def _describe_scores(
+    info: BundleInfo, request: ExportRequest, report: ParityReport, precision: str
+) -> BundleInfo:
+    """Return what is known of a model, with the scores of the very file that is written."""
+    if request.val is None:
+        return info
+    place = next(
+        place
+        for place, row in enumerate(report.rows)
+        if (row.name, row.precision) == ("ONNX Runtime", precision)
+    )
+    matrices: Sequence[Any] = report.matrices[place]
+    scores = compute_scores(stack_matrices(matrices, len(info.table)))
+    validated = f"{request.val.source.name} ({len(request.val.photos)} photos)"
+    return replace(
+        info,
+        scores=scores.to_json(info.table.names),
+        training={**info.training, "validated on": validated},
+    )

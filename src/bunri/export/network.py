@@ -1,0 +1,186 @@
+"""The torch network as an ONNX graph: from ``FRAME`` to ``FRAME_PROBS``.
+
+Owns how torch is made to write a graph that is small and takes frames of any size. Knows nothing
+of photos.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import onnx
+import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
+from timm.layers import Conv2dSame
+from torch import Tensor, nn
+
+from bunri.config import STRIDE_PX
+from bunri.contracts import ModelError, summarize
+from bunri.export.graph import IR_VERSION, OPSET
+from bunri.onnx_file import FRAME, FRAME_PROBS
+from bunri.predict.onnx_backend import OnnxBackend
+
+_MAX_DIFFERENCE = 1e-3
+_RULE = "Networks made of convolutions can be, such as fpn, unet and deeplabv3plus."
+
+
+class _EvenConv2d(nn.Conv2d):
+    """A convolution that pads as TensorFlow does, on features that its stride divides.
+
+    All features of a frame are such, and then the padding does not depend on their size. Reckoning
+    it from the size takes thirty nodes a layer and minutes of tracing.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:  # (N, C, h, w)
+        pads: list[int] = []
+        for size, stride, dilation in zip(
+            self.kernel_size[::-1], self.stride[::-1], self.dilation[::-1], strict=True
+        ):
+            total = max(0, (size - 1) * dilation + 1 - stride)
+            pads += [total // 2, total - total // 2]
+        return F.conv2d(
+            F.pad(features, pads), self.weight, self.bias, self.stride, 0, self.dilation,
+            self.groups,
+        )  # fmt: skip
+
+
+class _WithProbs(nn.Module):
+    """A network that gives probabilities, float32 (N, C, h, w).
+
+    The softmax is written out: over the second axis ONNX Runtime's own takes four times as long.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self._network = network
+
+    def forward(self, frame: Tensor) -> Tensor:
+        logits = self._network(frame)
+        powers = (logits - logits.amax(1, keepdim=True)).exp()
+        return powers / powers.sum(1, keepdim=True)
+
+
+def trace_network(network: nn.Module, name: str) -> onnx.ModelProto:
+    """Return a network as ONNX, for frames of any number and of any size that ``STRIDE_PX`` divides.
+
+    Args:
+        network: In evaluation mode, on the CPU; its padded convolutions are exchanged.
+        name: How error messages call it.
+
+    Raises:
+        ModelError: It cannot be written as ONNX.
+    """
+    for module in network.modules():
+        if type(module) is Conv2dSame:
+            module.__class__ = _EvenConv2d
+    # Sizes that differ, so that none is taken for another, and none is a single pixel anywhere.
+    frame = torch.zeros(2, 3, 6 * STRIDE_PX, 8 * STRIDE_PX)
+    size = torch.export.Dim
+    any_size = {0: size("n"), 2: STRIDE_PX * size("h"), 3: STRIDE_PX * size("w")}
+    try:
+        with _quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                _WithProbs(network).eval(),
+                (frame,),
+                dynamo=True,
+                dynamic_shapes=(any_size,),
+                input_names=[FRAME],
+                output_names=[FRAME_PROBS],
+                opset_version=OPSET,
+                optimize=True,
+                verbose=False,
+            )
+    except Exception as error:  # torch's exporter fails in many ways
+        raise ModelError(
+            f"The network {name} cannot be written as ONNX: {summarize(error)}.",
+            hint=_RULE,
+        ) from error
+    if program is None:
+        raise ModelError(f"The network {name} cannot be written as ONNX.", hint=_RULE)
+    model = _strip(program.model_proto)
+    _check_sizes(model, network, name)
+    return model
+
+
+def _check_sizes(model: onnx.ModelProto, network: nn.Module, name: str) -> None:
+    """Refuse a graph that took the size it was traced with for the only one.
+
+    Raises:
+        ModelError: It does not run at another size, or says something else there.
+    """
+    backend = OnnxBackend(model.SerializeToString())
+    frame = torch.linspace(-1, 1, 3 * 3 * 5 * STRIDE_PX**2).view(3, 3 * STRIDE_PX, 5 * STRIDE_PX)
+    try:
+        found = backend.predict_probs(frame.numpy())
+    except Exception as error:  # ONNX Runtime's own errors have no common base
+        raise ModelError(
+            f"The network {name} cannot be written as ONNX for frames of any size: "
+            f"{summarize(error)}.",
+            hint=_RULE,
+        ) from error
+    with torch.inference_mode():
+        expected = network(frame[None]).softmax(1)[0].numpy()
+    difference = float(np.abs(found - expected).max())
+    if not difference < _MAX_DIFFERENCE:
+        raise ModelError(
+            f"The network {name} says something else as ONNX: probabilities differ by up to "
+            f"{difference:.2g}.",
+            hint=_RULE,
+        )
+
+
+def _strip(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a graph without what tells of the machine that wrote it; names are kept short."""
+    graph = model.graph
+    inner = {name for node in graph.node for name in node.output} - {FRAME_PROBS, ""}
+    short = {name: f"n{number}" for number, name in enumerate(sorted(inner))}
+    short |= {tensor.name: f"w{number}" for number, tensor in enumerate(graph.initializer)}
+    nodes = []
+    for number, node in enumerate(graph.node):
+        inputs = [short.get(name, name) for name in node.input]
+        outputs = [short.get(name, name) for name in node.output]
+        plain = onnx.helper.make_node(
+            node.op_type, inputs, outputs, f"{number}_{node.op_type}", domain=node.domain
+        )
+        plain.attribute.extend(node.attribute)
+        nodes.append(plain)
+    weights = []
+    for tensor in graph.initializer:
+        plain_tensor = onnx.TensorProto()
+        plain_tensor.CopyFrom(tensor)
+        plain_tensor.name = short[tensor.name]
+        plain_tensor.ClearField("doc_string")
+        weights.append(plain_tensor)
+    stripped = onnx.helper.make_graph(
+        nodes,
+        "network",
+        [onnx.helper.make_tensor_value_info(FRAME, onnx.TensorProto.FLOAT, ["n", 3, "h", "w"])],
+        [
+            onnx.helper.make_tensor_value_info(
+                FRAME_PROBS, onnx.TensorProto.FLOAT, ["n", "classes", "h", "w"]
+            )
+        ],
+        weights,
+    )
+    opsets = [onnx.helper.make_opsetid("", OPSET)]
+    return onnx.helper.make_model(stripped, opset_imports=opsets, ir_version=IR_VERSION)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch's exporter from talking of itself, in warnings and in logs."""
+    loggers = [
+        logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+    ]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

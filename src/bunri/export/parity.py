@@ -1,0 +1,303 @@
+"""Whether an exported model says what the torch network says, and how fast it says it.
+
+Owns what is compared with what, and the bounds that a file must keep. Knows nothing of files.
+
+Everything is compared with torch in float32, from the same photos, at their own size: the network
+behind bunri's predictor in each engine, and the whole graph as others run it.
+"""
+
+import importlib.util
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import onnxruntime
+import torch
+from onnx import ModelProto
+
+from bunri.bundle_info import BundleInfo
+from bunri.contracts import ImageArray, MaskArray, ModelError, summarize
+from bunri.metrics import Matrix, compute_global_miou, count_confusion, stack_matrices
+from bunri.onnx_file import CLASSES, PHOTOS, cut_network
+from bunri.predict.backends import Backend
+from bunri.predict.onnx_backend import OnnxBackend
+from bunri.predict.predictor import Predictor
+
+Precision = Literal["f32", "bf16", "int8"]
+Predict = Callable[[ImageArray], MaskArray]
+ShowProgress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
+
+MIN_EQUAL_F32 = 0.999
+"""Share of pixels with torch's class that float32 must have."""
+MAX_MIOU_LOSS = 0.005
+"""What int8 may lose of torch's mIoU, where labels are known."""
+MIN_EQUAL_INT8 = 0.97
+"""Share of pixels with torch's class that int8 must have, where labels are not known."""
+TIMED_HW = (512, 512)
+NUM_THREADS = 2
+_NUM_ROUNDS = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to run the model.
+
+    Attributes:
+        name: Engine, and what is run in it.
+        precision: Of most numbers.
+        predict: From a photo to its mask.
+        is_shipped: Whether the file that is written must keep its bound here.
+    """
+
+    name: str
+    precision: Precision
+    predict: Predict
+    is_shipped: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """What was measured of one variant.
+
+    Attributes:
+        name: As in :class:`Variant`.
+        precision: As in :class:`Variant`.
+        equal: Share of all pixels that have the class torch gives them.
+        miou: Global mIoU; None without labels.
+        latency_ms: Median from a photo of ``TIMED_HW`` to its mask, on ``NUM_THREADS`` threads.
+        fault: Which bound is missed and by how much; empty if none.
+    """
+
+    name: str
+    precision: Precision
+    equal: float
+    miou: float | None
+    latency_ms: float
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ParityReport:
+    """What was measured of all variants, torch first.
+
+    Attributes:
+        photos: Which photos.
+        num_photos: How many.
+        rows: One for each variant.
+        matrices: Confusion matrices of the photos by variant, int64 (N, C, C); empty without
+            labels.
+    """
+
+    photos: str
+    num_photos: int
+    rows: tuple[Parity, ...]
+    matrices: tuple[Sequence[Matrix], ...]
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Every bound that is missed; empty if the file may be written."""
+        return tuple(row.fault for row in self.rows if row.fault)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {
+            "photos": self.photos,
+            "num_photos": self.num_photos,
+            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+            "versions": {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__},
+            "bounds": {
+                "f32_equal_pixels": MIN_EQUAL_F32,
+                "int8_miou_loss": MAX_MIOU_LOSS,
+                "int8_equal_pixels": MIN_EQUAL_INT8,
+            },
+            "latency": f"{TIMED_HW[1]}x{TIMED_HW[0]} photo to mask, {NUM_THREADS} threads, median",
+            "rows": [
+                {
+                    "name": row.name,
+                    "precision": row.precision,
+                    "equal_pixels": row.equal,
+                    "miou": row.miou,
+                    "latency_ms": round(row.latency_ms, 2),
+                    "fault": row.fault,
+                }
+                for row in self.rows
+            ],
+        }
+
+    def to_markdown(self) -> str:
+        """Return a table for people."""
+        lines = [
+            "# Parity",
+            "",
+            f"Against torch in float32 on {self.num_photos} photos ({self.photos}). Latency: a photo "
+            f"of {TIMED_HW[1]}x{TIMED_HW[0]} to its mask on {NUM_THREADS} threads, median.",
+            "",
+            "| run by | numbers | equal pixels | mIoU | latency |",
+            "|---|---|---|---|---|",
+        ]
+        for row in self.rows:
+            miou = "no labels" if row.miou is None else f"{row.miou:.4f}"
+            lines.append(
+                f"| {row.name} | {row.precision} | {100 * row.equal:.3f} % | {miou} "
+                f"| {row.latency_ms:.0f} ms |"
+            )
+        return "\n".join([*lines, ""])
+
+
+def list_variants(
+    info: BundleInfo, torch_backend: Backend, f32: ModelProto, int8: ModelProto | None
+) -> list[Variant]:
+    """Return every way to run a model on this machine, torch first.
+
+    Args:
+        info: Of the model.
+        torch_backend: Its torch network.
+        f32: The whole graph in float32.
+        int8: The whole graph in int8, if that is what shall be written.
+
+    Raises:
+        ModelError: An engine cannot run it.
+    """
+
+    def through(backend: Backend) -> Predict:
+        return Predictor(info, backend).predict_mask
+
+    found = [Variant("torch", "f32", through(torch_backend), is_shipped=False)]
+    graphs: list[tuple[ModelProto, tuple[Precision, ...]]] = [(f32, ("f32", "bf16"))]
+    if int8 is not None:
+        graphs.append((int8, ("int8",)))
+    has_openvino = importlib.util.find_spec("openvino") is not None
+    for graph, precisions in graphs:
+        first, is_shipped = precisions[0], int8 is None or graph is int8
+        network = cut_network(graph)
+        runtime = OnnxBackend(network, NUM_THREADS)
+        found.append(Variant("ONNX Runtime", first, through(runtime), is_shipped))
+        whole = _open_whole_graph(graph)
+        found.append(Variant("ONNX Runtime, whole graph", first, whole, is_shipped))
+        for precision in precisions if has_openvino else ():
+            from bunri.predict.openvino_backend import OpenVinoBackend
+
+            hint = "bf16" if precision == "bf16" else "f32"
+            backend = OpenVinoBackend(network, NUM_THREADS, hint)
+            shipped = is_shipped and precision != "bf16"  # which bunri never runs by itself
+            found.append(Variant("OpenVINO", precision, through(backend), shipped))
+    return found
+
+
+def _open_whole_graph(graph: ModelProto) -> Predict:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = NUM_THREADS
+    try:
+        session = onnxruntime.InferenceSession(
+            graph.SerializeToString(), options, ["CPUExecutionProvider"]
+        )
+    except Exception as error:  # its own errors have no common base
+        raise ModelError(f"ONNX Runtime cannot run the graph: {summarize(error)}.") from error
+
+    def predict(image: ImageArray) -> MaskArray:
+        mask: MaskArray = session.run([CLASSES], {PHOTOS: image[None]})[0][0]
+        return mask
+
+    return predict
+
+
+def measure_parity(
+    variants: Sequence[Variant],
+    photos: Iterable[tuple[ImageArray, MaskArray | None]],
+    num_classes: int,
+    source: str,
+    advance: Callable[[], None],
+) -> ParityReport:
+    """Compare all variants with the first, and time them.
+
+    Args:
+        variants: From :func:`list_variants`.
+        photos: uint8 (H, W, 3) each, and its truth, uint8 (H, W); all without a truth, or none.
+        num_classes: Classes.
+        source: What the photos are, for the report.
+        advance: Called after each photo.
+
+    Raises:
+        ModelError: A variant cannot run a photo.
+    """
+    equal = [0] * len(variants)
+    matrices: list[list[Matrix]] = [[] for _ in variants]
+    num_pixels = num_photos = 0
+    image: ImageArray | None = None
+    for image, truth in photos:
+        masks = [_run(variant, image) for variant in variants]
+        for place, mask in enumerate(masks):
+            equal[place] += int((mask == masks[0]).sum())
+            if truth is not None:
+                matrices[place].append(count_confusion(truth, mask, num_classes))
+        num_pixels += masks[0].size
+        num_photos += 1
+        advance()
+    times_ms = _time_variants(variants)
+    rows: list[Parity] = []
+    for place, variant in enumerate(variants):
+        miou = None
+        if matrices[place]:
+            miou = compute_global_miou(stack_matrices(matrices[place], num_classes))
+        row = Parity(
+            variant.name, variant.precision, equal[place] / num_pixels, miou, times_ms[place]
+        )
+        fault = _find_fault(row, rows[0].miou if rows else None) if variant.is_shipped else ""
+        rows.append(replace(row, fault=fault))
+    return ParityReport(source, num_photos, tuple(rows), tuple(matrices))
+
+
+def _run(variant: Variant, image: ImageArray) -> MaskArray:
+    try:
+        return variant.predict(image)
+    except ModelError:
+        raise
+    except Exception as error:  # engines' own errors have no common base
+        raise ModelError(
+            f"{variant.name} cannot run the {variant.precision} graph: {summarize(error)}."
+        ) from error
+
+
+def _find_fault(row: Parity, torch_miou: float | None) -> str:
+    """Return which bound a variant misses; empty if it keeps its own."""
+    where = f"{row.name} {row.precision}"
+    if row.precision == "int8" and row.miou is not None and torch_miou is not None:
+        loss = torch_miou - row.miou
+        if loss > MAX_MIOU_LOSS:
+            return (
+                f"{where}: mIoU {row.miou:.4f} where torch has {torch_miou:.4f}: "
+                f"{100 * loss:.2f} points lost, {100 * MAX_MIOU_LOSS:g} are allowed"
+            )
+        return ""
+    least = MIN_EQUAL_INT8 if row.precision == "int8" else MIN_EQUAL_F32
+    if row.equal < least:
+        return (
+            f"{where}: {100 * row.equal:.3f} % of pixels have torch's class, "
+            f"at least {100 * least:g} % must"
+        )
+    return ""
+
+
+def _time_variants(variants: Sequence[Variant]) -> list[float]:
+    """Return the median ms of each, taken in turn, so that the machine's moods weigh on all."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (*TIMED_HW, 3), np.uint8)
+    times_s: list[list[float]] = [[] for _ in variants]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(NUM_THREADS)
+    try:
+        for number in range(1 + _NUM_ROUNDS):
+            for variant, taken in zip(variants, times_s, strict=True):
+                started = time.perf_counter()
+                _run(variant, image)
+                if number:  # the first sets memory up
+                    taken.append(time.perf_counter() - started)
+    finally:
+        torch.set_num_threads(threads)
+    return [1000 * statistics.median(taken) for taken in times_s]

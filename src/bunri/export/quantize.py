@@ -1,0 +1,175 @@
+"""A network in 8-bit integers: which operators, which ranges, and what keeps its classes.
+
+Owns the choices of static quantisation. Knows nothing of photos: it is given frames.
+
+Every convolution but the last is quantised, weights by output channel. Choices that count, with
+what each cost an FPN on EfficientNet-Lite2 stands in docs/architecture.md:
+
+- Activations are quantised after ReLU and ReLU6, where their range is known, not before.
+- Ranges are means over photos of each photo's extremes: one photo alone does not stretch them.
+- Weights have 7 bits, since a CPU without VNNI adds two products in 16 bits, which 8 would
+  overflow; depthwise convolutions do not add pairs, and keep 8.
+- What rounding the weights adds to the mean of a channel is taken from its bias.
+"""
+
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+from onnx import ModelProto, NodeProto, numpy_helper
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+
+from bunri.contracts import FloatArray
+from bunri.onnx_file import FRAME
+
+MIN_PHOTOS = 16
+"""Fewer say too little of the range of activations."""
+MAX_PHOTOS = 64
+"""More take time and memory, and no longer change the ranges."""
+_QUANTIZED = ("Conv", "Clip", "Relu")
+
+_Weights = Mapping[str, npt.NDArray[np.float32]]
+
+
+def quantize_network(network: ModelProto, frames: Sequence[FloatArray]) -> ModelProto:
+    """Return a network in int8, as quantise and dequantise nodes (QDQ) around float operators.
+
+    Args:
+        network: From ``FRAME`` to ``FRAME_PROBS``, float32; stays as it is.
+        frames: float32 (3, h, w) each, of photos like those it will see.
+    """
+    convolutions = [node for node in network.graph.node if node.op_type == "Conv"]
+    inner, last = convolutions[:-1], convolutions[-1]
+    reduced = [node for node in inner if not _is_depthwise(node)]
+    corrected = _correct_biases(network, frames, {node.name: node in reduced for node in inner})
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        path = Path(folder) / "int8.onnx"
+        quantize_static(
+            corrected,
+            path,
+            _Frames(frames),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=_QUANTIZED,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=[last.name],
+            calibrate_method=CalibrationMethod.MinMax,
+            extra_options={
+                "CalibMovingAverage": True,
+                "TensorQuantOverrides": {node.input[1]: [_REDUCED] for node in reduced},
+            },
+        )
+        return onnx.load(path)
+
+
+_REDUCED = {"axis": 0, "quant_type": QuantType.QInt8, "symmetric": True, "reduce_range": True}
+
+
+class _Frames(CalibrationDataReader):  # type: ignore[misc]
+    """Gives frames to the calibration, one by one."""
+
+    def __init__(self, frames: Sequence[FloatArray]) -> None:
+        self._rest = iter(frames)
+
+    def get_next(self) -> dict[str, FloatArray] | None:
+        """Return the next input; None at the end."""
+        frame = next(self._rest, None)
+        return None if frame is None else {FRAME: frame[None]}
+
+
+def _is_depthwise(node: NodeProto) -> bool:
+    return any(attribute.name == "group" and attribute.i > 1 for attribute in node.attribute)
+
+
+def _correct_biases(
+    network: ModelProto, frames: Sequence[FloatArray], is_reduced: Mapping[str, bool]
+) -> ModelProto:
+    """Return a network whose biases make up for what rounding its weights adds on average.
+
+    Nagel et al. (2019), section 4.2, with means of inputs that were measured.
+    """
+    corrected = ModelProto()
+    corrected.CopyFrom(network)
+    graph = corrected.graph
+    places = {tensor.name: place for place, tensor in enumerate(graph.initializer)}
+    nodes = [node for node in graph.node if node.name in is_reduced and node.input[1] in places]
+    means = _measure_means(network, frames, [node.input[0] for node in nodes])
+    for node in nodes:
+        weights = numpy_helper.to_array(graph.initializer[places[node.input[1]]])
+        error = _round_weights(weights, 64 if is_reduced[node.name] else 127) - weights
+        inputs = means[node.input[0]]
+        per_input = error.sum((2, 3))  # (out, in / groups)
+        groups = len(inputs) // weights.shape[1]
+        own = np.repeat(inputs.reshape(groups, -1), len(weights) // groups, axis=0)
+        shift = (per_input * own).sum(1)
+        if len(node.input) > 2 and node.input[2] in places:
+            bias = numpy_helper.to_array(graph.initializer[places[node.input[2]]])
+            name = node.input[2]
+        else:
+            bias, name = np.zeros(len(weights), np.float32), f"{node.name}_bias"
+        fixed = numpy_helper.from_array((bias - shift).astype(np.float32), f"{name}_corrected")
+        graph.initializer.append(fixed)
+        del node.input[2:]
+        node.input.append(fixed.name)
+    return corrected
+
+
+def _round_weights(weights: npt.NDArray[np.float32], limit: int) -> npt.NDArray[np.float32]:
+    """Return what integers up to ``limit`` make of weights (out, ...), scaled by output."""
+    largest = np.abs(weights).reshape(len(weights), -1).max(1).reshape(-1, 1, 1, 1)
+    scale = np.where(largest > 0, largest, 1) / limit
+    return np.asarray(np.rint(weights / scale) * scale, np.float32)
+
+
+def _measure_means(
+    network: ModelProto, frames: Sequence[FloatArray], names: Sequence[str]
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Return the mean of each channel of inner tensors (N, C, h, w) over all frames."""
+    watched = ModelProto()
+    watched.CopyFrom(network)
+    names = list(dict.fromkeys(names))
+    del watched.graph.output[:]
+    for name in names:
+        watched.graph.node.append(
+            onnx.helper.make_node("GlobalAveragePool", [name], [f"{name}_mean"])
+        )
+        watched.graph.output.append(
+            onnx.helper.make_tensor_value_info(f"{name}_mean", onnx.TensorProto.FLOAT, None)
+        )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # not of weights that only left-out outputs need
+    session = onnxruntime.InferenceSession(
+        watched.SerializeToString(), options, ["CPUExecutionProvider"]
+    )
+    sums: dict[str, Any] = dict.fromkeys(names, 0.0)
+    for frame in frames:
+        found = session.run(None, {FRAME: frame[None]})
+        for name, mean in zip(names, found, strict=True):
+            sums[name] = sums[name] + mean.reshape(-1).astype(np.float64)
+    return {name: total / len(frames) for name, total in sums.items()}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the quantiser from advising a preparation that our graphs do not need."""
+    logger = logging.getLogger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

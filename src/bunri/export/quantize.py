@@ -37,7 +37,7 @@ from bunri.onnx_file import FRAME
 
 MIN_PHOTOS = 16
 """Fewer say too little of the range of activations."""
-MAX_PHOTOS = 64
+MAX_PHOTOS = 128
 """More take time and memory, and no longer change the ranges."""
 _QUANTIZED = ("Conv", "Clip", "Relu")
 

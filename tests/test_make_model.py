@@ -1,0 +1,90 @@
+"""The script that makes the shipped model: what it calls, in which order, and what it does again."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import typer.main
+
+from bunri.cli import app
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("make_model", ROOT / "tools" / "make_model.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
+
+
+@pytest.fixture
+def steps(script, tmp_path):
+    return list(script.list_steps(script.Photos(tmp_path / "photos"), tmp_path / "out"))
+
+
+@pytest.fixture
+def calls(script, monkeypatch):
+    """Return commands in place of running them; one that is named in ``fails`` fails."""
+    made = SimpleNamespace(commands=[], fails=None)
+
+    def run(command, check):
+        made.commands.append(command[3:])
+        return SimpleNamespace(returncode=int(command[3] == made.fails))
+
+    monkeypatch.setattr(script.subprocess, "run", run)
+    return made
+
+
+def test_steps__are_commands_of_bunri(steps):
+    group = typer.main.get_command(app)
+    for step in steps:
+        name, *arguments = step.command
+        with group.commands[name].make_context(name, list(arguments)):
+            pass  # an option that is not there would raise
+
+
+def test_steps__never_learn_or_choose_on_test_photos(script, steps):
+    test = str(script.Photos(steps[0].run.parents[1] / "photos").test)
+    assert {step.command[0] for step in steps if test in step.command} == {"submit"}
+
+
+def test_steps__make_each_thing_once(steps):
+    made = [step.makes for step in steps]
+    assert len(set(made)) == len(made)
+
+
+def test_run_step__begins_a_training_and_notes_its_end(script, steps, calls):
+    steps[0].run.mkdir(parents=True)
+    script.run_step(steps[0])
+    script.run_step(steps[0])
+    assert calls.commands == [list(steps[0].command)]
+
+
+def test_run_step__goes_on_with_a_training(script, steps, calls):
+    run = steps[0].run
+    run.mkdir(parents=True)
+    (run / "config.yaml").touch()
+    script.run_step(steps[0])
+    assert calls.commands == [["train", "--resume", "--out", str(run)]]
+
+
+def test_run_step__does_nothing_where_the_result_is(script, steps, calls):
+    step = next(step for step in steps if step.run is None)
+    step.makes.mkdir(parents=True)
+    script.run_step(step)
+    assert not calls.commands
+
+
+def test_run_step__ends_with_the_status_of_a_failure(script, steps, calls):
+    calls.fails = "train"
+    steps[0].run.mkdir(parents=True)
+    with pytest.raises(SystemExit) as ended:
+        script.run_step(steps[0])
+    assert ended.value.code == 1
+    assert not steps[0].makes.exists()

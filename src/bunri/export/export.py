@@ -4,10 +4,11 @@ Owns the order of the steps and what goes into the folder. How each step is done
 neighbours'.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+
+from onnx import ModelProto
 
 from bunri.annotations.cache import MaskCache
 from bunri.annotations.records import LabelledSet
@@ -146,9 +147,9 @@ def _load_frames(
 def _measure(
     request: ExportRequest,
     info: BundleInfo,
-    f32: Any,
-    int8: Any,
-    show_progress: ShowProgress,  # noqa: ANN401
+    f32: ModelProto,
+    int8: ModelProto | None,
+    show_progress: ShowProgress,
 ) -> ParityReport:
     variants = list_variants(info, TorchBackend(request.model.place, info), f32, int8)
     dataset = request.val or request.calibration
@@ -188,8 +189,8 @@ def _describe_scores(
         for place, row in enumerate(report.rows)
         if (row.name, row.precision) == ("ONNX Runtime", precision)
     )
-    matrices: Sequence[Any] = report.matrices[place]
-    scores = compute_scores(stack_matrices(matrices, len(info.table)))
+    matrices = stack_matrices(report.matrices[place], len(info.table))
+    scores = compute_scores(matrices)
     validated = f"{request.val.source.name} ({len(request.val.photos)} photos)"
     return replace(
         info,

@@ -1,4 +1,4 @@
-"""From photos to classes as one graph: the network, and around it what ``images.py`` does in Python.
+"""From photos to classes as one graph: the network, and around it what ``images.py`` does.
 
 Owns how the resize rule, the normalisation and the way back are said in ONNX's own operators.
 Results are those of ``images.py``, which stays the definition: a test holds both equal.
@@ -63,8 +63,9 @@ def build_graph(
     _add_restoration(after, photo_hw, content_hw, has_probs=has_probs)
     outputs = [_declare(CLASSES, TensorProto.UINT8, ["n", "height", "width"])]
     if has_probs:
-        shape = ["n", len(info.table), "height", "width"]
-        outputs.append(_declare(PROBS, TensorProto.FLOAT, shape))
+        outputs.append(
+            _declare(PROBS, TensorProto.FLOAT, ["n", len(info.table), "height", "width"])
+        )
     graph = helper.make_graph(
         [*before.nodes, *network.graph.node, *after.nodes],
         "bunri",
@@ -141,6 +142,9 @@ def _add_triangle_resize(
     finish: Any = lambda name: name,  # noqa: ANN401
 ) -> str:
     """Add a resize of float planes (N, C, H, W) as Pillow's bilinear: across first, then down.
+
+    Pillow 13 shrinks photos that are more than about twice as tall as wide down first; of these
+    a value in four may differ by one of 255, as it does between versions of Pillow.
 
     Args:
         writer: Where.

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
-from timm.layers import Conv2dSame
+from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 
 from bunri.config import STRIDE_PX
@@ -59,11 +59,12 @@ class _WithProbs(nn.Module):
     def forward(self, frame: Tensor) -> Tensor:
         logits = self._network(frame)
         powers = (logits - logits.amax(1, keepdim=True)).exp()
-        return powers / powers.sum(1, keepdim=True)
+        probs: Tensor = powers / powers.sum(1, keepdim=True)
+        return probs
 
 
 def trace_network(network: nn.Module, name: str) -> onnx.ModelProto:
-    """Return a network as ONNX, for frames of any number and of any size that ``STRIDE_PX`` divides.
+    """Return a network as ONNX, for any number of frames of any size that ``STRIDE_PX`` divides.
 
     Args:
         network: In evaluation mode, on the CPU; its padded convolutions are exchanged.
@@ -74,7 +75,7 @@ def trace_network(network: nn.Module, name: str) -> onnx.ModelProto:
     """
     for module in network.modules():
         if type(module) is Conv2dSame:
-            module.__class__ = _EvenConv2d
+            object.__setattr__(module, "__class__", _EvenConv2d)
     # Sizes that differ, so that none is taken for another, and none is a single pixel anywhere.
     frame = torch.zeros(2, 3, 6 * STRIDE_PX, 8 * STRIDE_PX)
     size = torch.export.Dim

@@ -1,16 +1,21 @@
 """Models in one ONNX file: what is written of them, what is read, and what is refused."""
 
 import json
+from contextlib import suppress
 
 import numpy as np
 import onnx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from bunri.bundle_info import describe_info
 from bunri.contracts import ModelError
 from bunri.onnx_file import FRAME, FRAME_PROBS, cut_network, make_metadata, read_onnx_file
 from tests.onnx_models import INFO, make_bytes, make_model
+
+WHOLE = make_bytes()
 
 
 def write(folder, content):
@@ -127,3 +132,18 @@ def test_cut_network__is_what_lies_between():
     assert [value.name for value in cut.graph.input] == [FRAME]
     assert [value.name for value in cut.graph.output] == [FRAME_PROBS]
     assert {tensor.name for tensor in cut.graph.initializer} == {"weights", "bias"}
+
+
+def test_read_onnx_file__metadata_keys_that_are_no_text(tmp_path):
+    content = make_bytes(metadata={"abcd": "", "efgh": ""}).replace(b"abcd", b"\xff" * 4)
+    assert "has no 'bunri' in its metadata" in refuse(tmp_path, content)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+@given(changes=st.lists(st.tuples(st.integers(0), st.integers(0, 255)), min_size=1, max_size=3))
+def test_read_onnx_file__any_damage_is_read_or_refused(tmp_path, changes):
+    content = bytearray(WHOLE)
+    for place, value in changes:
+        content[place % len(content)] = value
+    with suppress(ModelError):
+        cut_network(read_onnx_file(write(tmp_path, bytes(content))).model)

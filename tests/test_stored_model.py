@@ -1,5 +1,6 @@
 """What MODEL means: bundles with ONNX files, lone files, and models that ship."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -88,3 +89,34 @@ def test_find_kept_info__only_where_something_can_be_kept(shipped, folder, tmp_p
     for name, what in (("bunri-small", "a part of bunri"), (tmp_path / "lone.onnx", "a single")):
         with pytest.raises(ModelError, match=what):
             find_kept_info(str(name))
+
+
+def test_open_model__a_bundle_folder_may_be_called_like_a_file(folder):
+    place = folder.rename(folder.with_name("model-1.onnx"))
+    assert open_model(str(place)).onnx == place / "model.onnx"
+
+
+def test_bundle__no_hash_is_no_leave_to_skip_the_check(tmp_path):
+    write_bundle(tmp_path / "model", INFO, b"weights")
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"other weights")
+    change_info(tmp_path / "model", weights_sha256="")
+    with pytest.raises(ModelError, match=r"its SHA-256 differs"):
+        read_bundle(tmp_path / "model")
+
+
+def test_bundle__a_file_that_nobody_vouches_for(tmp_path):
+    write_bundle(tmp_path / "both", INFO, b"weights", make_bytes())
+    change_info(tmp_path / "both", onnx_sha256="")
+    with pytest.raises(ModelError, match=r"says nothing of .*model\.onnx"):
+        read_bundle(tmp_path / "both")
+
+
+def change_info(folder, **values):
+    path = folder / "bunri.json"
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **values}), "utf-8")
+
+
+def test_find_kept_info__a_shipped_model_by_another_path(shipped, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=r"a part of bunri"):
+        find_kept_info("shipped/bunri-small")

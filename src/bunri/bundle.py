@@ -74,10 +74,16 @@ def read_bundle(folder: Path) -> BundleInfo:
         raise ModelError(f"{path} cannot be read: {error}.", hint=MODEL_RULE) from error
     info = parse_info(content, str(path), MODEL_RULE)
     hashes = {ONNX_NAME: info.onnx_sha256} if info.onnx_sha256 else {}
-    if info.weights_sha256 != info.onnx_sha256:
+    if not info.onnx_sha256 or info.weights_sha256 != info.onnx_sha256:
         hashes[WEIGHTS_NAME] = info.weights_sha256
-    for name, sha256 in hashes.items():
-        _check_hash(folder / name, sha256)
+    for name in (WEIGHTS_NAME, ONNX_NAME):
+        if name in hashes:
+            _check_hash(folder / name, hashes[name])
+        elif is_file(folder / name):
+            raise ModelError(
+                f"{INFO_NAME} says nothing of {folder / name}, so it cannot be checked.",
+                hint="Copy the bundle again, or export it anew.",
+            )
     return info
 
 

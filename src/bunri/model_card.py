@@ -5,12 +5,14 @@ Owns its words and its front matter, which is that of Hugging Face's hub. Knows 
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bunri import __version__
 from bunri.bundle_info import BundleInfo
 
+NAME_KEY = "name"
+"""Where ``BundleInfo.training`` has what a model is called."""
 _PURPOSE = "Semantic segmentation of waste photos: what each pixel is made of."
 _ANY_LICENSE = "other"
 _KNOWN_LICENSES = {
@@ -46,7 +48,7 @@ def describe_model(info: BundleInfo, notes: str = "") -> str:
 
 
 def _name_of(info: BundleInfo) -> str:
-    return str(info.training.get("name", "A bunri model"))
+    return str(info.training.get(NAME_KEY, "A bunri model"))
 
 
 def _write_front_matter(info: BundleInfo) -> str:
@@ -86,9 +88,12 @@ def _quote(value: object) -> str:
 
 def _describe_scores(scores: Mapping[str, Any]) -> str:
     miou = scores.get("miou", {})
+    classes = scores.get("classes", [])
+    intervals = scores.get("intervals", {}).get("classes") or [{}] * len(classes)
     rows = [
-        f"| {row['name']} | {_show(row['iou'])} | {row['photos']} |"
-        for row in scores.get("classes", [])
+        f"| {row['name']} | {_show(row['iou'])} | {_show_interval(found.get('iou'))} | "
+        f"{row['photos']} |"
+        for row, found in zip(classes, intervals, strict=True)
     ]
     overall = f"global {_show(miou.get('global'))}, per image {_show(miou.get('per_image'))}"
     return "\n".join(
@@ -96,8 +101,8 @@ def _describe_scores(scores: Mapping[str, Any]) -> str:
             f"Validation mIoU: {overall},",
             f"per batch of {miou.get('batch_size')} {_show(miou.get('per_batch'))}.",
             "",
-            "| class | IoU | validation photos with it |",
-            "|---|---|---|",
+            "| class | IoU | 95 % over photos | validation photos with it |",
+            "|---|---|---|---|",
             *rows,
             "",
         ]
@@ -126,6 +131,10 @@ names = session.get_modelmeta().custom_metadata_map["names_en"]
 ```
 """
     )
+
+
+def _show_interval(ends: Sequence[float] | None) -> str:
+    return "" if ends is None else f"{ends[0]:.2f} to {ends[1]:.2f}"
 
 
 def _show(value: float | None) -> str:

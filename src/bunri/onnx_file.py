@@ -101,7 +101,7 @@ def read_onnx_file(path: Path) -> OnnxFile:
     if INFO_KEY not in metadata:
         raise ModelError(
             f"{path} has no {INFO_KEY!r} in its metadata, which says what it was trained for "
-            f"(found: {', '.join(sorted(metadata)) or 'none'}).",
+            f"(found: {', '.join(sorted(map(str, metadata))) or 'none'}).",
             hint=_RULE,
         )
     try:
@@ -175,11 +175,12 @@ def cut_network(model: "ModelProto") -> bytes:
     """
     from onnx import TensorProto, helper
 
-    makers = {name: node for node in model.graph.node for name in node.output}
-    needed = _collect_nodes(makers, FRAME_PROBS)
+    nodes = list(model.graph.node)
+    # Numbers, since comparing nodes compares the weights inside them: seconds for a large graph.
+    needed = [nodes[number] for number in sorted(_collect_nodes(nodes, FRAME_PROBS))]
     used = {name for node in needed for name in node.input}
     graph = helper.make_graph(
-        [node for node in model.graph.node if node in needed],
+        needed,
         "network",
         [helper.make_tensor_value_info(FRAME, TensorProto.FLOAT, ["n", 3, "h", "w"])],
         [helper.make_tensor_value_info(FRAME_PROBS, TensorProto.FLOAT, ["n", None, "h", "w"])],
@@ -190,15 +191,16 @@ def cut_network(model: "ModelProto") -> bytes:
     return content
 
 
-def _collect_nodes(makers: "dict[str, NodeProto]", last: str) -> "list[NodeProto]":
-    """Return the nodes that a tensor is made by, without those that make ``FRAME``."""
-    found: dict[int, NodeProto] = {}
+def _collect_nodes(nodes: "list[NodeProto]", last: str) -> set[int]:
+    """Return the numbers of nodes that a tensor is made by, without those that make ``FRAME``."""
+    makers = {name: number for number, node in enumerate(nodes) for name in node.output}
+    found: set[int] = set()
     waiting = [last]
     while waiting:
         name = waiting.pop()
-        node = makers.get(name)
-        if name == FRAME or node is None or id(node) in found:
+        number = makers.get(name)
+        if name == FRAME or number is None or number in found:
             continue
-        found[id(node)] = node
-        waiting += node.input
-    return list(found.values())
+        found.add(number)
+        waiting += nodes[number].input
+    return found

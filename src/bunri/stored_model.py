@@ -44,7 +44,7 @@ class StoredModel:
     @property
     def onnx(self) -> Path | None:
         """The ONNX file, if there is one: it is run rather than the weights, without torch."""
-        if self.place.suffix == ".onnx":
+        if is_file(self.place):
             return self.place
         return self.place / ONNX_NAME if self.info.onnx_sha256 else None
 
@@ -78,7 +78,7 @@ def open_model(model: str) -> StoredModel:
         ModelError: There is no such model, or it is damaged.
     """
     place = find_model(model)
-    if place.suffix == ".onnx":
+    if is_file(place):  # a folder may be called NAME.onnx, too
         sha256 = hash_file(place)
         info = replace(read_onnx_file(place).info, weights_sha256=sha256, onnx_sha256=sha256)
         return StoredModel(model, place, info)
@@ -131,8 +131,8 @@ def find_kept_info(model: str) -> Path:
         ModelError: There is no such model, or nothing can be kept in it.
     """
     place = find_model(model)
-    if place.suffix == ".onnx" or place.parent == SHIPPED_FOLDER:
-        what = "a single file" if place.suffix == ".onnx" else "a part of bunri"
+    if is_file(place) or place.resolve().parent == SHIPPED_FOLDER.resolve():
+        what = "a single file" if is_file(place) else "a part of bunri"
         raise ModelError(
             f"Nothing can be kept in {model}: it is {what}.",
             hint="Copy its folder, and name the copy.",

@@ -1,5 +1,6 @@
 """What works where torch is not installed, and the model that ships: the shortest command."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -94,6 +95,7 @@ def test_predict__photos_alone_are_for_the_model_that_ships(folder, monkeypatch)
     ended = run("predict", "photo.png", "--out", "out")
     assert ended.code == 0, ended.err
     assert "Tin 31.2 %" in ended.out
+    assert "bunri-small" in ended.err
     assert json.loads((folder / "out" / "predictions.json").read_text())["model"] == "bunri-small"
 
 
@@ -128,3 +130,23 @@ def test_evaluate__counts_what_a_quantised_file_no_longer_says(folder):
     cost = json.loads((folder / "said" / "evaluation.json").read_text())["cost"]
     assert cost["parameters"] == 12
     assert cost["file_bytes"] == len(make_bytes())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("stats", "labels.json", "--out", "stats.html"),
+        ("evaluate", "model", "labels.json", "--report", "page.html"),
+        ("report", "said", "--out", "page.html"),
+    ],
+)
+def test_without_plotly__pages_say_what_they_need(folder, monkeypatch, command):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "plotly" else found(name)
+    )
+    monkeypatch.chdir(folder)
+    ended = run(*command)
+    assert ended.code == 2
+    assert "needs plotly, which is not installed." in ended.err
+    assert 'pip install "bunri[report]"' in ended.err

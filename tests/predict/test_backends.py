@@ -4,12 +4,15 @@ import importlib.metadata
 import importlib.util
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper, numpy_helper
 
 from bunri.bundle import write_bundle
+from bunri.classes import COMPETITION_TABLE
 from bunri.contracts import InputError, MissingExtraError, ModelError
 from bunri.onnx_file import cut_network
 from bunri.predict import backends
@@ -19,6 +22,7 @@ from bunri.stored_model import open_model
 from tests.onnx_models import INFO, compute_probs, make_bytes, make_model
 
 NETWORK = cut_network(make_model())
+HUGE = json.dumps(dict.fromkeys(ONNX_ENGINES, 10**400))
 
 
 @pytest.fixture
@@ -138,3 +142,41 @@ def test_open_engine__no_such_engine_or_not_installed(monkeypatch):
     with pytest.raises(MissingExtraError, match="openvino is not installed") as caught:
         open_engine("openvino", NETWORK)
     assert "bunri[openvino]" in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["NaN", '{"onnxruntime": NaN, "openvino": 1}', HUGE])
+def test_choice__numbers_that_are_no_times_are_measured_again(stored, speeds, tmp_path, text):
+    choose(stored)
+    (path,) = (tmp_path / "cache" / "engines").iterdir()
+    path.write_text(text)
+    choose(stored)
+    assert speeds["asked"] == 4
+
+
+def test_choice__an_engine_that_cannot_run_the_network_is_not_taken(stored, speeds, monkeypatch):
+    def open_named(name, network):
+        if name == "openvino":
+            raise ModelError("OpenVINO cannot run the model.")
+        return name
+
+    monkeypatch.setattr(backends, "open_engine", open_named)
+    assert choose(stored) == "onnxruntime"
+
+
+@pytest.mark.parametrize("name", ONNX_ENGINES)
+def test_engine__network_that_fails_on_a_frame(name):
+    pytest.importorskip(name)
+    model = make_model()
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1, 3, 7, 7]), "fixed"))
+    model.graph.node[5].input[0] = "reshaped"
+    model.graph.node.insert(5, helper.make_node("Reshape", ["logits", "fixed"], ["reshaped"]))
+    with pytest.raises(ModelError, match=r"cannot run the model"):
+        open_engine(name, cut_network(model)).predict_probs(np.zeros((3, 32, 32), np.float32))
+
+
+def test_predictor__of_a_file_with_other_classes_than_it_says(tmp_path):
+    info = replace(INFO, table=COMPETITION_TABLE)
+    (tmp_path / "a.onnx").write_bytes(make_bytes(info=info))
+    predictor = load_predictor(str(tmp_path / "a.onnx"))
+    with pytest.raises(ModelError, match=r"shape \(3, 64, 64\).* need \(12, 64, 64\)"):
+        predictor.predict_mask(np.zeros((64, 64, 3), np.uint8))

@@ -23,6 +23,7 @@ from bunri.cli.options import (
     Rule,
     check_page,
     parse_rule,
+    require_plotly,
 )
 from bunri.cli.prediction import (
     Changes,
@@ -116,6 +117,7 @@ def run_evaluate(
     severity = _choose_severity(has_corruptions, severity)
     rule = parse_rule(overlap_rule)
     if page is not None:
+        require_plotly("--report")
         check_page(page, "--report", [data])
     choices = PredictionChoices(weights, combine, tta, tiles, changes, is_plain)
     predictor = load_chosen(models, choices)

@@ -53,10 +53,19 @@ def require_torch(what: str) -> None:
     Raises:
         MissingExtraError: torch is not installed.
     """
-    if importlib.util.find_spec("torch") is None:
+    _require_module("torch", what, "train")
+
+
+def require_plotly(what: str) -> None:
+    """Say how to install what draws the plots of pages; see :func:`require_torch`."""
+    _require_module("plotly", what, "report")
+
+
+def _require_module(name: str, what: str, extra: str) -> None:
+    if importlib.util.find_spec(name) is None:
         raise MissingExtraError(
-            f"{what} needs torch, which is not installed.",
-            hint='Install it with: pip install "bunri[train]"',
+            f"{what} needs {name}, which is not installed.",
+            hint=f'Install it with: pip install "bunri[{extra}]"',
         )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bunri.cli.console import print_note
 from bunri.contracts import InputError, suggest
 
 if TYPE_CHECKING:
@@ -150,5 +151,6 @@ def split_models(arguments: Sequence[str]) -> tuple[list[str], list[Path]]:
         is_photo = is_file(first) or (is_folder(first) and not is_file(first / "config.yaml"))
         if not is_photo or DEFAULT_MODEL not in list_shipped_models():
             find_model(arguments[0])  # says what is wrong with it
+        print_note(f"Predicting with {DEFAULT_MODEL}, the model that ships with bunri.")
         return [DEFAULT_MODEL], [Path(argument) for argument in arguments]
     return list(arguments[:count]), [Path(argument) for argument in arguments[count:]]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bunri.cli.console import print_line, print_note, show_progress
-from bunri.cli.options import BatchSize, check_page
+from bunri.cli.options import BatchSize, check_page, require_plotly
 from bunri.contracts import InputError
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def run_report(
 
     Example: [bold]bunri report runs/first runs/second --out experiments.html[/bold]
     """
+    require_plotly("bunri report")
     from bunri.comparison import line_up_results
     from bunri.report.records import read_records
     from bunri.report.wrapup_files import check_wrapup_folder

@@ -16,6 +16,7 @@ from bunri.cli.options import (
     check_page,
     parse_rule,
     refuse_replacing,
+    require_plotly,
 )
 from bunri.contracts import drop_controls
 
@@ -53,6 +54,7 @@ def run_stats(
 
     Example: [bold]bunri stats data/train.json data/val.json --out stats.html[/bold]
     """
+    require_plotly("bunri stats")
     from bunri.annotations.coco import require_nonempty, require_photos
     from bunri.annotations.sources import pair_roots, read_together
     from bunri.audit.gallery import choose_photos

@@ -22,8 +22,10 @@ from bunri.export.parity import ParityReport, ShowProgress, list_variants, measu
 from bunri.export.quantize import MAX_PHOTOS, MIN_PHOTOS, quantize_network
 from bunri.files import is_file, write_json, write_text
 from bunri.images import check_photo_headers, read_photo_as_labelled
+from bunri.intervals import bootstrap_scores
 from bunri.learning.networks import load_network
 from bunri.metrics import compute_scores, stack_matrices
+from bunri.model_card import NAME_KEY
 from bunri.predict.torch_backend import TorchBackend
 from bunri.scenes import render_scene
 from bunri.stored_model import PARAMETERS_KEY, StoredModel
@@ -95,7 +97,7 @@ def export_model(request: ExportRequest, folder: Path, show_progress: ShowProgre
         OutputError: The folder cannot be written.
     """
     model = request.model
-    info = _name_parameters(model)
+    info = _name_parameters(model, folder.name)
     with show_progress("Writing the network as ONNX", 1) as advance:
         network = load_network(model.place, info)
         traced = trace_network(network, str(info.architecture.get("name")))
@@ -123,9 +125,9 @@ def export_model(request: ExportRequest, folder: Path, show_progress: ShowProgre
     return report
 
 
-def _name_parameters(model: StoredModel) -> BundleInfo:
-    """Return what is known of a model, with the number of its parameters."""
-    training = {**model.info.training, PARAMETERS_KEY: model.num_parameters}
+def _name_parameters(model: StoredModel, name: str) -> BundleInfo:
+    """Return what is known of a model, with a name and the number of its parameters."""
+    training = {NAME_KEY: name, **model.info.training, PARAMETERS_KEY: model.num_parameters}
     return replace(model.info, training=training, weights_sha256="", onnx_sha256="")
 
 
@@ -190,10 +192,11 @@ def _describe_scores(
         if (row.name, row.precision) == ("ONNX Runtime", precision)
     )
     matrices = stack_matrices(report.matrices[place], len(info.table))
-    scores = compute_scores(matrices)
+    names = info.table.names
+    intervals = bootstrap_scores(matrices).to_json(names)
     validated = f"{request.val.source.name} ({len(request.val.photos)} photos)"
     return replace(
         info,
-        scores=scores.to_json(info.table.names),
+        scores={**compute_scores(matrices).to_json(names), "intervals": intervals},
         training={**info.training, "validated on": validated},
     )

@@ -63,9 +63,8 @@ def build_graph(
     _add_restoration(after, photo_hw, content_hw, has_probs=has_probs)
     outputs = [_declare(CLASSES, TensorProto.UINT8, ["n", "height", "width"])]
     if has_probs:
-        outputs.append(
-            _declare(PROBS, TensorProto.FLOAT, ["n", len(info.table), "height", "width"])
-        )
+        shape: list[str | int] = ["n", len(info.table), "height", "width"]
+        outputs.append(_declare(PROBS, TensorProto.FLOAT, shape))
     graph = helper.make_graph(
         [*before.nodes, *network.graph.node, *after.nodes],
         "bunri",

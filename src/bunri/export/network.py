@@ -58,9 +58,8 @@ class _WithProbs(nn.Module):
 
     def forward(self, frame: Tensor) -> Tensor:
         logits = self._network(frame)
-        powers = (logits - logits.amax(1, keepdim=True)).exp()
-        probs: Tensor = powers / powers.sum(1, keepdim=True)
-        return probs
+        powers: Tensor = (logits - logits.amax(1, keepdim=True)).exp()
+        return powers / powers.sum(1, keepdim=True)
 
 
 def trace_network(network: nn.Module, name: str) -> onnx.ModelProto:
@@ -75,7 +74,7 @@ def trace_network(network: nn.Module, name: str) -> onnx.ModelProto:
     """
     for module in network.modules():
         if type(module) is Conv2dSame:
-            object.__setattr__(module, "__class__", _EvenConv2d)
+            module.__class__ = _EvenConv2d  # type: ignore[assignment]
     # Sizes that differ, so that none is taken for another, and none is a single pixel anywhere.
     frame = torch.zeros(2, 3, 6 * STRIDE_PX, 8 * STRIDE_PX)
     size = torch.export.Dim

@@ -135,8 +135,8 @@ class ParityReport:
         lines = [
             "# Parity",
             "",
-            f"Against torch in float32 on {self.num_photos} photos ({self.photos}). Latency:",
-            f"a photo of {TIMED_HW[1]}x{TIMED_HW[0]} to its mask, {NUM_THREADS} threads, median.",
+            f"Against torch in float32 on {self.num_photos} photos ({self.photos}).",
+            f"Latency: {TIMED_HW[1]}x{TIMED_HW[0]} to its mask on {NUM_THREADS} threads, median.",
             "",
             "| run by | numbers | equal pixels | mIoU | latency |",
             "|---|---|---|---|---|",

@@ -125,6 +125,10 @@ def _correct_biases(
         graph.initializer.append(fixed)
         del node.input[2:]
         node.input.append(fixed.name)
+    used = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
     return corrected
 
 

@@ -8,7 +8,9 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
+import math
 import os
+import platform
 import statistics
 import time
 from collections.abc import Mapping
@@ -18,7 +20,14 @@ from typing import Protocol
 
 import numpy as np
 
-from bunri.contracts import FloatArray, InputError, MissingExtraError, OutputError, suggest
+from bunri.contracts import (
+    FloatArray,
+    InputError,
+    MissingExtraError,
+    ModelError,
+    OutputError,
+    suggest,
+)
 from bunri.files import find_cache_folder, write_json
 from bunri.images import pad_to_stride
 from bunri.onnx_file import cut_network, read_onnx_file
@@ -28,6 +37,7 @@ BACKEND_VARIABLE = "BUNRI_BACKEND"
 """Environment variable that decides in place of the measurement."""
 ONNX_ENGINES = ("onnxruntime", "openvino")
 _NUM_ROUNDS = 5
+_NEVER_MS = 1e12  # JSON has no infinity
 
 
 class Backend(Protocol):
@@ -100,13 +110,14 @@ def _choose_engine(stored: StoredModel, network: bytes) -> str:
     if len(installed) < 2:
         return installed[0] if installed else ONNX_ENGINES[0]
     versions = [importlib.metadata.version(name) for name in installed]
-    facts = [stored.info.onnx_sha256, *versions, str(count_cores())]
+    # The name of the machine, since home folders are shared between machines.
+    facts = [stored.info.onnx_sha256, *versions, platform.node(), str(count_cores())]
     key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:32]
     path = find_cache_folder() / "engines" / f"{key}.json"
     times_ms = _read_times(path)
     if times_ms is None:
         side_px = pad_to_stride(stored.info.preprocessing.size_px)
-        times_ms = {name: _measure_ms(open_engine(name, network), side_px) for name in installed}
+        times_ms = {name: _time_engine_ms(name, network, side_px) for name in installed}
         with suppress(OutputError):  # measured again next time, then
             write_json(path, times_ms)
     return min(installed, key=lambda name: times_ms[name])
@@ -116,9 +127,18 @@ def _read_times(path: Path) -> Mapping[str, float] | None:
     """Return what was measured; None where nothing was, or the file is damaged."""
     try:
         content = json.loads(path.read_text("utf-8"))
-        return {name: float(content[name]) for name in ONNX_ENGINES}
-    except (OSError, ValueError, TypeError, KeyError):
+        times_ms = {name: float(content[name]) for name in ONNX_ENGINES}
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
+    return times_ms if all(math.isfinite(time_ms) for time_ms in times_ms.values()) else None
+
+
+def _time_engine_ms(engine: str, network: bytes, side_px: int) -> float:
+    """Return how long a frame takes; what cannot run the network is slower than all others."""
+    try:
+        return _measure_ms(open_engine(engine, network), side_px)
+    except ModelError:
+        return _NEVER_MS
 
 
 def _measure_ms(backend: Backend, side_px: int) -> float:

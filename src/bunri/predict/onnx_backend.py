@@ -37,6 +37,13 @@ class OnnxBackend:
             raise ModelError(f"ONNX Runtime cannot run the model: {summarize(error)}.") from error
 
     def predict_probs(self, pixels: FloatArray) -> FloatArray:
-        """Return probabilities, float32 (C, h, w), of a network frame, float32 (3, h, w)."""
-        probs: FloatArray = self._session.run([FRAME_PROBS], {FRAME: pixels[None]})[0][0]
+        """Return probabilities, float32 (C, h, w), of a network frame, float32 (3, h, w).
+
+        Raises:
+            ModelError: It fails on this frame.
+        """
+        try:
+            probs: FloatArray = self._session.run([FRAME_PROBS], {FRAME: pixels[None]})[0][0]
+        except Exception as error:  # its own errors have no common base
+            raise ModelError(f"ONNX Runtime cannot run the model: {summarize(error)}.") from error
         return probs

@@ -43,9 +43,16 @@ class OpenVinoBackend:
         self._requests = threading.local()
 
     def predict_probs(self, pixels: FloatArray) -> FloatArray:
-        """Return probabilities, float32 (C, h, w), of a network frame, float32 (3, h, w)."""
-        if not hasattr(self._requests, "one"):
-            self._requests.one = self._network.create_infer_request()
-        given = {FRAME: pixels[None]}
-        probs: FloatArray = np.array(self._requests.one.infer(given)[0][0], np.float32)
+        """Return probabilities, float32 (C, h, w), of a network frame, float32 (3, h, w).
+
+        Raises:
+            ModelError: It fails on this frame.
+        """
+        try:
+            if not hasattr(self._requests, "one"):
+                self._requests.one = self._network.create_infer_request()
+            given = {FRAME: pixels[None]}
+            probs: FloatArray = np.array(self._requests.one.infer(given)[0][0], np.float32)
+        except Exception as error:  # its own errors have no common base
+            raise ModelError(f"OpenVINO cannot run the model: {summarize(error)}.") from error
         return probs

@@ -206,7 +206,15 @@ class Predictor(AnyPredictor):
         NaN would lose every argmax.
         """
         height, width = content.shape[:2]
-        probs = self._backend.predict_probs(self.info.preprocessing.frame(content))
+        frame = self.info.preprocessing.frame(content)
+        probs = self._backend.predict_probs(frame)
+        wanted = (len(self.table.classes), *frame.shape[1:])
+        if probs.shape != wanted:
+            raise ModelError(
+                f"The model gives probabilities of shape {probs.shape}; its classes and its frame "
+                f"need {wanted}.",
+                hint="Its file and what it says of itself do not belong together: export it anew.",
+            )
         if not np.isfinite(probs).all():
             raise ModelError(
                 "The model's probabilities are not all numbers (NaN or infinite).",

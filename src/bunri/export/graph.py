@@ -142,6 +142,9 @@ def _add_triangle_resize(
 ) -> str:
     """Add a resize of float planes (N, C, H, W) as Pillow's bilinear: across first, then down.
 
+    Pillow 13 shrinks photos that are more than about twice as tall as wide down first; of these
+    a value in four may differ by one of 255, as it does between versions of Pillow.
+
     Args:
         writer: Where.
         planes: Name of the planes.

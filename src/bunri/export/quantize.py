@@ -146,7 +146,6 @@ def _measure_means(
     watched = ModelProto()
     watched.CopyFrom(network)
     names = list(dict.fromkeys(names))
-    del watched.graph.output[:]
     for name in names:
         watched.graph.node.append(
             onnx.helper.make_node("GlobalAveragePool", [name], [f"{name}_mean"])
@@ -154,14 +153,12 @@ def _measure_means(
         watched.graph.output.append(
             onnx.helper.make_tensor_value_info(f"{name}_mean", onnx.TensorProto.FLOAT, None)
         )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # not of weights that only left-out outputs need
     session = onnxruntime.InferenceSession(
-        watched.SerializeToString(), options, ["CPUExecutionProvider"]
+        watched.SerializeToString(), providers=["CPUExecutionProvider"]
     )
     sums: dict[str, Any] = dict.fromkeys(names, 0.0)
     for frame in frames:
-        found = session.run(None, {FRAME: frame[None]})
+        found = session.run([f"{name}_mean" for name in names], {FRAME: frame[None]})
         for name, mean in zip(names, found, strict=True):
             sums[name] = sums[name] + mean.reshape(-1).astype(np.float64)
     return {name: total / len(frames) for name, total in sums.items()}

@@ -1,0 +1,120 @@
+"""``bunri export``: a bundle without torch that says the same, or nothing and the reason."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bunri.bundle import read_bundle
+from bunri.export import parity
+from tests.builders import write_data
+from tests.cli.runner import run
+
+
+@pytest.fixture(scope="module")
+def exported(trained, tmp_path_factory):
+    """Both kinds of bundle of the trained model, with what was printed of the second."""
+    folder = tmp_path_factory.mktemp("exported")
+    data = write_data(folder / "data", (16, 4, 3), size_hw=(48, 64))
+    notes = folder / "notes.md"
+    notes.write_text("## Weaknesses\n\nPaints only rectangles.\n")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("BUNRI_CACHE", str(folder / "cache"))
+        # Two epochs of training leave classes nearly as probable as one another.
+        patched.setattr(parity, "MAX_MIOU_LOSS", 0.5)
+        plain = run("export", trained / "first", "--out", folder / "f32", "--probs",
+                    "--notes", notes)  # fmt: skip
+        int8 = run("export", trained / "first", "--out", folder / "int8", "--int8",
+                   "--calibration", data.train, "--val", data.val, "--json")  # fmt: skip
+    assert plain.code == 0, plain.err
+    assert int8.code == 0, int8.err
+    return folder, plain, json.loads(int8.out)
+
+
+@pytest.mark.slow
+def test_export__writes_a_bundle_that_predicts_the_same(exported, trained, tmp_path, monkeypatch):
+    folder, plain, _ = exported
+    assert "ONNX Runtime, whole graph f32" in " ".join(plain.out.split())
+    photo = folder / "data" / "batch_01" / "val_0000.png"
+    monkeypatch.setenv("BUNRI_BACKEND", "onnxruntime")
+    for name, model in (("torch", trained / "first"), ("onnx", folder / "f32")):
+        ended = run("predict", model, photo, "--out", tmp_path / name)
+        assert ended.code == 0, ended.err
+    masks = [
+        np.asarray(Image.open(next((tmp_path / name).glob("masks/*.png"))))
+        for name in ("torch", "onnx")
+    ]
+    assert (masks[0] == masks[1]).mean() >= 0.999
+
+
+@pytest.mark.slow
+def test_export__ships_int8_alone_with_its_own_scores(exported):
+    folder, _, report = exported
+    names = sorted(path.name for path in (folder / "int8").iterdir())
+    assert names == ["README.md", "bunri.json", "model.onnx", "parity.json", "parity.md"]
+    assert (folder / "f32" / "model.safetensors").is_file()
+    sizes = [(folder / name / "model.onnx").stat().st_size for name in ("int8", "f32")]
+    assert sizes[0] < 0.4 * sizes[1]
+    rows = {(row["name"], row["precision"]): row for row in report["rows"]}
+    info = read_bundle(folder / "int8")
+    assert info.scores["miou"]["global"] == rows["ONNX Runtime", "int8"]["miou"]
+    assert info.photo_hashes
+    assert rows["ONNX Runtime", "f32"]["equal_pixels"] >= 0.999
+    assert json.loads((folder / "int8" / "parity.json").read_text())["rows"] == report["rows"]
+
+
+@pytest.mark.slow
+def test_export__card_has_notes_and_a_program_that_runs(exported, tmp_path, monkeypatch):
+    folder, _, _ = exported
+    card = (folder / "f32" / "README.md").read_text()
+    assert "Paints only rectangles." in card
+    program = re.search(r"```python\n(.*?)```", card, re.S)
+    assert program
+    Image.new("RGB", (50, 40)).save(tmp_path / "photo.jpg")
+    (tmp_path / "model.onnx").write_bytes((folder / "f32" / "model.onnx").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, object] = {}
+    exec(program[1], found)
+    assert np.shape(found["classes"]) == (40, 50)
+
+
+@pytest.mark.slow
+def test_export__writes_nothing_that_misses_its_bound(exported, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(parity, "MIN_EQUAL_F32", 1.1)
+    ended = run("export", trained / "first", "--out", tmp_path / "model")
+    assert ended.code == 1
+    assert "is not written" in ended.err
+    assert "at least 110 % must" in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_export__refuses_what_is_onnx_already(exported, tmp_path):
+    folder, _, _ = exported
+    ended = run("export", folder / "int8", "--out", tmp_path / "model")
+    assert ended.code == 2
+    assert "is ONNX already" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--int8"], "--int8 needs photos"),
+        (["--calibration", "{train}"], "--calibration is for int8 alone"),
+        (["--int8", "--calibration", "{train}"], "has 6 photo(s); int8 is fitted to at least 16"),
+        (["--val", "{test}"], "is a set without labels"),
+        (["--val", "{train}"], "learned the labels of"),
+        (["--notes", "{missing}"], "cannot be read as text"),
+        (["--out", "{folder}"], "exists already"),
+    ],
+)
+def test_export__refuses(model, data, tmp_path, options, text):
+    names = {"train": data.train, "test": data.test, "missing": tmp_path / "none.md",
+             "folder": data.folder}  # fmt: skip
+    given = [option.format(**names) for option in options]
+    ended = run("export", model, "--out", tmp_path / "out", *given)
+    assert ended.code == 2
+    assert text in " ".join(ended.err.split())
+    assert not (tmp_path / "out").exists()

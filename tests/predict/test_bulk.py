@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from bunri.contracts import ImageError, InputError, MissingExtraError, PathError
 from bunri.predict.bulk import BulkJob, run_bulk_job
 from bunri.predict.bulk_source import BulkPhoto, find_bulk_photos, read_uri
 from bunri.predict.bulk_worker import BulkWorker, build_schema
-from bunri.predict.ray_pool import RayPool
+from bunri.predict.ray_pool import RayPool, open_ray
 from tests.cli.runner import run
 
 arrow = pytest.importorskip("pyarrow")
@@ -328,6 +329,59 @@ def test_job__without_ray_says_how_to_install_it(monkeypatch, photos, tmp_path):
 # -- with Ray itself
 
 
+class RayThatTakesSigterm:
+    """Does to signals what Ray does when it starts, and fails or not."""
+
+    def __init__(self, error=None):
+        self.error = error
+
+    def init(self, **options):
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        if self.error is not None:
+            raise self.error
+
+    def cluster_resources(self):
+        return {"CPU": 2.0}
+
+    def shutdown(self):
+        pass
+
+
+@pytest.fixture
+def earlier_handler():
+    """What this process does on SIGTERM before Ray comes."""
+
+    def handle(number, frame):
+        pass
+
+    before = signal.signal(signal.SIGTERM, handle)
+    yield handle
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("error", [None, ConnectionError("no cluster")])
+def test_ray__gives_sigterm_back(monkeypatch, earlier_handler, error):
+    monkeypatch.setitem(sys.modules, "ray", RayThatTakesSigterm(error))
+    with nullcontext() if error is None else pytest.raises(RunError), open_ray(None, 1):
+        with pytest.raises(SystemExit) as ended:
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert ended.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) is earlier_handler
+
+
+def test_ray__started_in_a_thread_leaves_signals_alone(monkeypatch):
+    fake = RayThatTakesSigterm()
+    monkeypatch.setattr(fake, "init", lambda **options: None)
+    monkeypatch.setitem(sys.modules, "ray", fake)
+
+    def plan():
+        with open_ray(None, 1) as pool:
+            return pool
+
+    with ThreadPoolExecutor(1) as executor:
+        assert executor.submit(plan).result() == RayPool(1, 0)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Ray warns of itself
 def test_ray__a_killed_worker_costs_nothing_but_time(photos, tmp_path):
@@ -336,6 +390,7 @@ def test_ray__a_killed_worker_costs_nothing_but_time(photos, tmp_path):
         write_photo(photos / f"{number}.png", number % 12)
     (photos / "bad.jpg").write_bytes(b"nope")
     out, pids = tmp_path / "out", tmp_path / "pids"
+    earlier = signal.getsignal(signal.SIGTERM)
     killed: list[None] = []
 
     def kill_at_five():
@@ -351,6 +406,7 @@ def test_ray__a_killed_worker_costs_nothing_but_time(photos, tmp_path):
     assert len({row["photo"] for row in rows}) == len(rows) == 41
     assert len(set(pids.read_text().split())) == 2, "another worker took its place"
     assert run_job(job).num_predicted == 0
+    assert signal.getsignal(signal.SIGTERM) is earlier
 
 
 @pytest.mark.slow

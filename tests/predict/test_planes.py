@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bunri.predict.planes import Decider, FramePlanes, MeanPlanes, MinMaxPlanes, VotePlanes
+from bunri.predict.decider import Decider
+from bunri.predict.planes import FramePlanes, MeanPlanes, MinMaxPlanes, VotePlanes
 from tests.predict.fakes import SMALL_TABLE, ColorBackend, FixedBackend, build
 
 

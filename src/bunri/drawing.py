@@ -47,6 +47,13 @@ def draw_overlay(image: ImageArray, mask: MaskArray, table: ClassTable) -> Image
         uint8 (H, W, 3) RGB.
     """
     result = np.empty_like(image)
+    _draw_overlay_into(result, image, mask, table)
+    return result
+
+
+def _draw_overlay_into(
+    result: ImageArray, image: ImageArray, mask: MaskArray, table: ClassTable
+) -> None:
     height, width = mask.shape
     step = max(1, _BAND_PIXELS // width)
     for first in range(0, height, step):
@@ -54,7 +61,6 @@ def draw_overlay(image: ImageArray, mask: MaskArray, table: ClassTable) -> Image
         below = min(first + step + 1, height)
         drawn = _draw_rows(image[first:below], mask[first:below], table)
         result[first : first + step] = drawn[:step]
-    return result
 
 
 def _draw_rows(image: ImageArray, mask: MaskArray, table: ClassTable) -> ImageArray:
@@ -136,9 +142,13 @@ def draw_labelled_overlay(image: ImageArray, mask: MaskArray, table: ClassTable)
 
     A photo narrower than 240 px is put on a wider ground, so that the legend can be read.
     """
-    overlay = _pad_width(draw_overlay(image, mask, table), 240)
+    height, width = mask.shape
     present = [int(c) for c in np.unique(mask) if c != IGNORE_INDEX]
-    return np.concatenate([overlay, draw_legend(present, table, overlay.shape[1])])
+    legend = draw_legend(present, table, max(width, 240))
+    result = np.full((height + len(legend), legend.shape[1], 3), _PAPER, np.uint8)
+    _draw_overlay_into(result[:height, :width], image, mask, table)
+    result[height:] = legend
+    return result
 
 
 def draw_comparisons(
@@ -175,8 +185,3 @@ def draw_comparisons(
         rows.append(np.asarray(row))
     rows.append(draw_legend(sorted(present - {IGNORE_INDEX}), table, width_px))
     return np.concatenate(rows)
-
-
-def _pad_width(image: ImageArray, width_px: int) -> ImageArray:
-    missing = max(0, width_px - image.shape[1])
-    return np.pad(image, ((0, 0), (0, missing), (0, 0)), constant_values=255)

@@ -210,7 +210,7 @@ def _convert_to_rgb(picture: Image.Image) -> Image.Image:
         colored = picture.convert("RGBA")
         ground = Image.new("RGBA", colored.size, (255, 255, 255, 255))
         return Image.alpha_composite(ground, colored).convert("RGB")
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")  # which would copy it
 
 
 def read_size_hw(path: Path) -> tuple[int, int]:

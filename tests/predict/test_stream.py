@@ -10,7 +10,7 @@ from PIL import Image
 from bunri.contracts import ModelError, OutputError
 from bunri.predict.outputs import PhotoTask
 from bunri.predict.stream import predict_photos
-from tests.predict.fakes import ColorBackend, build, paint
+from tests.predict.fakes import ColorBackend, FixedBackend, build, paint
 
 
 class Together(ColorBackend):
@@ -58,10 +58,9 @@ def test_stream__a_damaged_photo_keeps_its_place(tasks):
 
 
 def test_stream__a_broken_model_ends_it(tasks):
-    backend = ColorBackend()
-    backend.predict_probs = lambda pixels: np.full((12, *pixels.shape[1:]), np.nan, np.float32)
+    predictor = build(FixedBackend(*[np.nan] * 12))
     with pytest.raises(ModelError, match="not all numbers"):
-        list(predict_photos(build(backend), tasks, tell_class))
+        list(predict_photos(predictor, tasks, tell_class))
 
 
 def test_stream__after_an_error_nothing_more_is_written(tasks):

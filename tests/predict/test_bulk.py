@@ -14,13 +14,17 @@ from PIL import Image
 
 from bunri.annotations.records import RunLengths
 from bunri.annotations.run_lengths import decode_counts, expand_run_lengths
+from bunri.bundle import BundleInfo
 from bunri.classes import COMPETITION_TABLE
 from bunri.contracts import ImageError, InputError, MissingExtraError, PathError, RunError
+from bunri.images import Preprocessing
 from bunri.predict.bulk import BulkJob, run_bulk_job
+from bunri.predict.bulk import make_job as prepare_job
 from bunri.predict.bulk_source import BulkPhoto, find_bulk_photos, read_uri
 from bunri.predict.bulk_worker import BulkWorker, build_schema
 from bunri.predict.ray_pool import RayPool, open_ray
 from tests.cli.runner import run
+from tests.predict.fakes import ColorBackend, build
 
 arrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -295,6 +299,18 @@ def test_job__a_photo_whose_worker_always_dies_has_a_row(monkeypatch, photos, tm
     rows = read_rows(tmp_path / "out")
     assert len({row["photo"] for row in rows}) == len(rows) == 8
     assert sum(row["status"] == "failed" for row in rows) == 1
+
+
+def test_job__of_a_real_bundle_goes_on(monkeypatch, in_process, photos, tmp_path):
+    """What stands in ``bulk.json`` is what the same command asks for again."""
+    info = BundleInfo(COMPETITION_TABLE, Preprocessing(64, (0.0,) * 3, (1.0,) * 3), {})
+    monkeypatch.setattr("bunri.predict.bulk.read_bundle", lambda folder: info)
+    monkeypatch.setattr("bunri.predict.bulk.find_bundle", lambda model: tmp_path / model)
+    predictor = build(ColorBackend())
+    monkeypatch.setattr("bunri.predict.bulk.load_predictor", lambda place: predictor)
+    first = run_job(prepare_job("first", photos, tmp_path / "out"))
+    again = run_job(prepare_job("first", photos, tmp_path / "out"))
+    assert (first.num_predicted, again.num_predicted) == (8, 0)
 
 
 def test_job__another_model_may_not_go_on(in_process, photos, tmp_path):

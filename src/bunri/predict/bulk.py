@@ -74,7 +74,7 @@ def make_job(model: str, source: Path, folder: Path) -> BulkJob:
     identity = {
         "source": str(source.absolute()),
         "weights_sha256": info.weights_sha256,
-        "classes": info.table.to_json(),
+        "classes": json.loads(json.dumps(info.table.to_json())),  # as it is read again: no tuples
     }
     return BulkJob(source, folder, lambda: load_predictor(place), identity)
 

@@ -2,10 +2,11 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from bunri.predict.bulk_source import BulkPhoto, find_bulk_photos, read_uri
 from bunri.predict.bulk_worker import BulkWorker, build_schema
 from bunri.predict.ray_pool import RayPool, open_ray
 from tests.cli.runner import run
+from tests.conftest import REPOSITORY
 from tests.predict.fakes import ColorBackend, build
 
 arrow = pytest.importorskip("pyarrow")
@@ -264,6 +266,34 @@ def test_job__stopped_and_called_again_goes_on(in_process, photos, tmp_path):
     assert len(rows) == len({row["photo"] for row in rows}) == 9
 
 
+def test_job__an_error_ends_the_stream_before_ray(monkeypatch, photos, tmp_path):
+    """Ray would be started again for a stream that is still open."""
+    events = []
+
+    def predict(pool, photos, make_predictor, *, one_by_one):
+        try:
+            yield BulkWorker(make_predictor)(arrow.table({"uri": ["/none"], "mask_name": ["a"]}))
+            yield None
+        finally:
+            events.append("stream ended")
+
+    @contextmanager
+    def open_fake(address, num_workers):
+        try:
+            yield RayPool(1, 0)
+        finally:
+            events.append("Ray ended")
+
+    def fail():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bunri.predict.bulk.open_ray", open_fake)
+    monkeypatch.setattr("bunri.predict.bulk.predict_with_ray", predict)
+    with pytest.raises(KeyboardInterrupt):
+        run_job(make_job(photos, tmp_path / "out"), fail)
+    assert events == ["stream ended", "Ray ended"]
+
+
 def test_job__a_row_that_comes_twice_is_written_once(monkeypatch, in_process, photos, tmp_path):
     def give_twice(pool, photos, make_predictor, *, one_by_one):
         worker = BulkWorker(make_predictor)
@@ -423,6 +453,38 @@ def test_ray__a_killed_worker_costs_nothing_but_time(photos, tmp_path):
     assert len(set(pids.read_text().split())) == 2, "another worker took its place"
     assert run_job(job).num_predicted == 0
     assert signal.getsignal(signal.SIGTERM) is earlier
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from tests.predict.test_bulk import make_job, make_maker, run_job
+
+photos, out = map(Path, sys.argv[1:])
+run_job(make_job(photos, out, make_maker(pause_s=1.0)), num_workers=1)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Ray warns of itself
+def test_ray__a_killed_command_goes_on(photos, tmp_path):
+    pytest.importorskip("ray")
+    out = tmp_path / "out"
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, photos, out], cwd=REPOSITORY)
+    try:
+        deadline = time.monotonic() + 120
+        while not list(out.glob("masks/*/*.png")):
+            assert driver.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        driver.kill()
+        driver.wait()
+    result = run_job(make_job(photos, out), num_workers=1)
+    assert result.num_photos == 8
+    rows = read_rows(out)
+    assert len({row["photo"] for row in rows}) == len(rows) == 8
+    assert not list(out.rglob(".partial*"))
 
 
 @pytest.mark.slow

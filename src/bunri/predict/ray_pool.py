@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,7 @@ from bunri.predict.bulk_worker import BulkWorker, MakePredictor
 _QUIET_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # a thread of Ray's that ends late shall not start it again
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # or Ray warns that this will be its default
 }
 _BLOCKS_PER_WORKER = 8
@@ -112,7 +113,7 @@ def predict_with_ray(
     make_predictor: MakePredictor,
     *,
     one_by_one: bool,
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Yield tables of rows, in any order; see :class:`bunri.predict.bulk_worker.BulkWorker`.
 
     Photos whose worker died each time give no row.

@@ -5,6 +5,8 @@ photo, predicts, and writes mask and overlay. Both run in this process, in turn,
 ratio is of neighbouring runs, so that whatever else the machine does weighs on both, and the median
 is printed with all of them.
 
+With ``--large``: time and peak memory of the command on a photo of 12 megapixels.
+
     python benchmarks/predict.py --model runs/first
 """
 
@@ -12,6 +14,7 @@ import argparse
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,17 +23,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bunri.files import measure_peak_memory_bytes
 from bunri.images import read_photo
 from bunri.predict.backends import Backend, open_backend
 from bunri.predict.outputs import Prediction, find_photos, write_prediction
 from bunri.predict.predictor import Predictor
-from bunri.predict.settings import PredictionSettings, TileSettings
 from bunri.predict.stream import predict_photos
 from bunri.scenes import write_sample_dataset
 from bunri.stored_model import open_model
 
 SIDE_PX = 512
+LARGE_SIZE_WH = 4000, 3000
 
 
 def write_photos(folder: Path, count: int) -> list[Path]:
@@ -69,14 +71,25 @@ def time_predict(predictor: Predictor, photos: list[Path], out: Path) -> float:
     return taken
 
 
-def measure_large(predictor: Predictor) -> None:
-    """Predict 12 megapixels in tiles; print time and the most memory this process ever held."""
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (30, 40, 3), np.uint8).repeat(100, 0).repeat(100, 1)
-    started = time.perf_counter()
-    predictor.predict_mask(image)
-    peak = measure_peak_memory_bytes() or 0
-    print(f"4000 x 3000 in tiles: {time.perf_counter() - started:.1f} s, peak {peak / 1e6:.0f} MB")
+def measure_large(model: str) -> None:
+    """Predict 12 megapixels by the real command, whole and in tiles; print time and peak memory."""
+    with tempfile.TemporaryDirectory() as temporary:
+        photo = Path(temporary) / "large.jpg"
+        (scene,) = write_photos(Path(temporary), 1)
+        with Image.open(scene) as picture:
+            picture.resize(LARGE_SIZE_WH).save(photo, quality=92)
+        for name, options in (("whole", ()), ("in tiles", ("--tiles", "own"))):
+            command = [sys.executable, "-m", "bunri", "predict", model, str(photo), *options]
+            command += ["--out", f"{temporary}/{name}"]
+            started = time.perf_counter()
+            # A new process begins with the peak of this one, which is small: only the command
+            # loads torch.
+            ended = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+            _, status, usage = os.wait4(ended.pid, 0)
+            taken_s = time.perf_counter() - started
+            assert status == 0
+            size = f"{LARGE_SIZE_WH[0]} x {LARGE_SIZE_WH[1]}"
+            print(f"{size} {name}: {taken_s:.1f} s, peak {usage.ru_maxrss * 1024 / 1e6:.0f} MB")
 
 
 def main() -> None:
@@ -87,14 +100,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--large", action="store_true", help="only the 12-megapixel photo")
     arguments = parser.parse_args()
-    stored = open_model(arguments.model)
-    info, backend = stored.info, open_backend(stored)
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {sys.version[:6]}"
     )
     if arguments.large:
-        measure_large(Predictor(info, backend, PredictionSettings(tiles=TileSettings())))
+        measure_large(arguments.model)
         return
+    stored = open_model(arguments.model)
+    info, backend = stored.info, open_backend(stored)
     predictor = Predictor(info, backend)
     with tempfile.TemporaryDirectory() as temporary:
         photos = write_photos(Path(temporary), arguments.photos)

@@ -84,8 +84,8 @@ def test_write_bundle__card_says_what_one_wants_to_know(folder):
     assert "fpn network" in card
     assert "global 0.5000, per image no data" in card
     assert "per batch of 16 0.2500" in card
-    assert "| Background | 0.7500 | 3 |" in card
-    assert "| Battery | no data | 0 |" in card
+    assert "| Background | 0.7500 |  | 3 |" in card
+    assert "| Battery | no data |  | 0 |" in card
     assert "- epochs: 3" in card
     assert "- weights: Apache-2.0" in card
     assert "seed" not in card

@@ -87,6 +87,14 @@ def test_draw_overlay__no_objects_is_the_photo_itself():
     np.testing.assert_array_equal(draw_overlay(photo, all_ignored, COMPETITION_TABLE), photo)
 
 
+@pytest.mark.parametrize("band_pixels", [1, 700])
+def test_draw_overlay__in_bands_is_the_same(monkeypatch, band_pixels):
+    photo, mask = make_photo(), make_mask()
+    whole = draw_overlay(photo, mask, COMPETITION_TABLE)
+    monkeypatch.setattr("bunri.drawing._BAND_PIXELS", band_pixels)
+    np.testing.assert_array_equal(draw_overlay(photo, mask, COMPETITION_TABLE), whole)
+
+
 def test_draw_overlay__does_not_change_what_it_is_given():
     photo, mask = make_photo(), make_mask()
     before = photo.copy()

@@ -1,9 +1,10 @@
-"""The script that makes the shipped model: what it calls, in which order, and what it does again."""
+"""The script that makes the shipped model: what it calls, in which order, and what it repeats."""
 
 import importlib.util
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import typer.main
@@ -14,8 +15,10 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def script():
+def script() -> Any:
     spec = importlib.util.spec_from_file_location("make_model", ROOT / "tools" / "make_model.py")
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
@@ -42,7 +45,7 @@ def calls(script, monkeypatch):
 
 
 def test_steps__are_commands_of_bunri(steps):
-    group = typer.main.get_command(app)
+    group: Any = typer.main.get_command(app)
     for step in steps:
         name, *arguments = step.command
         with group.commands[name].make_context(name, list(arguments)):

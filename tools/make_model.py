@@ -88,8 +88,8 @@ def list_steps(photos: Photos, out: Path) -> Iterator[Step]:
         yield _train(run, settings, photos)
         yield from _measure(run, run.name, photos, out)
     shipped = out / "shipped" / "bunri-small"
-    options = ("--int8", "--calibration", str(photos.true), "--val", str(photos.val))
-    options += ("--notes", str(NOTES), "--out", str(shipped))
+    fitted = ("--int8", "--calibration", str(photos.true), "--val", str(photos.val))
+    options = (*fitted, "--notes", str(NOTES), "--out", str(shipped))
     yield Step(shipped, ("export", str(runs[0]), *options))
     yield from _measure(shipped, "bunri-small-int8", photos, out)
     ensemble = out / "ensemble.json"

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from bunri.contracts import BACKGROUND_INDEX, IGNORE_INDEX, ClassTable, ImageArray, MaskArray
 
 OVERLAY_OPACITY = 0.55
+_BAND_PIXELS = 2**20  # drawn at once, so that large photos are not in memory several times
 _INK = (32, 32, 32)
 _PAPER = (255, 255, 255)
 
@@ -45,12 +46,36 @@ def draw_overlay(image: ImageArray, mask: MaskArray, table: ClassTable) -> Image
     Returns:
         uint8 (H, W, 3) RGB.
     """
-    colors = color_mask(mask, table)
-    is_object = (mask != BACKGROUND_INDEX) & (mask != IGNORE_INDEX)
-    tinted = (image * (1 - OVERLAY_OPACITY) + colors * OVERLAY_OPACITY).astype(np.uint8)
-    result = np.where(is_object[..., None], tinted, image)
-    result[_find_edges(mask)] = _PAPER
+    result = np.empty_like(image)
+    _draw_overlay_into(result, image, mask, table)
     return result
+
+
+def _draw_overlay_into(
+    result: ImageArray, image: ImageArray, mask: MaskArray, table: ClassTable
+) -> None:
+    height, width = mask.shape
+    step = max(1, _BAND_PIXELS // width)
+    for first in range(0, height, step):
+        # With the row below, which says where the last row has edges.
+        below = min(first + step + 1, height)
+        drawn = _draw_rows(image[first:below], mask[first:below], table)
+        result[first : first + step] = drawn[:step]
+
+
+def _draw_rows(image: ImageArray, mask: MaskArray, table: ClassTable) -> ImageArray:
+    is_object = (mask != BACKGROUND_INDEX) & (mask != IGNORE_INDEX)
+    colors = Image.fromarray(mask)
+    colors.putpalette(table.palette_rgb.tobytes())
+    picture = Image.fromarray(image)
+    tinted = Image.blend(picture, colors.convert("RGB"), OVERLAY_OPACITY)
+    picture.paste(tinted, mask=_to_stencil(is_object))
+    picture.paste(_PAPER, mask=_to_stencil(_find_edges(mask)))
+    return np.asarray(picture)
+
+
+def _to_stencil(where: npt.NDArray[np.bool_]) -> Image.Image:
+    return Image.fromarray(where.view(np.uint8) * np.uint8(255))
 
 
 def draw_overlay_layer(mask: MaskArray, table: ClassTable) -> npt.NDArray[np.uint8]:
@@ -117,9 +142,13 @@ def draw_labelled_overlay(image: ImageArray, mask: MaskArray, table: ClassTable)
 
     A photo narrower than 240 px is put on a wider ground, so that the legend can be read.
     """
-    overlay = _pad_width(draw_overlay(image, mask, table), 240)
+    height, width = mask.shape
     present = [int(c) for c in np.unique(mask) if c != IGNORE_INDEX]
-    return np.concatenate([overlay, draw_legend(present, table, overlay.shape[1])])
+    legend = draw_legend(present, table, max(width, 240))
+    result = np.full((height + len(legend), legend.shape[1], 3), _PAPER, np.uint8)
+    _draw_overlay_into(result[:height, :width], image, mask, table)
+    result[height:] = legend
+    return result
 
 
 def draw_comparisons(
@@ -156,8 +185,3 @@ def draw_comparisons(
         rows.append(np.asarray(row))
     rows.append(draw_legend(sorted(present - {IGNORE_INDEX}), table, width_px))
     return np.concatenate(rows)
-
-
-def _pad_width(image: ImageArray, width_px: int) -> ImageArray:
-    missing = max(0, width_px - image.shape[1])
-    return np.pad(image, ((0, 0), (0, missing), (0, 0)), constant_values=255)

@@ -9,9 +9,10 @@ a multiple of 32. Masks and probabilities that leave bunri are always in the pho
 """
 
 import io
+import math
 import struct
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -209,7 +210,7 @@ def _convert_to_rgb(picture: Image.Image) -> Image.Image:
         colored = picture.convert("RGBA")
         ground = Image.new("RGBA", colored.size, (255, 255, 255, 255))
         return Image.alpha_composite(ground, colored).convert("RGB")
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")  # which would copy it
 
 
 def read_size_hw(path: Path) -> tuple[int, int]:
@@ -382,3 +383,36 @@ def resize_plane(plane: npt.NDArray[np.float32], size_hw: tuple[int, int]) -> Fl
         return plane
     picture = Image.fromarray(np.ascontiguousarray(plane))
     return np.asarray(picture.resize(size_hw[::-1], Image.Resampling.BILINEAR))
+
+
+def resize_rows(
+    read_rows: Callable[[slice], FloatArray],
+    source_hw: tuple[int, int],
+    size_hw: tuple[int, int],
+    rows: slice,
+) -> FloatArray:
+    """Return some rows of what :func:`resize_plane` gives, without the others in memory.
+
+    Coordinates within Pillow are float32, so that values may differ by 1e-4 or so; all rows at
+    once, and planes that keep their size, are the same.
+
+    Args:
+        read_rows: Gives rows of the plane, float32 (rows, w).
+        source_hw: Its height and width.
+        size_hw: Height and width at which the plane is wanted.
+        rows: Which of these rows, with start and stop.
+
+    Returns:
+        float32 (rows, W).
+    """
+    if source_hw == size_hw:
+        return read_rows(rows)
+    scale = source_hw[0] / size_hw[0]
+    reach = math.ceil(max(1.0, scale)) + 1  # how far a row's value comes from
+    first = max(0, math.floor(rows.start * scale) - reach)
+    stop = min(source_hw[0], math.ceil(rows.stop * scale) + reach)
+    bottom = min(rows.stop * scale - first, stop - first)
+    box = (0.0, rows.start * scale - first, float(source_hw[1]), bottom)
+    picture = Image.fromarray(np.ascontiguousarray(read_rows(slice(first, stop))))
+    target_wh = size_hw[1], rows.stop - rows.start
+    return np.asarray(picture.resize(target_wh, Image.Resampling.BILINEAR, box=box))

@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,7 +76,7 @@ def test_export__card_has_notes_and_a_program_that_runs(exported, tmp_path, monk
     Image.new("RGB", (50, 40)).save(tmp_path / "photo.jpg")
     (tmp_path / "model.onnx").write_bytes((folder / "f32" / "model.onnx").read_bytes())
     monkeypatch.chdir(tmp_path)
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     exec(program[1], found)
     assert np.shape(found["classes"]) == (40, 50)
 

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from bunri.annotations.coco import read_coco
 from bunri.annotations.overlap import draw_mask
 from bunri.bundle import read_bundle, write_prediction
 from bunri.images import read_index_mask
+from bunri.predict.predictor import load_predictor
+from bunri.predict.settings import PredictionSettings, TileSettings
 from tests.cli.runner import run
 
 
@@ -205,3 +208,18 @@ def test_tune__refuses_before_it_looks(model, data, tmp_path):
         assert ended.code == 2
         assert part in " ".join(ended.err.split())
         assert "Looking at photos" not in ended.err
+
+
+def test_predict__photos_share_the_cores_and_give_them_back(model):
+    predictor = load_predictor(str(model))
+    before = torch.get_num_threads()
+    torch.set_num_threads(6)
+    try:
+        with predictor.share_cores() as num_at_once:
+            assert (num_at_once, torch.get_num_threads()) == (4, 1)
+        assert torch.get_num_threads() == 6
+    finally:
+        torch.set_num_threads(before)
+    in_tiles = load_predictor(str(model), lambda _: PredictionSettings(tiles=TileSettings()))
+    with in_tiles.share_cores() as num_at_once:
+        assert num_at_once == 1

@@ -12,7 +12,8 @@ from bunri.annotations.coco import read_coco
 from bunri.config import LossConfig
 from bunri.images import Preprocessing
 from bunri.learning.data import PhotoStore
-from bunri.learning.validate import to_probs, validate
+from bunri.learning.inference import to_probs
+from bunri.learning.validate import validate
 from tests.builders import SHAPE_RGB, Shape, build_document, draw_photo, draw_truth, write_document
 
 CE = LossConfig(ce=1.0, dice=0.0)

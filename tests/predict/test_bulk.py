@@ -2,9 +2,11 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
-from contextlib import nullcontext
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +15,18 @@ from PIL import Image
 
 from bunri.annotations.records import RunLengths
 from bunri.annotations.run_lengths import decode_counts, expand_run_lengths
+from bunri.bundle_info import BundleInfo
 from bunri.classes import COMPETITION_TABLE
 from bunri.contracts import ImageError, InputError, MissingExtraError, PathError, RunError
+from bunri.images import Preprocessing
 from bunri.predict.bulk import BulkJob, run_bulk_job
+from bunri.predict.bulk import make_job as prepare_job
 from bunri.predict.bulk_source import BulkPhoto, find_bulk_photos, read_uri
 from bunri.predict.bulk_worker import BulkWorker, build_schema
-from bunri.predict.ray_pool import RayPool
+from bunri.predict.ray_pool import RayPool, open_ray
 from tests.cli.runner import run
+from tests.conftest import REPOSITORY
+from tests.predict.fakes import ColorBackend, build
 
 arrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -259,6 +266,34 @@ def test_job__stopped_and_called_again_goes_on(in_process, photos, tmp_path):
     assert len(rows) == len({row["photo"] for row in rows}) == 9
 
 
+def test_job__an_error_ends_the_stream_before_ray(monkeypatch, photos, tmp_path):
+    """Ray would be started again for a stream that is still open."""
+    events = []
+
+    def predict(pool, photos, make_predictor, *, one_by_one):
+        try:
+            yield BulkWorker(make_predictor)(arrow.table({"uri": ["/none"], "mask_name": ["a"]}))
+            yield None
+        finally:
+            events.append("stream ended")
+
+    @contextmanager
+    def open_fake(address, num_workers):
+        try:
+            yield RayPool(1, 0)
+        finally:
+            events.append("Ray ended")
+
+    def fail():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bunri.predict.bulk.open_ray", open_fake)
+    monkeypatch.setattr("bunri.predict.bulk.predict_with_ray", predict)
+    with pytest.raises(KeyboardInterrupt):
+        run_job(make_job(photos, tmp_path / "out"), fail)
+    assert events == ["stream ended", "Ray ended"]
+
+
 def test_job__a_row_that_comes_twice_is_written_once(monkeypatch, in_process, photos, tmp_path):
     def give_twice(pool, photos, make_predictor, *, one_by_one):
         worker = BulkWorker(make_predictor)
@@ -296,6 +331,18 @@ def test_job__a_photo_whose_worker_always_dies_has_a_row(monkeypatch, photos, tm
     assert sum(row["status"] == "failed" for row in rows) == 1
 
 
+def test_job__of_a_real_bundle_goes_on(monkeypatch, in_process, photos, tmp_path):
+    """What stands in ``bulk.json`` is what the same command asks for again."""
+    info = BundleInfo(COMPETITION_TABLE, Preprocessing(64, (0.0,) * 3, (1.0,) * 3), {})
+    monkeypatch.setattr("bunri.predict.bulk.read_bundle", lambda folder: info)
+    monkeypatch.setattr("bunri.predict.bulk.find_bundle", lambda model: tmp_path / model)
+    predictor = build(ColorBackend())
+    monkeypatch.setattr("bunri.predict.bulk.load_predictor", lambda place: predictor)
+    first = run_job(prepare_job("first", photos, tmp_path / "out"))
+    again = run_job(prepare_job("first", photos, tmp_path / "out"))
+    assert (first.num_predicted, again.num_predicted) == (8, 0)
+
+
 def test_job__another_model_may_not_go_on(in_process, photos, tmp_path):
     run_job(make_job(photos, tmp_path / "out"))
     with pytest.raises(InputError, match="another job:\n  - weights_sha256 differs"):
@@ -328,6 +375,59 @@ def test_job__without_ray_says_how_to_install_it(monkeypatch, photos, tmp_path):
 # -- with Ray itself
 
 
+class RayThatTakesSigterm:
+    """Does to signals what Ray does when it starts, and fails or not."""
+
+    def __init__(self, error=None):
+        self.error = error
+
+    def init(self, **options):
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        if self.error is not None:
+            raise self.error
+
+    def cluster_resources(self):
+        return {"CPU": 2.0}
+
+    def shutdown(self):
+        pass
+
+
+@pytest.fixture
+def earlier_handler():
+    """What this process does on SIGTERM before Ray comes."""
+
+    def handle(number, frame):
+        pass
+
+    before = signal.signal(signal.SIGTERM, handle)
+    yield handle
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("error", [None, ConnectionError("no cluster")])
+def test_ray__gives_sigterm_back(monkeypatch, earlier_handler, error):
+    monkeypatch.setitem(sys.modules, "ray", RayThatTakesSigterm(error))
+    with nullcontext() if error is None else pytest.raises(RunError), open_ray(None, 1):
+        with pytest.raises(SystemExit) as ended:
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert ended.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) is earlier_handler
+
+
+def test_ray__started_in_a_thread_leaves_signals_alone(monkeypatch):
+    fake = RayThatTakesSigterm()
+    monkeypatch.setattr(fake, "init", lambda **options: None)
+    monkeypatch.setitem(sys.modules, "ray", fake)
+
+    def plan():
+        with open_ray(None, 1) as pool:
+            return pool
+
+    with ThreadPoolExecutor(1) as executor:
+        assert executor.submit(plan).result() == RayPool(1, 0)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Ray warns of itself
 def test_ray__a_killed_worker_costs_nothing_but_time(photos, tmp_path):
@@ -336,6 +436,7 @@ def test_ray__a_killed_worker_costs_nothing_but_time(photos, tmp_path):
         write_photo(photos / f"{number}.png", number % 12)
     (photos / "bad.jpg").write_bytes(b"nope")
     out, pids = tmp_path / "out", tmp_path / "pids"
+    earlier = signal.getsignal(signal.SIGTERM)
     killed: list[None] = []
 
     def kill_at_five():
@@ -351,6 +452,39 @@ def test_ray__a_killed_worker_costs_nothing_but_time(photos, tmp_path):
     assert len({row["photo"] for row in rows}) == len(rows) == 41
     assert len(set(pids.read_text().split())) == 2, "another worker took its place"
     assert run_job(job).num_predicted == 0
+    assert signal.getsignal(signal.SIGTERM) is earlier
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from tests.predict.test_bulk import make_job, make_maker, run_job
+
+photos, out = map(Path, sys.argv[1:])
+run_job(make_job(photos, out, make_maker(pause_s=1.0)), num_workers=1)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Ray warns of itself
+def test_ray__a_killed_command_goes_on(photos, tmp_path):
+    pytest.importorskip("ray")
+    out = tmp_path / "out"
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, photos, out], cwd=REPOSITORY)
+    try:
+        deadline = time.monotonic() + 120
+        while not list(out.glob("masks/*/*.png")):
+            assert driver.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        driver.kill()
+        driver.wait()
+    result = run_job(make_job(photos, out), num_workers=1)
+    assert result.num_photos == 8
+    rows = read_rows(out)
+    assert len({row["photo"] for row in rows}) == len(rows) == 8
+    assert not list(out.rglob(".partial*"))
 
 
 @pytest.mark.slow

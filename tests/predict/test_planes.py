@@ -2,8 +2,18 @@
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from bunri.predict.planes import Decider, FramePlanes, MeanPlanes, MinMaxPlanes, VotePlanes
+from bunri.predict.decider import Decider, gather
+from bunri.predict.planes import (
+    FramePlanes,
+    MeanPlanes,
+    MinMaxPlanes,
+    StoredPlanes,
+    VotePlanes,
+    find_contenders,
+)
 from tests.predict.fakes import SMALL_TABLE, ColorBackend, FixedBackend, build
 
 
@@ -13,8 +23,8 @@ def planes(*pixels):
     return FramePlanes(np.ascontiguousarray(probs), (1, len(pixels)))
 
 
-def stack(given):
-    return np.stack(list(given))[:, 0].T
+def stack(some):
+    return np.stack(list(some))[:, 0].T
 
 
 def test_mean__weights_count():
@@ -49,8 +59,8 @@ def test_min_max__each_model_has_the_same_span():
 
 
 def test_claims__take_pixels_in_their_order():
-    given = planes((0.7, 0.1, 0.2), (0.5, 0.2, 0.3), (0.4, 0.3, 0.3), (0.1, 0.8, 0.1))
-    mask, confidence = Decider(range(3), {2: 0.3, 1: 0.2}).choose(given)
+    three = planes((0.7, 0.1, 0.2), (0.5, 0.2, 0.3), (0.4, 0.3, 0.3), (0.1, 0.8, 0.1))
+    mask, confidence = Decider(range(3), {2: 0.3, 1: 0.2}).choose(three)
     assert mask.tolist() == [[0, 2, 2, 1]]
     np.testing.assert_allclose(confidence, [[0.7, 0.3, 0.3, 0.8]])
 
@@ -74,5 +84,77 @@ def test_predictor__claims_and_regions_give_the_chosen_class_probability():
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 2, 0]])
 def test_decider__without_ties_the_order_has_no_say(order):
-    given = planes((0.5, 0.3, 0.2), (0.1, 0.2, 0.7))
-    assert Decider(order, {}).choose(given)[0].tolist() == [[0, 2]]
+    pair = planes((0.5, 0.3, 0.2), (0.1, 0.2, 0.7))
+    assert Decider(order, {}).choose(pair)[0].tolist() == [[0, 2]]
+
+
+@pytest.mark.parametrize(
+    ("maxima", "total", "expected"),
+    [
+        ((0.9, 0.05, 0.9), 1.0, [0, 2]),  # others share 0.95: the better one has 0.475 or more
+        ((0.32, 0.9, 0.33), 1.0, [1]),  # 0.34 or more without the first, 0.35 without both
+        ((0.35, 0.9, 0.35), 1.0, [0, 1, 2]),
+        ((0.4, 0.4, 0.4), 1.0, [0, 1, 2]),
+        ((0.1, 0.9, 0.9), 0.0, [0, 1, 2]),  # probabilities that are nothing somewhere
+        ((0.7,), 1.0, [0]),
+    ],
+)
+def test_contenders__by_hand(maxima, total, expected):
+    assert find_contenders(np.array(maxima, np.float32), total) == expected
+
+
+def draw_planes(seed, num_classes, size_hw, photo_hw):
+    """Return planes in which some classes are nowhere probable."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 3, (num_classes, *size_hw)) - rng.choice((0, 9), (num_classes, 1, 1))
+    probs = np.exp(logits) / np.exp(logits).sum(0)
+    return FramePlanes(probs.astype(np.float32), photo_hw)
+
+
+sizes = st.tuples(st.integers(1, 40), st.integers(1, 40))
+
+
+@given(st.integers(0, 999), st.integers(1, 12), sizes, sizes)
+def test_decider__leaves_out_only_who_wins_nowhere(seed, num_classes, size_hw, photo_hw):
+    given_planes = draw_planes(seed, num_classes, size_hw, photo_hw)
+    every = np.stack(list(given_planes))
+    mask, confidence = Decider.plain(num_classes).choose(given_planes)
+    np.testing.assert_array_equal(mask, every.argmax(0))
+    np.testing.assert_array_equal(confidence, every.max(0))
+
+
+def store(probs, photo_hw):
+    stored = StoredPlanes(len(probs), probs.shape[1:], photo_hw)
+    stored.write_rows(0, probs)
+    return stored
+
+
+def cut(given_planes):
+    """Return all planes put together from bands."""
+    bands = [(rows, np.stack(list(band))) for rows, band in given_planes.split()]
+    assert [rows.start for rows, _ in bands] == [0, *[rows.stop for rows, _ in bands[:-1]]]
+    return np.concatenate([band for _, band in bands], axis=1)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 999), sizes, sizes, st.integers(1, 200))
+def test_bands__together_are_the_whole(monkeypatch, seed, size_hw, photo_hw, band_pixels):
+    monkeypatch.setattr("bunri.predict.planes.BAND_PIXELS", band_pixels)
+    frame = draw_planes(seed, 3, size_hw, photo_hw)
+    probs = np.stack(list(draw_planes(seed, 3, size_hw, size_hw)))
+    for planes_of_photo in (
+        frame,
+        store(probs, photo_hw),
+        MeanPlanes([frame, store(probs, photo_hw)], [2, 1]),
+    ):
+        whole = np.stack(list(planes_of_photo))
+        np.testing.assert_allclose(cut(planes_of_photo), whole, atol=1e-3)
+        mask, confidence = Decider.plain(3).choose(planes_of_photo)
+        assert mask.shape == photo_hw
+        np.testing.assert_allclose(confidence, whole.max(0), atol=1e-3)
+        np.testing.assert_allclose(gather(planes_of_photo, mask), confidence, atol=1e-6)
+    # What needs no interpolation is exact.
+    own = store(probs, size_hw)
+    np.testing.assert_array_equal(cut(own), np.stack(list(own)))
+    votes = VotePlanes([probs.argmax(0).astype(np.uint8)], [1], 3)
+    np.testing.assert_array_equal(cut(votes), np.stack(list(votes)))

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from bunri.config import LossConfig
-from bunri.contracts import IGNORE_INDEX, FloatArray, MaskArray
+from bunri.contracts import IGNORE_INDEX, MaskArray
 from bunri.drawing import Comparison
 from bunri.images import Frame, Preprocessing, resize_mask, restore_mask
 from bunri.learning.data import PhotoStore
+from bunri.learning.inference import compute_logits, to_probs
 from bunri.learning.losses import compute_loss
 from bunri.learning.processes import ALONE, Processes
 from bunri.metrics import Matrices, count_confusion
@@ -91,20 +92,6 @@ def validate(
         advance()
     loss = float(np.mean(processes.sum_up(losses).numpy()))
     return Validation(loss, processes.sum_up(matrices).numpy(), samples)
-
-
-def to_probs(logits: Tensor) -> FloatArray:
-    """Return logits (1, C, h, w) as probabilities, float32 (C, h, w), on the CPU."""
-    probs: FloatArray = logits[0].float().softmax(dim=0).cpu().numpy()
-    return probs
-
-
-def compute_logits(network: nn.Module, pixels: FloatArray, device: torch.device) -> Tensor:
-    """Return logits (1, C, h, w) of a network frame, float32 (3, h, w)."""
-    kind = next((parameter.dtype for parameter in network.parameters()), torch.float32)
-    batch = torch.from_numpy(pixels).unsqueeze(0).to(device, kind)
-    logits: Tensor = network(batch.contiguous(memory_format=torch.channels_last))
-    return logits
 
 
 def _frame_targets(mask: MaskArray, frame: Frame) -> Tensor:

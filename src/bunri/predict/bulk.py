@@ -9,7 +9,7 @@ are replaced and asked again, and if this process is, the next call asks for wha
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ def make_job(model: str, source: Path, folder: Path) -> BulkJob:
     identity = {
         "source": str(source.absolute()),
         "weights_sha256": info.weights_sha256,
-        "classes": info.table.to_json(),
+        "classes": json.loads(json.dumps(info.table.to_json())),  # as it is read again: no tuples
     }
     return BulkJob(source, folder, lambda: load_predictor(place), identity)
 
@@ -118,7 +118,8 @@ def run_bulk_job(
                     tables = predict_with_ray(
                         pool, batch_photos, job.make_predictor, one_by_one=is_last_try
                     )
-                    writer.write_tables(tables, advance)
+                    with closing(tables):  # before Ray ends; it would be started again for them
+                        writer.write_tables(tables, advance)
                 _write_lost(left, writer, advance)
         failures = tuple(
             (photo.uri, writer.statuses[photo.uri])

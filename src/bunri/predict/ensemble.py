@@ -15,7 +15,8 @@ from typing import Any
 from bunri.bundle_info import BundleInfo
 from bunri.contracts import ClassTable, ImageArray, InputError, ModelError
 from bunri.files import is_file, join_under, write_json
-from bunri.predict.planes import ClassPlanes, Decider, MeanPlanes, MinMaxPlanes, VotePlanes
+from bunri.predict.decider import Decider
+from bunri.predict.planes import ClassPlanes, MeanPlanes, MinMaxPlanes, VotePlanes
 from bunri.predict.predictor import AdjustSettings, AnyPredictor, Predictor, load_predictor
 from bunri.predict.settings import (
     COMBINES,

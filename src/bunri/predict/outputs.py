@@ -128,7 +128,7 @@ def write_prediction(
     indexed = Image.fromarray(mask)
     indexed.putpalette(table.palette_rgb.tobytes())
     with replace_atomically(mask_path) as temporary:
-        indexed.save(temporary, optimize=True)
+        indexed.save(temporary)  # optimize=True takes nine times as long for a few per cent
     with replace_atomically(overlay_path) as temporary:
         Image.fromarray(draw_labelled_overlay(image, mask, table)).save(temporary, quality=90)
     more = {}
@@ -178,7 +178,7 @@ def write_composition(path: Path, rows: Iterable[Mapping[str, Any]], table: Clas
 
 def measure_areas(mask: MaskArray, table: ClassTable) -> list[dict[str, Any]]:
     """Return name, pixels and share of each class in ``mask``, largest first."""
-    pixels = np.bincount(mask.ravel(), minlength=len(table))[: len(table)]
+    pixels = np.array([np.count_nonzero(mask == index) for index in range(len(table))])
     order = sorted(np.flatnonzero(pixels).tolist(), key=lambda index: -int(pixels[index]))
     return [
         {

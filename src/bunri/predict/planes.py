@@ -1,6 +1,6 @@
 """Probabilities of a photo class by class, which never lie all at the photo's size in memory.
 
-Owns how planes are kept, combined and decided. Knows nothing of models.
+Owns how planes are kept, combined and cut into bands of rows. Knows nothing of models.
 
 Of a 12-megapixel photo twelve planes are 576 MB; each of these gives one at a time, and may be gone
 through again and again.
@@ -8,37 +8,90 @@ through again and again.
 
 import tempfile
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import IO, Protocol, Self
+from typing import IO
 
 import numpy as np
-import numpy.typing as npt
 
 from bunri.contracts import FloatArray, MaskArray
-from bunri.images import resize_plane
+from bunri.images import resize_rows
+
+BAND_PIXELS = 2**20
+"""Of a band: what a photo of a common size has, so that only larger ones are cut."""
 
 
-class ClassPlanes(Protocol):
+class ClassPlanes(ABC):
     """Probabilities in the photo's own frame, float32 (H, W) for each class in index order."""
 
+    @property
+    @abstractmethod
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width of the planes."""
+
+    @abstractmethod
     def __len__(self) -> int:
         """Return the number of classes."""
 
+    @abstractmethod
     def __iter__(self) -> Iterator[FloatArray]:
         """Give the planes; again from the first each time."""
 
+    def split(self) -> "Iterator[tuple[slice, ClassPlanes]]":
+        """Give rows and their planes, from the top to the bottom; all at once where need be."""
+        yield slice(0, self.size_hw[0]), self
 
-class FramePlanes:
+    def list_contenders(self) -> Iterator[tuple[int, FloatArray]]:
+        """Give index and plane of each class that may be the most probable one somewhere."""
+        return enumerate(self)
+
+
+def list_bands(size_hw: tuple[int, int]) -> list[slice]:
+    """Return the rows of each band."""
+    height, width = size_hw
+    step = max(1, BAND_PIXELS // width)
+    return [slice(first, min(first + step, height)) for first in range(0, height, step)]
+
+
+def find_contenders(maxima: FloatArray, total: float) -> list[int]:
+    """Return the classes that may be the most probable one somewhere, in index order.
+
+    Where all have ``total`` together and some of them at most their maxima, the best of the
+    others has at least its share of the rest; whoever has less than that at most, wins nowhere.
+
+    Args:
+        maxima: The most that each class has anywhere, float32 (C,).
+        total: The least that all classes have together anywhere.
+    """
+    order: list[int] = np.argsort(maxima, kind="stable").tolist()
+    left = total
+    for place, index in enumerate(order[:-1]):
+        left -= float(maxima[index])
+        if maxima[index] > left / (len(order) - place - 1) - 1e-5:
+            return sorted(order[place:])
+    return order[-1:]
+
+
+class FramePlanes(ClassPlanes):
     """Planes kept at another size.
 
     Args:
         probs: float32 (C, h, w) of the photo's content, without padding.
         photo_hw: Height and width of the photo.
+        rows: Which rows of the photo; None for all.
     """
 
-    def __init__(self, probs: FloatArray, photo_hw: tuple[int, int]) -> None:
+    def __init__(
+        self, probs: FloatArray, photo_hw: tuple[int, int], rows: slice | None = None
+    ) -> None:
         self._probs = probs
         self._photo_hw = photo_hw
+        self._rows = rows or slice(0, photo_hw[0])
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width of the planes."""
+        return self._rows.stop - self._rows.start, self._photo_hw[1]
 
     def __len__(self) -> int:
         """Return the number of classes."""
@@ -46,34 +99,54 @@ class FramePlanes:
 
     def __iter__(self) -> Iterator[FloatArray]:
         """Give each plane at the photo's size, bilinear: sums over classes stay."""
-        for plane in self._probs:
-            yield resize_plane(plane, self._photo_hw)
+        return map(self._resize, range(len(self)))
+
+    def _resize(self, index: int) -> FloatArray:
+        plane = self._probs[index]
+        source_hw = plane.shape[0], plane.shape[1]
+        return resize_rows(plane.__getitem__, source_hw, self._photo_hw, self._rows)
+
+    def split(self) -> Iterator[tuple[slice, ClassPlanes]]:
+        """Give bands of rows."""
+        for rows in list_bands(self._photo_hw):
+            yield rows, FramePlanes(self._probs, self._photo_hw, rows)
+
+    def list_contenders(self) -> Iterator[tuple[int, FloatArray]]:
+        """Give those that may win; interpolated values lie between those that are kept."""
+        total = float(self._probs.sum(axis=0).min())
+        for index in find_contenders(self._probs.max(axis=(1, 2)), total):
+            yield index, self._resize(index)
 
 
-class StoredPlanes:
+class StoredPlanes(ClassPlanes):
     """Planes too large for memory, in a file without a name that goes when nobody needs it.
 
     Args:
         num_classes: Classes.
-        size_hw: Height and width at which planes are kept.
+        source_hw: Height and width at which planes are kept.
         photo_hw: Height and width of the photo.
     """
 
     def __init__(
-        self, num_classes: int, size_hw: tuple[int, int], photo_hw: tuple[int, int]
+        self, num_classes: int, source_hw: tuple[int, int], photo_hw: tuple[int, int]
     ) -> None:
         self._num_classes = num_classes
-        self._size_hw = size_hw
+        self._source_hw = source_hw
         self._photo_hw = photo_hw
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the object)
         weakref.finalize(self, self._file.close)
 
     def write_rows(self, first_row: int, rows: FloatArray) -> None:
         """Keep some rows of all planes, float32 (C, rows, w)."""
-        height, width = self._size_hw
+        height, width = self._source_hw
         for index, part in enumerate(rows):
             self._file.seek(4 * width * (index * height + first_row))
             self._file.write(np.ascontiguousarray(part, np.float32).tobytes())
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width of the planes."""
+        return self._photo_hw
 
     def __len__(self) -> int:
         """Return the number of classes."""
@@ -81,15 +154,45 @@ class StoredPlanes:
 
     def __iter__(self) -> Iterator[FloatArray]:
         """Give each plane at the photo's size, bilinear."""
-        height, width = self._size_hw
+        return self.read(slice(0, self._photo_hw[0]))
+
+    def split(self) -> Iterator[tuple[slice, ClassPlanes]]:
+        """Give bands of rows."""
+        for rows in list_bands(self._photo_hw):
+            yield rows, _StoredBand(self, rows)
+
+    def read(self, rows: slice) -> Iterator[FloatArray]:
+        """Give some rows of each plane at the photo's size."""
+        height, width = self._source_hw
         for index in range(self._num_classes):
-            self._file.seek(4 * width * height * index)
-            content = self._file.read(4 * width * height)
-            plane = np.frombuffer(content, np.float32).reshape(self._size_hw)
-            yield resize_plane(plane, self._photo_hw)
+
+            def read_rows(kept: slice, first: int = index * height) -> FloatArray:
+                self._file.seek(4 * width * (first + kept.start))
+                content = self._file.read(4 * width * (kept.stop - kept.start))
+                return np.frombuffer(content, np.float32).reshape(-1, width)
+
+            yield resize_rows(read_rows, self._source_hw, self._photo_hw, rows)
 
 
-class MeanPlanes:
+class _StoredBand(ClassPlanes):
+    """Some rows of stored planes."""
+
+    def __init__(self, whole: StoredPlanes, rows: slice) -> None:
+        self._whole = whole
+        self._rows = rows
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        return self._rows.stop - self._rows.start, self._whole.size_hw[1]
+
+    def __len__(self) -> int:
+        return len(self._whole)
+
+    def __iter__(self) -> Iterator[FloatArray]:
+        return self._whole.read(self._rows)
+
+
+class MeanPlanes(ClassPlanes):
     """The weighted mean of planes of several models.
 
     Args:
@@ -101,6 +204,11 @@ class MeanPlanes:
         self._members = members
         self._weights = np.asarray(weights, np.float64) / sum(weights)
 
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width of the planes."""
+        return self._members[0].size_hw
+
     def __len__(self) -> int:
         """Return the number of classes."""
         return len(self._members[0])
@@ -110,8 +218,13 @@ class MeanPlanes:
         for planes in zip(*self._members, strict=True):
             yield sum_weighted(planes, self._weights.tolist())
 
+    def split(self) -> Iterator[tuple[slice, ClassPlanes]]:
+        """Give bands of rows, those of the members."""
+        for bands in zip(*(member.split() for member in self._members), strict=True):
+            yield bands[0][0], MeanPlanes([band for _, band in bands], self._weights.tolist())
 
-class VotePlanes:
+
+class VotePlanes(ClassPlanes):
     """The share of votes for each class.
 
     Args:
@@ -127,6 +240,12 @@ class VotePlanes:
         self._weights = weights
         self._num_classes = num_classes
 
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width of the planes."""
+        height, width = self._masks[0].shape
+        return height, width
+
     def __len__(self) -> int:
         """Return the number of classes."""
         return self._num_classes
@@ -140,8 +259,14 @@ class VotePlanes:
                 votes[mask == index] += weight
             yield (votes / total).astype(np.float32)
 
+    def split(self) -> Iterator[tuple[slice, ClassPlanes]]:
+        """Give bands of rows."""
+        for rows in list_bands(self.size_hw):
+            masks = [mask[rows] for mask in self._masks]
+            yield rows, VotePlanes(masks, self._weights, self._num_classes)
 
-class MinMaxPlanes:
+
+class MinMaxPlanes(ClassPlanes):
     """The mean of logits, each model's stretched to 0..1 over the photo, as shares of their sum.
 
     A backend gives probabilities; their logarithms are its logits but for a constant at each
@@ -173,6 +298,11 @@ class MinMaxPlanes:
             ]
             yield sum_weighted(stretched, self._weights)
 
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width of the planes."""
+        return self._members[0].size_hw
+
     def __len__(self) -> int:
         """Return the number of classes."""
         return len(self._members[0])
@@ -188,67 +318,4 @@ def sum_weighted(planes: Sequence[FloatArray], weights: Sequence[float]) -> Floa
     result = np.zeros(planes[0].shape, np.float32)
     for plane, weight in zip(planes, weights, strict=True):
         result += np.float32(weight) * plane
-    return result
-
-
-class Decider:
-    """Chooses a class for each pixel.
-
-    Args:
-        order: All class indices, who wins between equals first.
-        claims: Class index -> the probability at which it takes a pixel, who goes first first.
-    """
-
-    def __init__(self, order: Sequence[int], claims: dict[int, float]) -> None:
-        self._rank = np.empty(len(order), np.uint8)
-        self._rank[list(order)] = np.arange(len(order))
-        self._claims = claims
-
-    @classmethod
-    def plain(cls, num_classes: int) -> Self:
-        """Return one that takes the most probable class."""
-        return cls(range(num_classes), {})
-
-    def choose(self, planes: ClassPlanes) -> tuple[MaskArray, FloatArray]:
-        """Return the class of each pixel, uint8 (H, W), and its probability, float32 (H, W)."""
-        mask, best = self._choose_most_probable(planes)
-        if self._claims:
-            claimed = self._find_claimed(planes, mask)
-            mask = np.where(claimed == NO_CLASS, mask, claimed)
-            best = gather(planes, mask)
-        return mask, best
-
-    def _choose_most_probable(self, planes: ClassPlanes) -> tuple[MaskArray, FloatArray]:
-        rest = iter(planes)
-        best = next(rest).copy()
-        mask = np.zeros(best.shape, np.uint8)
-        is_ordered = bool((np.diff(self._rank.astype(int)) > 0).all())
-        for index, plane in enumerate(rest, start=1):
-            wins = plane > best
-            if not is_ordered:
-                wins |= (plane == best) & (self._rank[index] < self._rank[mask])
-            mask[wins] = index
-            np.copyto(best, plane, where=wins)
-        return mask, best
-
-    def _find_claimed(self, planes: ClassPlanes, mask: MaskArray) -> MaskArray:
-        turn = {index: place for place, index in enumerate(self._claims)}
-        first = np.full(mask.shape, NO_CLASS, np.uint8)
-        for index, plane in enumerate(planes):
-            if index in turn:
-                reached = plane >= self._claims[index]
-                np.minimum(first, turn[index], out=first, where=reached)
-        names = np.array([*self._claims, *[NO_CLASS] * (256 - len(self._claims))], np.uint8)
-        claimed: MaskArray = names[first]
-        return claimed
-
-
-NO_CLASS = 255
-
-
-def gather(planes: ClassPlanes, mask: npt.NDArray[np.uint8]) -> FloatArray:
-    """Return the probability of the class that ``mask`` holds at each pixel, float32 (H, W)."""
-    result = np.zeros(mask.shape, np.float32)
-    for index, plane in enumerate(planes):
-        np.copyto(result, plane, where=mask == index)
     return result

@@ -5,7 +5,8 @@ follow. Knows nothing of files to write.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -21,9 +22,10 @@ from bunri.contracts import (
     check_image,
 )
 from bunri.images import fit_size_hw, pad_to_stride, resize_image
-from bunri.predict.backends import Backend, open_backend
+from bunri.predict.backends import Backend, SharingBackend, open_backend
 from bunri.predict.crf import refine_planes, require_crf
-from bunri.predict.planes import ClassPlanes, Decider, FramePlanes, gather
+from bunri.predict.decider import Decider, gather
+from bunri.predict.planes import ClassPlanes, FramePlanes
 from bunri.predict.regions import remove_small_regions
 from bunri.predict.settings import (
     PLAIN,
@@ -70,6 +72,11 @@ class AnyPredictor(ABC):
     @abstractmethod
     def look(self, image: ImageArray) -> ClassPlanes:
         """Return what networks say of a photo, uint8 (H, W, 3), before any CRF."""
+
+    @contextmanager
+    def share_cores(self) -> Iterator[int]:
+        """Give how many photos to predict at once, in threads, until the block ends."""
+        yield 1
 
     def predict_planes(self, image: ImageArray) -> ClassPlanes:
         """Return probabilities that never lie in memory all at the photo's size.
@@ -171,6 +178,18 @@ class Predictor(AnyPredictor):
             return self._look_in_tiles(image, photo_hw, self.settings.tiles)
         size_hw = fit_size_hw(photo_hw, self.info.preprocessing.size_px)
         return FramePlanes(predict_views(image, size_hw, self._views, self._run), photo_hw)
+
+    @contextmanager
+    def share_cores(self) -> Iterator[int]:
+        """Give how many photos to predict at once; see :class:`AnyPredictor`.
+
+        One where the backend does not say, and in tiles, whose photos are large.
+        """
+        if isinstance(self._backend, SharingBackend) and self.settings.tiles is None:
+            with self._backend.share_cores() as num_at_once:
+                yield num_at_once
+        else:
+            yield 1
 
     def look_once(self, image: ImageArray, view: View) -> FloatArray:
         """Return what the network says of one view of a whole photo, float32 (C, h, w).

@@ -5,8 +5,11 @@ Owns everything that is said to Ray. Knows nothing of results on disk.
 
 import logging
 import os
+import signal
+import sys
+import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +21,7 @@ from bunri.predict.bulk_worker import BulkWorker, MakePredictor
 _QUIET_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # a thread of Ray's that ends late shall not start it again
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # or Ray warns that this will be its default
 }
 _BLOCKS_PER_WORKER = 8
@@ -57,18 +61,41 @@ def open_ray(address: str | None, num_workers: int | None) -> Iterator[RayPool]:
     if address is None:
         address = "local"
         options["include_dashboard"] = False
+    with _keep_sigterm() as end_on_sigterm:
+        try:
+            ray.init(address=address, **options)
+            end_on_sigterm()
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            raise RunError(
+                f"Ray cannot be {'started' if address == 'local' else f'reached at {address}'}: "
+                f"{summarize(error)}.",
+                hint="Check --address, or leave it out to use this machine.",
+            ) from error
+        try:
+            yield _plan_pool(ray.cluster_resources(), num_workers)
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _keep_sigterm() -> Iterator[Callable[[], None]]:
+    """Put back in the end what this process does on SIGTERM: Ray leaves a handler of its own.
+
+    Gives a function that sets ours in place of Ray's, which ends with a code of its own. Ours
+    raises, so that what is predicted is still written.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None  # Python has no signals here, and Ray sets no handler
+        return
+    earlier = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(address=address, **options)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise RunError(
-            f"Ray cannot be {'started' if address == 'local' else f'reached at {address}'}: "
-            f"{summarize(error)}.",
-            hint="Check --address, or leave it out to use this machine.",
-        ) from error
-    try:
-        yield _plan_pool(ray.cluster_resources(), num_workers)
+        yield lambda: _set_sigterm(lambda number, _: sys.exit(128 + number))
     finally:
-        ray.shutdown()
+        _set_sigterm(earlier)
+
+
+def _set_sigterm(handler: Any) -> None:  # noqa: ANN401 (whatever signal.getsignal gave)
+    signal.signal(signal.SIGTERM, handler)
 
 
 def _plan_pool(resources: dict[str, float], num_workers: int | None) -> RayPool:
@@ -86,7 +113,7 @@ def predict_with_ray(
     make_predictor: MakePredictor,
     *,
     one_by_one: bool,
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Yield tables of rows, in any order; see :class:`bunri.predict.bulk_worker.BulkWorker`.
 
     Photos whose worker died each time give no row.

@@ -5,8 +5,11 @@ by the function that is given.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,7 +24,15 @@ Write = Callable[[Prediction], dict[str, Any]]
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
-_NUM_AHEAD = 2  # photos read, and as many results not yet written, beside the one in the network
+_NUM_AHEAD = 2  # photos read, and as many results not yet written, beside those in the network
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A photo that has no prediction, and why."""
+
+    task: PhotoTask
+    reason: str
 
 
 def predict_photos(
@@ -39,40 +50,46 @@ def predict_photos(
         ModelError: The model gives something that is no number.
         OutputError: ``write`` cannot write.
     """
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        waiting: deque[Future[dict[str, Any]]] = deque()
-        try:
-            for task, image in _map_ahead(reader, _read, tasks):
-                prediction = _predict(predictor, task, image, keeps_probs=keeps_probs)
-                if isinstance(prediction, Prediction):
-                    waiting.append(writer.submit(write, prediction))
-                else:
-                    waiting.append(writer.submit(_tell, task, prediction))
-                if len(waiting) > _NUM_AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:  # after an error nothing more is written
-                future.cancel()
+    predict = partial(_predict, predictor, keeps_probs=keeps_probs)
+    with (
+        predictor.share_cores() as num_at_once,
+        _open_pool(1) as reader,
+        _open_pool(num_at_once) as predictors,
+        _open_pool(1) as writer,
+    ):
+        read = zip(tasks, _map_ahead(reader, _read, tasks, _NUM_AHEAD), strict=True)
+        predicted = _map_ahead(predictors, predict, read, num_at_once)
+        yield from _map_ahead(writer, partial(_write, write), predicted, _NUM_AHEAD)
+
+
+@contextmanager
+def _open_pool(num_threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Give threads; after an error what they have not begun is not done."""
+    executor = ThreadPoolExecutor(num_threads)
+    try:
+        yield executor
+    finally:
+        executor.shutdown(cancel_futures=True)
 
 
 def _predict(
-    predictor: AnyPredictor, task: PhotoTask, image: ImageArray | str, *, keeps_probs: bool
-) -> Prediction | str:
-    """Return the prediction, or why there is none."""
+    predictor: AnyPredictor, read: tuple[PhotoTask, ImageArray | str], *, keeps_probs: bool
+) -> Prediction | Failure:
+    task, image = read
     if isinstance(image, str):
-        return image
+        return Failure(task, image)
     try:
         planes = predictor.predict_planes(image)
         mask, _ = predictor.decide(planes)
         probs = [shrink_plane(plane, PROBS_SIDE_PX) for plane in planes] if keeps_probs else []
         return Prediction(task, image, mask, np.stack(probs) if keeps_probs else None)
     except InputError as error:
-        return f"{task.photo}: {error.message}"
+        return Failure(task, f"{task.photo}: {error.message}")
     except MemoryError:
         height, width = image.shape[:2]
-        return f"{task.photo} is {width}x{height}: there is not enough memory for it."
+        return Failure(
+            task, f"{task.photo} is {width}x{height}: there is not enough memory for it."
+        )
 
 
 def _read(task: PhotoTask) -> ImageArray | str:
@@ -84,20 +101,23 @@ def _read(task: PhotoTask) -> ImageArray | str:
         return f"{task.photo}: there is not enough memory to read it."
 
 
-def _tell(task: PhotoTask, reason: str) -> dict[str, Any]:
-    return {"photo": str(task.photo), "error": reason}
+def _write(write: Write, predicted: Prediction | Failure) -> dict[str, Any]:
+    if isinstance(predicted, Failure):
+        return {"photo": str(predicted.task.photo), "error": predicted.reason}
+    return write(predicted)
 
 
 def _map_ahead(
-    executor: ThreadPoolExecutor, function: Callable[[Given], Made], items: Sequence[Given]
-) -> Iterator[tuple[Given, Made]]:
-    """Yield each item and what the function makes of it, a few made before they are asked for."""
-    waiting: deque[tuple[Given, Future[Made]]] = deque()
+    executor: ThreadPoolExecutor,
+    function: Callable[[Given], Made],
+    items: Iterable[Given],
+    num_ahead: int,
+) -> Iterator[Made]:
+    """Yield what the function makes of each item, in order, so many made before they are wanted."""
+    waiting: deque[Future[Made]] = deque()
     for item in items:
-        waiting.append((item, executor.submit(function, item)))
-        if len(waiting) > _NUM_AHEAD:
-            first, future = waiting.popleft()
-            yield first, future.result()
+        waiting.append(executor.submit(function, item))
+        if len(waiting) > num_ahead:
+            yield waiting.popleft().result()
     while waiting:
-        first, future = waiting.popleft()
-        yield first, future.result()
+        yield waiting.popleft().result()

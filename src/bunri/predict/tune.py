@@ -27,8 +27,9 @@ from bunri.contracts import BACKGROUND_INDEX, FloatArray, ImageArray, Tracker
 from bunri.images import check_photo_headers, read_photo_as_labelled
 from bunri.intervals import OVERALL_SCORES, Difference, bootstrap_difference
 from bunri.metrics import Matrices, compute_scores, count_confusion, replace_nan, stack_matrices
+from bunri.predict.decider import Decider
 from bunri.predict.ensemble import Member, combine_planes, join_infos
-from bunri.predict.planes import ClassPlanes, Decider, FramePlanes
+from bunri.predict.planes import ClassPlanes, FramePlanes
 from bunri.predict.predictor import AnyPredictor
 from bunri.predict.settings import PLAIN, Claim, Combine, PredictionSettings
 from bunri.predict.tta import View, list_views

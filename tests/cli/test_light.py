@@ -104,7 +104,12 @@ def test_predict__what_is_neither_model_nor_photo(folder, monkeypatch):
     monkeypatch.chdir(folder)
     (folder / "run").mkdir()
     (folder / "run" / "config.yaml").touch()
-    for argument, words in (("foto.png", "There is no model 'foto.png'"), ("run", "no model yet")):
+    cases = {
+        "foto.png": "foto.png does not exist",
+        "foto": "no model 'foto'",
+        "run": "no model yet",
+    }
+    for argument, words in cases.items():
         ended = run("predict", argument, "photo.png")
         assert ended.code == 2
         assert words in ended.err

@@ -128,14 +128,15 @@ def _parse_combine(name: str | None) -> "Combine | None":
 def split_models(arguments: Sequence[str]) -> tuple[list[str], list[Path]]:
     """Return the models and the photos among arguments.
 
-    Models come first. If the first argument is none, but a file or a folder, all are photos, and
-    the model that ships with bunri predicts them.
+    Models come first. If the first argument is none, but a file, a folder or the name of a photo,
+    all are photos, and the model that ships with bunri predicts them.
 
     Raises:
         InputError: No photo is left.
         ModelError: The first argument is nothing at all, or a run without a model.
     """
     from bunri.files import is_file, is_folder
+    from bunri.images import PHOTO_SUFFIXES
     from bunri.predict.ensemble import is_ensemble_file
     from bunri.stored_model import DEFAULT_MODEL, find_model, is_model, list_shipped_models
 
@@ -148,7 +149,8 @@ def split_models(arguments: Sequence[str]) -> tuple[list[str], list[Path]]:
         )
     if count == 0:
         first = Path(arguments[0])
-        is_photo = is_file(first) or (is_folder(first) and not is_file(first / "config.yaml"))
+        is_photo = is_file(first) or first.suffix.lower() in PHOTO_SUFFIXES
+        is_photo |= is_folder(first) and not is_file(first / "config.yaml")
         if not is_photo or DEFAULT_MODEL not in list_shipped_models():
             find_model(arguments[0])  # says what is wrong with it
         print_note(f"Predicting with {DEFAULT_MODEL}, the model that ships with bunri.")

@@ -20,6 +20,7 @@ import venv
 from pathlib import Path
 
 from bunri.scenes import write_sample_dataset
+from bunri.stored_model import DEFAULT_MODEL
 
 ROOT = Path(__file__).resolve().parents[1]
 MAX_VENV_MB, MAX_IMPORT_S, MAX_ANSWER_S, MAX_PEAK_MB = 350.0, 0.3, 2.0, 400.0
@@ -93,11 +94,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
-        "--model", required=True, help="bundle folder with model.onnx, or .onnx file"
+        "--model", default=DEFAULT_MODEL, help="bundle folder with model.onnx, or .onnx file"
     )
     parser.add_argument("--runs", type=int, default=5)
     arguments = parser.parse_args()
-    model = Path(arguments.model).absolute()
+    given = Path(arguments.model)
+    model = str(given.absolute()) if given.exists() else arguments.model  # one that ships
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         light = install(folder / "venv")
@@ -106,12 +108,12 @@ def main() -> None:
         import_s = measure_import_s(light / "bin" / "python", arguments.runs)
         write_sample_dataset(folder / "scenes", num_scenes=10)
         photo = min((folder / "scenes").rglob("*.jpg"))
-        predict = [bunri, "predict", str(model), str(photo), "--out", "out"]
+        predict = [bunri, "predict", model, str(photo), "--out", "out"]
         measured = [run_measured(predict, folder, cache) for _ in range(arguments.runs)]
         answer_s, peak_mb = (statistics.median(column) for column in zip(*measured, strict=True))
         labels = str(folder / "scenes" / "val.json")
         for command in (
-            ["submit", str(model), labels, "--out", "submission.csv"],
+            ["submit", model, labels, "--out", "submission.csv"],
             ["check-submission", "submission.csv", labels],
             ["score", "submission.csv", labels],
         ):

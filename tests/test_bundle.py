@@ -337,7 +337,7 @@ def test_find_model__nearest_names_beside_it(tmp_path):
     message = caught.value.message
     assert "There is no model" in message
     assert "Did you mean 'fpn-512'" in message
-    assert message.endswith("Allowed: fpn-256, fpn-512, fpn-run, zebra.")
+    assert message.endswith("Allowed: fpn-256, fpn-512, fpn-run, zebra, bunri-small.")
 
 
 @pytest.mark.parametrize("name", ["nowhere/at/all", "x" * 5000, "a\0b", "\ud800", "a/" * 3000])

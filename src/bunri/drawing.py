@@ -143,7 +143,7 @@ def draw_labelled_overlay(image: ImageArray, mask: MaskArray, table: ClassTable)
     A photo narrower than 240 px is put on a wider ground, so that the legend can be read.
     """
     height, width = mask.shape
-    present = [int(c) for c in np.unique(mask) if c != IGNORE_INDEX]
+    present = [index for index in range(len(table)) if (mask == index).any()]  # no sorting
     legend = draw_legend(present, table, max(width, 240))
     result = np.full((height + len(legend), legend.shape[1], 3), _PAPER, np.uint8)
     _draw_overlay_into(result[:height, :width], image, mask, table)

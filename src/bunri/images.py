@@ -282,7 +282,11 @@ class Preprocessing:
         """Return ``image``, uint8 (H, W, 3), as float32 (3, H, W) with the model's statistics."""
         scale = 1.0 / (255.0 * np.asarray(self.std_rgb, np.float32))
         shift = np.asarray(self.mean_rgb, np.float32) / np.asarray(self.std_rgb, np.float32)
-        return np.ascontiguousarray((image * scale - shift).transpose(2, 0, 1), np.float32)
+        result = np.empty((3, *image.shape[:2]), np.float32)
+        for channel, plane in enumerate(result):  # faster than all at once
+            np.multiply(image[:, :, channel], scale[channel], out=plane)
+            np.subtract(plane, shift[channel], out=plane)
+        return result
 
 
 def pad_to_stride(side_px: int) -> int:

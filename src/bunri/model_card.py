@@ -61,8 +61,8 @@ def _write_front_matter(info: BundleInfo) -> str:
         "tags: [waste, recycling, semantic-segmentation, onnx]",
         "language: [en, ko]",
     ]
-    if datasets := info.training.get("datasets"):
-        lines += ["datasets:", *(f"  - {_quote(name)}" for name in datasets)]
+    if learned := info.training.get("trained on"):
+        lines += ["datasets:", *(f"  - {_quote(name)}" for name in str(learned).split(", "))]
     value = info.scores.get("miou", {}).get("global")
     if isinstance(value, float) and math.isfinite(value):
         lines += [

@@ -24,6 +24,7 @@ from bunri.predict.bulk import make_job as prepare_job
 from bunri.predict.bulk_source import BulkPhoto, find_bulk_photos, read_uri
 from bunri.predict.bulk_worker import BulkWorker, build_schema
 from bunri.predict.ray_pool import RayPool, open_ray
+from bunri.stored_model import StoredModel
 from tests.cli.runner import run
 from tests.conftest import REPOSITORY
 from tests.predict.fakes import ColorBackend, build
@@ -334,8 +335,8 @@ def test_job__a_photo_whose_worker_always_dies_has_a_row(monkeypatch, photos, tm
 def test_job__of_a_real_bundle_goes_on(monkeypatch, in_process, photos, tmp_path):
     """What stands in ``bulk.json`` is what the same command asks for again."""
     info = BundleInfo(COMPETITION_TABLE, Preprocessing(64, (0.0,) * 3, (1.0,) * 3), {})
-    monkeypatch.setattr("bunri.predict.bulk.read_bundle", lambda folder: info)
-    monkeypatch.setattr("bunri.predict.bulk.find_bundle", lambda model: tmp_path / model)
+    stored = StoredModel("first", tmp_path / "first", info)
+    monkeypatch.setattr("bunri.predict.bulk.open_model", lambda model: stored)
     predictor = build(ColorBackend())
     monkeypatch.setattr("bunri.predict.bulk.load_predictor", lambda place: predictor)
     first = run_job(prepare_job("first", photos, tmp_path / "out"))

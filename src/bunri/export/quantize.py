@@ -3,7 +3,7 @@
 Owns the choices of static quantisation. Knows nothing of photos: it is given frames.
 
 Every convolution but the last is quantised, weights by output channel. Choices that count, with
-what each cost an FPN on EfficientNet-Lite2 stands in docs/architecture.md:
+what each cost an FPN on EfficientNet-Lite2 stands in docs/results.md:
 
 - Activations are quantised after ReLU and ReLU6, where their range is known, not before.
 - Ranges are means over photos of each photo's extremes: one photo alone does not stretch them.

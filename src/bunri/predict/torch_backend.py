@@ -12,7 +12,6 @@ import torch
 from bunri.bundle_info import BundleInfo
 from bunri.contracts import FloatArray
 from bunri.learning.inference import compute_logits, to_probs
-from bunri.learning.memory import share_freed_memory
 from bunri.learning.networks import load_network
 
 _MAX_AT_ONCE = 4  # photos and their results are in memory
@@ -30,7 +29,6 @@ class TorchBackend:
     """
 
     def __init__(self, folder: Path, info: BundleInfo) -> None:
-        share_freed_memory()
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         network = load_network(folder, info)
         self._network = network.to(self._device).to(memory_format=torch.channels_last)

@@ -78,7 +78,9 @@ def test_export__card_has_notes_and_a_program_that_runs(exported, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     found: dict[str, Any] = {}
     exec(program[1], found)
-    assert np.shape(found["classes"]) == (40, 50)
+    classes = found["classes"]
+    assert isinstance(classes, np.ndarray)
+    assert classes.shape == (40, 50)
 
 
 @pytest.mark.slow

@@ -1,0 +1,242 @@
+"""From a photo to its mask: a model of bunri against YOLO26n-sem and against torch.
+
+One run, one machine, 512 x 512, one photo at a time, as many threads for each. Every way to a mask
+is taken once a round, in turn, so that whatever else the machine does weighs on all; medians over
+rounds are printed, and for each the median of its ratio to a rival in the same round.
+
+- bunri: each bundle or ONNX file in ONNX Runtime and OpenVINO, through bunri's predictor and as the
+  whole graph alone; OpenVINO also with its bfloat16 hint, where the CPU has it.
+- YOLO26n-sem: from the yaml of ultralytics with as many classes, random weights, written as ONNX by
+  its own exporter with resizing and argmax in the graph, in the same engines. Its photo has the
+  size of its frame already, so all that is left is to scale and transpose it. ultralytics is AGPL:
+  it is installed by whoever runs this, and no part of bunri.
+- eager: the same network built anew by segmentation_models.pytorch, torch as it is by default,
+  float32, with resizing before and after.
+
+    pip install ultralytics openvino
+    python benchmarks/inference.py --model exported-f32 --model exported-int8
+"""
+
+import argparse
+import contextlib
+import functools
+import importlib
+import importlib.util
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from bunri.bundle_info import BundleInfo
+from bunri.onnx_file import cut_network, read_onnx_file
+from bunri.predict.backends import Backend
+from bunri.predict.onnx_backend import OnnxBackend
+from bunri.predict.openvino_backend import OpenVinoBackend
+from bunri.predict.predictor import Predictor
+from bunri.stored_model import open_model
+
+SIDE_PX = 512
+REST_S = 0.05
+"""Before each measurement, so that no thread of the engine before still spins."""
+Photo = npt.NDArray[np.uint8]
+Way = Callable[[], object]
+Run = Callable[[Any], Any]
+
+
+def start_onnxruntime(content: bytes, threads: int) -> Run:
+    """Return what runs a graph of one input and one output."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda given: session.run(None, {name: given})[0]
+
+
+def start_openvino(content: bytes, threads: int, precision: str) -> Run:
+    """Return what runs a graph of one input and one output."""
+    openvino: Any = importlib.import_module("openvino")
+    core = openvino.Core()
+    hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision,
+             "INFERENCE_NUM_THREADS": threads}  # fmt: skip
+    request = core.compile_model(core.read_model(content), "CPU", hints).create_infer_request()
+    return lambda given: request.infer([given])[0]
+
+
+def list_bunri(models: list[str], photo: Photo, threads: int) -> tuple[dict[str, Way], BundleInfo]:
+    """Return photo to mask and the network alone, by name, and what is known of the last model."""
+    ways: dict[str, Way] = {}
+    info = None
+    for name in models:
+        stored = open_model(name)
+        info = stored.info
+        if stored.onnx is None:
+            raise SystemExit(f"{name} has no ONNX file: bunri export {name} --out DIR")
+        content = stored.onnx.read_bytes()
+        model = read_onnx_file(stored.onnx).model
+        precision = next(e.value for e in model.metadata_props if e.key == "precision")
+        network = cut_network(model)
+        backends: dict[str, Backend] = {f"ONNX Runtime {precision}": OnnxBackend(network, threads)}
+        if importlib.util.find_spec("openvino"):
+            backends[f"OpenVINO {precision}"] = OpenVinoBackend(network, threads)
+            hint = f"OpenVINO {precision}, rest bf16" if precision == "int8" else "OpenVINO bf16"
+            backends[hint] = OpenVinoBackend(network, threads, "bf16")
+        whole = {f"ONNX Runtime {precision}": start_onnxruntime(content, threads)}
+        if importlib.util.find_spec("openvino"):
+            whole[f"OpenVINO {precision}"] = start_openvino(content, threads, "f32")
+        for engine, run in whole.items():
+            ways[f"whole graph, {engine}"] = functools.partial(run, photo[None])
+        frame = info.preprocessing.prepare(photo).pixels
+        for engine, backend in backends.items():
+            mask = Predictor(info, backend).predict_mask
+            ways[f"bunri, {engine}"] = functools.partial(mask, photo)
+            ways[f"bunri, {engine}, network"] = functools.partial(backend.predict_probs, frame)
+    assert info is not None
+    return ways, info
+
+
+def write_yolo(folder: Path, num_classes: int) -> Path:
+    """Let ultralytics write its network with random weights as ONNX."""
+    os.environ |= {"YOLO_CONFIG_DIR": str(folder), "YOLO_AUTOINSTALL": "false",
+                   "YOLO_OFFLINE": "true"}  # fmt: skip
+    ultralytics: Any = importlib.import_module("ultralytics")
+    source = Path(ultralytics.__file__).parent / "cfg" / "models" / "26" / "yolo26-sem.yaml"
+    text = source.read_text("utf-8")
+    assert "\nnc: 19" in text
+    (folder / source.name).write_text(text.replace("\nnc: 19", f"\nnc: {num_classes}"), "utf-8")
+    with contextlib.chdir(
+        folder
+    ):  # where it reads, by a name without digits of folders, and writes
+        model = ultralytics.YOLO("yolo26n-sem.yaml", task="semantic", verbose=False)
+        written = model.export(format="onnx", imgsz=SIDE_PX, simplify=False, verbose=False)
+        return Path(written).absolute()
+
+
+def list_yolo(photo: Photo, num_classes: int, threads: int) -> dict[str, Way]:
+    """Return photo to mask and the network alone, by name."""
+    with tempfile.TemporaryDirectory() as folder:
+        content = write_yolo(Path(folder), num_classes).read_bytes()
+    engines = {"ONNX Runtime f32": start_onnxruntime(content, threads)}
+    if importlib.util.find_spec("openvino"):
+        for precision in ("f32", "bf16"):
+            engines[f"OpenVINO {precision}"] = start_openvino(content, threads, precision)
+
+    def prepare() -> npt.NDArray[np.float32]:
+        frame = np.ascontiguousarray(photo.transpose(2, 0, 1)[None]).astype(np.float32)
+        frame /= 255.0
+        return frame
+
+    def predict(run: Run) -> npt.NDArray[np.uint8]:
+        mask: npt.NDArray[np.uint8] = np.array(run(prepare())[0], np.uint8)
+        assert mask.shape == photo.shape[:2]
+        return mask
+
+    ways: dict[str, Way] = {}
+    for engine, run in engines.items():
+        ways[f"YOLO26n-sem, {engine}"] = functools.partial(predict, run)
+        ways[f"YOLO26n-sem, {engine}, network"] = functools.partial(run, prepare())
+    return ways
+
+
+def list_eager(photo: Photo, info: BundleInfo, threads: int) -> dict[str, Way]:
+    """Return photo to mask and the network alone, in torch as it is by default."""
+    import torch
+    import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
+
+    from bunri.config import ModelConfig
+    from bunri.learning.networks import build_network
+
+    torch.set_num_threads(threads)
+    row = dict(info.architecture)
+    num_classes = int(row.pop("num_classes"))
+    network = build_network(ModelConfig(**row, weights="none"), num_classes)[0].eval()
+    frame = torch.from_numpy(info.preprocessing.prepare(photo).pixels)[None]
+
+    @torch.inference_mode()
+    def run(pixels: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = network(pixels)
+        return logits
+
+    @torch.inference_mode()
+    def predict() -> npt.NDArray[np.uint8]:
+        prepared = info.preprocessing.prepare(photo)
+        height, width = prepared.content_hw
+        logits = run(torch.from_numpy(prepared.pixels)[None])[..., :height, :width]
+        grown = F.interpolate(logits, photo.shape[:2], mode="bilinear")
+        mask: npt.NDArray[np.uint8] = grown[0].max(0).indices.to(torch.uint8).numpy()
+        return mask
+
+    return {"eager, torch f32": predict, "eager, torch f32, network": lambda: run(frame)}
+
+
+def measure(ways: dict[str, Way], rounds: int) -> dict[str, list[float]]:
+    """Return milliseconds of each way in each round."""
+    times_ms: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, way in ways.items():
+            time.sleep(REST_S)
+            started = time.perf_counter()
+            way()
+            if number:  # the first sets memory up
+                times_ms[name].append(1000 * (time.perf_counter() - started))
+    return times_ms
+
+
+def report(times_ms: dict[str, list[float]]) -> None:
+    """Print medians, and ratios to the same engine's YOLO26n-sem, to its fastest, and to torch."""
+    medians = {name: statistics.median(taken) for name, taken in times_ms.items()}
+    rivals = [name for name in times_ms if name.startswith("YOLO") and "network" not in name]
+    fastest = min(rivals, key=medians.__getitem__, default=None)
+
+    def show_ratio(name: str, rival: str | None) -> str:
+        if rival not in times_ms:
+            return "-"
+        pairs = zip(times_ms[name], times_ms[rival], strict=True)
+        return f"{statistics.median(own / other for own, other in pairs):.2f}"
+
+    print(f"{'':44}{'ms':>8}{'/ YOLO same':>13}{'/ YOLO best':>13}{'/ eager':>9}")
+    for part in ("", ", network"):
+        for name in (n for n in times_ms if n.endswith("network") == bool(part)):
+            engine = name.split(", ")[1].split()
+            kind = "f32" if engine[-1] == "int8" else engine[-1]
+            same = f"YOLO26n-sem, {' '.join([*engine[:-1], kind])}{part}"
+            best = f"{fastest}{part}"
+            print(
+                f"{name:44}{medians[name]:8.1f}{show_ratio(name, same):>13}"
+                f"{show_ratio(name, best):>13}{show_ratio(name, f'eager, torch f32{part}'):>9}"
+            )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--model", action="append", required=True, help="what bunri export wrote; repeatable"
+    )
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--no-yolo", action="store_true", help="leave ultralytics out")
+    arguments = parser.parse_args()
+    photo = np.random.default_rng(0).integers(0, 256, (SIDE_PX, SIDE_PX, 3)).astype(np.uint8)
+    ways, info = list_bunri(arguments.model, photo, arguments.threads)
+    if not arguments.no_yolo:
+        ways |= list_yolo(photo, len(info.table), arguments.threads)
+    ways |= list_eager(photo, info, arguments.threads)
+    times_ms = measure(ways, arguments.rounds)
+    cores = f"{os.cpu_count()} cores, {arguments.threads} threads each"
+    print(f"{platform.processor() or platform.machine()}, {cores}, {SIDE_PX} x {SIDE_PX}, "
+          f"{arguments.rounds} rounds; network frame {info.preprocessing.size_px}")  # fmt: skip
+    report(times_ms)
+
+
+if __name__ == "__main__":
+    main()

@@ -45,6 +45,8 @@ MAX_CLASSES = 255
 MAX_PHOTO_BYTES = 64 * 2**20
 MAX_PHOTO_PIXELS = 120_000_000
 """Checked on the header, before a single pixel is decoded."""
+MAX_PHOTOS_AT_ONCE = 4
+"""Predicted side by side, a core each; photos and their results are in memory."""
 MAX_JSON_BYTES = 512 * 2**20
 """A JSON takes six to eight times its size in memory; COCO's own largest file has 449 MiB."""
 MAX_COORDINATE_PX = 100_000.0

@@ -110,7 +110,7 @@ def _check_sizes(model: onnx.ModelProto, network: nn.Module, name: str) -> None:
     Raises:
         ModelError: It does not run at another size, or says something else there.
     """
-    backend = OnnxBackend(model.SerializeToString())
+    backend = OnnxBackend(model.SerializeToString(), num_threads=1)
     frame = torch.linspace(-1, 1, 3 * 3 * 5 * STRIDE_PX**2).view(3, 3 * STRIDE_PX, 5 * STRIDE_PX)
     try:
         found = backend.predict_probs(frame.numpy())

@@ -94,10 +94,10 @@ def open_engine(engine: str, network: bytes) -> Backend:
     if engine == "openvino":
         from bunri.predict.openvino_backend import OpenVinoBackend
 
-        return OpenVinoBackend(network)
+        return OpenVinoBackend(network, count_cores())
     from bunri.predict.onnx_backend import OnnxBackend
 
-    return OnnxBackend(network)
+    return OnnxBackend(network, count_cores())
 
 
 def _open_torch(stored: StoredModel) -> Backend:
@@ -160,7 +160,11 @@ def _measure_ms(backend: Backend, side_px: int) -> float:
 
 
 def count_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Return how many cores this process may use.
+
+    ``$OMP_NUM_THREADS`` may say fewer, as it does for a worker of Ray, which has one.
+    """
+    can_ask = hasattr(os, "sched_getaffinity")  # not on macOS
+    num_cores = len(os.sched_getaffinity(0)) if can_ask else os.cpu_count() or 1
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return min(num_cores, int(wanted)) if wanted.isdecimal() and int(wanted) else num_cores

@@ -3,11 +3,13 @@
 Owns its session. Knows nothing of files.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import onnxruntime
 
-from bunri.contracts import FloatArray, ModelError, summarize
+from bunri.contracts import MAX_PHOTOS_AT_ONCE, FloatArray, ModelError, summarize
 from bunri.onnx_file import FRAME, FRAME_PROBS
 
 _PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
@@ -19,22 +21,16 @@ class OnnxBackend:
 
     Args:
         network: From :func:`bunri.onnx_file.cut_network`.
-        num_threads: For each photo; None for one a core.
+        num_threads: For each photo.
 
     Raises:
         ModelError: It cannot be run.
     """
 
-    def __init__(self, network: bytes, num_threads: int | None = None) -> None:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = _ERRORS_ONLY
-        options.intra_op_num_threads = num_threads or 0
-        installed = onnxruntime.get_available_providers()
-        providers = [name for name in _PROVIDERS if name in installed]
-        try:
-            self._session: Any = onnxruntime.InferenceSession(network, options, providers)
-        except Exception as error:  # its own errors have no common base
-            raise ModelError(f"ONNX Runtime cannot run the model: {summarize(error)}.") from error
+    def __init__(self, network: bytes, num_threads: int) -> None:
+        self._network = network
+        self._num_threads = num_threads
+        self._session = _open_session(network, num_threads)
 
     def predict_probs(self, pixels: FloatArray) -> FloatArray:
         """Return probabilities, float32 (C, h, w), of a network frame, float32 (3, h, w).
@@ -47,3 +43,30 @@ class OnnxBackend:
         except Exception as error:  # its own errors have no common base
             raise ModelError(f"ONNX Runtime cannot run the model: {summarize(error)}.") from error
         return probs
+
+    @contextmanager
+    def share_cores(self) -> Iterator[int]:
+        """Give how many photos to predict at once, and let each have its share of the cores."""
+        num_at_once = min(self._num_threads, MAX_PHOTOS_AT_ONCE)
+        if num_at_once == 1 or self._session.get_providers()[0] != _PROVIDERS[-1]:
+            yield 1
+            return
+        alone = self._session
+        # A session's threads are its own: those of one photo cannot be lent to another.
+        self._session = _open_session(self._network, self._num_threads // num_at_once)
+        try:
+            yield num_at_once
+        finally:
+            self._session = alone
+
+
+def _open_session(network: bytes, num_threads: int) -> Any:  # noqa: ANN401 (has no types)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = num_threads
+    installed = onnxruntime.get_available_providers()
+    providers = [name for name in _PROVIDERS if name in installed]
+    try:
+        return onnxruntime.InferenceSession(network, options, providers)
+    except Exception as error:  # its own errors have no common base
+        raise ModelError(f"ONNX Runtime cannot run the model: {summarize(error)}.") from error

@@ -4,12 +4,14 @@ Owns how it is compiled. Knows nothing of files.
 """
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import openvino
 
-from bunri.contracts import FloatArray, ModelError, summarize
+from bunri.contracts import MAX_PHOTOS_AT_ONCE, FloatArray, ModelError, summarize
 from bunri.onnx_file import FRAME
 
 
@@ -18,7 +20,7 @@ class OpenVinoBackend:
 
     Args:
         network: From :func:`bunri.onnx_file.cut_network`.
-        num_threads: For each photo; None for one a core.
+        num_threads: For each photo.
         precision: Of what is not quantised. By itself OpenVINO takes bfloat16 where the CPU has
             it, which is faster and gives other classes at some pixels.
 
@@ -26,18 +28,21 @@ class OpenVinoBackend:
         ModelError: It cannot be run.
     """
 
-    def __init__(
-        self, network: bytes, num_threads: int | None = None, precision: str = "f32"
-    ) -> None:
-        config: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
+    def __init__(self, network: bytes, num_threads: int, precision: str = "f32") -> None:
+        self._content = network
+        self._config: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_NUM_THREADS": num_threads,
         }
-        if num_threads is not None:
-            config["INFERENCE_NUM_THREADS"] = num_threads
+        self._compile(num_streams=1)
+
+    def _compile(self, num_streams: int) -> None:
+        """Make ready for so many photos at once, which share the threads."""
+        hint = {"NUM_STREAMS": num_streams} if num_streams > 1 else {"PERFORMANCE_HINT": "LATENCY"}
+        config = {**self._config, **hint}
         try:
             core = openvino.Core()
-            self._network: Any = core.compile_model(core.read_model(network), "CPU", config)
+            self._network: Any = core.compile_model(core.read_model(self._content), "CPU", config)
         except Exception as error:  # its own errors have no common base
             raise ModelError(f"OpenVINO cannot run the model: {summarize(error)}.") from error
         self._requests = threading.local()
@@ -56,3 +61,13 @@ class OpenVinoBackend:
         except Exception as error:  # its own errors have no common base
             raise ModelError(f"OpenVINO cannot run the model: {summarize(error)}.") from error
         return probs
+
+    @contextmanager
+    def share_cores(self) -> Iterator[int]:
+        """Give how many photos to predict at once, and let each have its share of the cores."""
+        num_at_once = min(self._config["INFERENCE_NUM_THREADS"], MAX_PHOTOS_AT_ONCE)
+        self._compile(num_at_once)
+        try:
+            yield num_at_once
+        finally:
+            self._compile(num_streams=1)

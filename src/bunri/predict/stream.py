@@ -7,7 +7,7 @@ by the function that is given.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -52,7 +52,7 @@ def predict_photos(
     """
     predict = partial(_predict, predictor, keeps_probs=keeps_probs)
     with (
-        predictor.share_cores() as num_at_once,
+        predictor.share_cores() if len(tasks) > 1 else nullcontext(1) as num_at_once,
         _open_pool(1) as reader,
         _open_pool(num_at_once) as predictors,
         _open_pool(1) as writer,

@@ -10,11 +10,9 @@ from pathlib import Path
 import torch
 
 from bunri.bundle_info import BundleInfo
-from bunri.contracts import FloatArray
+from bunri.contracts import MAX_PHOTOS_AT_ONCE, FloatArray
 from bunri.learning.inference import compute_logits, to_probs
 from bunri.learning.networks import load_network
-
-_MAX_AT_ONCE = 4  # photos and their results are in memory
 
 
 class TorchBackend:
@@ -46,7 +44,7 @@ class TorchBackend:
         each take less time than one after the other on both.
         """
         num_threads = torch.get_num_threads()
-        num_at_once = min(num_threads, _MAX_AT_ONCE) if self._device.type == "cpu" else 1
+        num_at_once = min(num_threads, MAX_PHOTOS_AT_ONCE) if self._device.type == "cpu" else 1
         torch.set_num_threads(num_threads // num_at_once)
         try:
             yield num_at_once

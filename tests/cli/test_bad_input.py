@@ -352,7 +352,7 @@ def test_model__is_a_file(command, data, tmp_path):
     assert_refused(ended, f"{data.val} is a file, not a bundle", "A MODEL is a run folder")
 
 
-@WITH_MODEL
+@pytest.mark.parametrize("command", ["evaluate", "submit"])  # predict takes it for photos
 def test_model__is_a_plain_folder(command, data, tmp_path):
     ended = use_model(command, data.folder, data, tmp_path)
     assert_refused(ended, f"{data.folder} is neither a run nor a bundle", "A MODEL is a run folder")

@@ -213,7 +213,7 @@ def test_start_training__keeps_the_epoch_that_select_by_says(
     monkeypatch.setattr(loop.Trainer, "_validate", give_loss)
     skip_steps(monkeypatch, lambda: 1.0)
     monkeypatch.setattr(loop, "compute_scores", lambda *_: Sheet())
-    monkeypatch.setattr("bunri.bundle._write_card", lambda _: "")
+    monkeypatch.setattr("bunri.bundle.describe_model", lambda info, notes: "")
     settings = ("train.epochs=4", "train.samples_per_epoch=1", f"train.select_by={select_by}")
     folder, result = train(data, tmp_path / "run", *settings)
     assert result.best["epoch"] == best_epoch

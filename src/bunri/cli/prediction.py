@@ -128,8 +128,8 @@ def _parse_combine(name: str | None) -> "Combine | None":
 def split_models(arguments: Sequence[str]) -> tuple[list[str], list[Path]]:
     """Return the models and the photos among arguments.
 
-    Models come first. If the first argument is none, but a file, a folder or the name of a photo,
-    all are photos, and the model that ships with bunri predicts them.
+    Models come first. If the first argument is none, but a folder or the name of a photo, all are
+    photos, and the model that ships with bunri predicts them.
 
     Raises:
         InputError: No photo is left.
@@ -149,7 +149,7 @@ def split_models(arguments: Sequence[str]) -> tuple[list[str], list[Path]]:
         )
     if count == 0:
         first = Path(arguments[0])
-        is_photo = is_file(first) or first.suffix.lower() in PHOTO_SUFFIXES
+        is_photo = first.suffix.lower() in PHOTO_SUFFIXES
         is_photo |= is_folder(first) and not is_file(first / "config.yaml")
         if not is_photo or DEFAULT_MODEL not in list_shipped_models():
             find_model(arguments[0])  # says what is wrong with it

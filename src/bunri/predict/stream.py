@@ -58,7 +58,12 @@ def predict_photos(
         _open_pool(1) as writer,
     ):
         read = zip(tasks, _map_ahead(reader, _read, tasks, _NUM_AHEAD), strict=True)
-        predicted = _map_ahead(predictors, predict, read, num_at_once)
+        # One at a time is done here: each thread keeps memory of its own, and large photos are so.
+        predicted = (
+            _map_ahead(predictors, predict, read, num_at_once)
+            if num_at_once > 1
+            else map(predict, read)
+        )
         yield from _map_ahead(writer, partial(_write, write), predicted, _NUM_AHEAD)
 
 

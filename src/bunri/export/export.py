@@ -15,10 +15,10 @@ from bunri.annotations.records import LabelledSet
 from bunri.bundle import ONNX_NAME, WEIGHTS_NAME, write_bundle
 from bunri.bundle_info import BundleInfo
 from bunri.config import OverlapRule
-from bunri.contracts import FloatArray, ImageArray, InputError, MaskArray, ModelError
+from bunri.contracts import FloatArray, ImageArray, InputError, MaskArray, ModelError, Tracker
 from bunri.export.graph import build_graph
 from bunri.export.network import trace_network
-from bunri.export.parity import ParityReport, ShowProgress, list_variants, measure_parity
+from bunri.export.parity import ParityReport, list_variants, measure_parity
 from bunri.export.quantize import MAX_PHOTOS, MIN_PHOTOS, quantize_network
 from bunri.files import is_file, write_json, write_text
 from bunri.images import check_photo_headers, read_photo_as_labelled
@@ -82,7 +82,7 @@ def check_request(request: ExportRequest) -> None:
         check_photo_headers(dataset)
 
 
-def export_model(request: ExportRequest, folder: Path, show_progress: ShowProgress) -> ParityReport:
+def export_model(request: ExportRequest, folder: Path, show_progress: Tracker) -> ParityReport:
     """Write a bundle with an ONNX file, and the parity report beside it.
 
     Nothing is written if a bound of parity is missed: see the report's ``faults``.
@@ -132,7 +132,7 @@ def _name_parameters(model: StoredModel, name: str) -> BundleInfo:
 
 
 def _load_frames(
-    dataset: LabelledSet, info: BundleInfo, show_progress: ShowProgress
+    dataset: LabelledSet, info: BundleInfo, show_progress: Tracker
 ) -> list[FloatArray]:
     """Return photos from all over a set as the network sees them."""
     count = min(MAX_PHOTOS, len(dataset.photos))
@@ -151,7 +151,7 @@ def _measure(
     info: BundleInfo,
     f32: ModelProto,
     int8: ModelProto | None,
-    show_progress: ShowProgress,
+    show_progress: Tracker,
 ) -> ParityReport:
     variants = list_variants(info, TorchBackend(request.model.place, info), f32, int8)
     dataset = request.val or request.calibration

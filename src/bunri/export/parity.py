@@ -12,7 +12,6 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -31,7 +30,6 @@ from bunri.predict.predictor import Predictor
 
 Precision = Literal["f32", "bf16", "int8"]
 Predict = Callable[[ImageArray], MaskArray]
-ShowProgress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 
 MIN_EQUAL_F32 = 0.999
 """Share of pixels with torch's class that float32 must have."""

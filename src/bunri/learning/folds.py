@@ -35,7 +35,7 @@ from bunri.learning.plan import (
     find_change,
     read_source,
 )
-from bunri.learning.runs import resume_training, start_training
+from bunri.learning.runs import refuse_used, resume_training, start_training
 from bunri.metrics import Matrices, ScoreSheet, compute_scores
 
 _DOCUMENTS_NAME, _PLAN_NAME, _CONFIG_NAME = "folds", "plan.json", "config.yaml"
@@ -181,12 +181,14 @@ def start_folds(request: FoldsRequest, folder: FoldsFolder, track: Tracker) -> N
     Raises:
         BunriError: Whatever is wrong with data, photos or the folder; nothing is written then.
     """
-    _refuse_used(folder)
+    refuse_used(folder.path, "folds")
     sets = request.read_sets()
     config = request.config
     fold_of = deal_into_folds(sets, request.num_folds, config.data.overlap_rule, config.seed, track)
     with lock_folder(folder.path):
-        _refuse_used(folder)  # looking at photos takes long: another run may have come first
+        refuse_used(
+            folder.path, "folds"
+        )  # looking at photos takes long: another run may have come first
         with replace_folder(folder.documents) as temporary:
             runs = [
                 _write_fold(request, folder, temporary, number, sets, fold_of)
@@ -199,17 +201,6 @@ def start_folds(request: FoldsRequest, folder: FoldsFolder, track: Tracker) -> N
                 "runs": runs,
             }
             write_json(temporary / _PLAN_NAME, content)
-
-
-def _refuse_used(folder: FoldsFolder) -> None:
-    path = folder.path
-    if path.exists() and not path.is_dir():
-        raise RunError(f"{path} is a file.", hint="Choose another folder with --out.")
-    if path.exists() and any(child.name != ".lock" for child in path.iterdir()):
-        raise RunError(
-            f"{path} is not empty.",
-            hint="Go on with its folds by --resume, or choose another folder with --out.",
-        )
 
 
 def _write_fold(

@@ -31,11 +31,13 @@ def start_training(
     """
 
     def write_plan() -> None:
-        _refuse_used(folder.path)  # reading photos takes long: another run may have come first
+        refuse_used(
+            folder.path, "run"
+        )  # reading photos takes long: another run may have come first
         plan.write(folder)
 
     with processes.sharing_fate():
-        processes.do_first(lambda: _refuse_used(folder.path))
+        processes.do_first(lambda: refuse_used(folder.path, "run"))
         with _open_tracking(plan, folder, listener, processes) as tracked:
             trainer = Trainer(plan, folder, Checkpoint(), tracked, processes)
             with _lock(folder, processes):
@@ -43,13 +45,22 @@ def start_training(
                 return trainer.run()
 
 
-def _refuse_used(folder: Path) -> None:
+def refuse_used(folder: Path, what: str) -> None:
+    """Refuse a folder that has something in it.
+
+    Args:
+        folder: Where ``what`` shall be written.
+        what: ``run`` or ``folds``, for the message.
+
+    Raises:
+        RunError: It has, or is a file.
+    """
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file.", hint="Choose another folder with --out.")
     if folder.exists() and any(p.name != ".lock" for p in folder.iterdir()):
         raise RunError(
             f"{folder} is not empty.",
-            hint="Go on with its run by --resume, or choose another folder with --out.",
+            hint=f"Go on with its {what} by --resume, or choose another folder with --out.",
         )
 
 

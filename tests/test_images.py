@@ -20,6 +20,7 @@ from bunri.contracts import ImageError
 from bunri.images import (
     Frame,
     Preprocessing,
+    crop_content,
     decode_photo,
     fit_size_hw,
     read_photo,
@@ -571,7 +572,39 @@ def test_restore_probs__constant_regions_stay_constant(photo_hw):
     probs[:] = np.array([0.25, 0.125, 0.625], np.float32)[:, None, None]
     restored = restore_probs(probs, frame)
     np.testing.assert_allclose(restored[:, 0, 0], [0.25, 0.125, 0.625], atol=1e-6)
-    np.testing.assert_allclose(restored, np.broadcast_to(restored[:, :1, :1], restored.shape))
+    constant = np.broadcast_to(restored[:, :1, :1], restored.shape)
+    np.testing.assert_allclose(restored, constant, rtol=1e-6)
+
+
+def test_crop_content__whole_cells_stay_as_they_are():
+    probs = make_probs(5, 3, (16, 16))
+    np.testing.assert_array_equal(crop_content(probs, (64, 64), (48, 64)), probs[:, :12])
+
+
+def test_crop_content__an_edge_through_cells_is_cut_at_the_frames_size():
+    probs = np.zeros((2, 2, 2), np.float32)
+    probs[:, 0] = [[1.0], [0.0]]
+    probs[:, 1] = [[0.0], [1.0]]
+    found = crop_content(probs, (8, 8), (5, 8))
+    assert found.shape == (2, 5, 8)
+    # Centres of cells are at 2 and 6; between them it goes down by a quarter a pixel.
+    np.testing.assert_allclose(found[0, :, 0], [1, 1, 0.875, 0.625, 0.375], atol=1e-6)
+    np.testing.assert_allclose(found.sum(0), 1, atol=1e-6)
+
+
+@given(st.integers(1, 150), st.integers(1, 150), st.sampled_from([1, 2, 4, 8, 32]))
+def test_crop_content__padding_has_no_say_where_cells_are_whole(height, width, stride):
+    frame = make_frame((height, width))
+    frame_hw = frame.pixels.shape[1], frame.pixels.shape[2]
+    probs = np.zeros((2, frame_hw[0] // stride, frame_hw[1] // stride), np.float32)
+    rows, columns = (side // stride for side in frame.content_hw)
+    probs[0, :rows, :columns] = 1
+    found = crop_content(probs, frame_hw, frame.content_hw)
+    if all(side % stride == 0 for side in frame.content_hw):
+        assert found.shape == (2, rows, columns)
+        assert (found[0] == 1).all()
+    else:
+        assert found.shape == (2, *frame.content_hw)
 
 
 def test_restore_mask__halves_of_a_photo_twice_the_frame_by_hand():

@@ -9,17 +9,15 @@ a multiple of 32. Masks and probabilities that leave bunri are always in the pho
 """
 
 import io
-import math
 import struct
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from bunri.annotations.records import LabelledSet, Photo
@@ -33,6 +31,7 @@ from bunri.contracts import (
     MaskArray,
     summarize,
 )
+from bunri.resizing import resize_plane
 
 PHOTO_FORMATS = ("JPEG", "PNG", "WEBP")
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
@@ -322,12 +321,33 @@ def restore_planes(probs: FloatArray, frame: Frame) -> Iterator[FloatArray]:
     Nobody holds all classes at the photo's size then: for 12 megapixels that is 576 MB.
 
     Args:
-        probs: float32 (C, h, w) over ``frame.pixels``.
+        probs: As of :func:`crop_content`.
         frame: What the network was given.
     """
-    height, width = frame.content_hw
-    for plane in probs[:, :height, :width]:
+    height, width = frame.pixels.shape[1:]
+    for plane in crop_content(probs, (height, width), frame.content_hw):
         yield resize_plane(plane, frame.photo_hw)
+
+
+def crop_content(
+    probs: FloatArray, frame_hw: tuple[int, int], content_hw: tuple[int, int]
+) -> FloatArray:
+    """Return probabilities without those of the padding.
+
+    They stay as coarse as they are where whole cells hold the content, and are brought to the
+    frame's size first where its edge runs through cells.
+
+    Args:
+        probs: float32 (C, h / s, w / s) over the frame, at the stride s of the network.
+        frame_hw: Height and width of the frame: h, w.
+        content_hw: Of what is no padding in it, from the top left.
+    """
+    height, width = content_hw
+    stride = frame_hw[0] // probs.shape[1]
+    if height % stride or width % stride:
+        probs = np.stack([resize_plane(plane, frame_hw) for plane in probs])
+        stride = 1
+    return probs[:, : height // stride, : width // stride]
 
 
 def restore_probs(probs: FloatArray, frame: Frame) -> FloatArray:
@@ -337,7 +357,7 @@ def restore_probs(probs: FloatArray, frame: Frame) -> FloatArray:
     interpolated bilinearly; interpolation keeps the sum over classes at 1.
 
     Args:
-        probs: float32 (C, h, w) over ``frame.pixels``.
+        probs: As of :func:`crop_content`.
         frame: What the network was given.
 
     Returns:
@@ -353,7 +373,7 @@ def restore_mask(probs: FloatArray, frame: Frame) -> MaskArray:
     size: a 12-megapixel photo would need 576 MB.
 
     Args:
-        probs: float32 (C, h, w) over ``frame.pixels``.
+        probs: As of :func:`crop_content`.
         frame: What the network was given.
 
     Returns:
@@ -379,44 +399,3 @@ def choose_classes(planes: Iterable[FloatArray]) -> tuple[MaskArray, FloatArray]
         mask[wins] = index
         np.copyto(best, plane, where=wins)
     return mask, best
-
-
-def resize_plane(plane: npt.NDArray[np.float32], size_hw: tuple[int, int]) -> FloatArray:
-    """Return one class's probabilities, float32 (H, W), at another size, as photos are resized."""
-    if plane.shape == size_hw:
-        return plane
-    picture = Image.fromarray(np.ascontiguousarray(plane))
-    return np.asarray(picture.resize(size_hw[::-1], Image.Resampling.BILINEAR))
-
-
-def resize_rows(
-    read_rows: Callable[[slice], FloatArray],
-    source_hw: tuple[int, int],
-    size_hw: tuple[int, int],
-    rows: slice,
-) -> FloatArray:
-    """Return some rows of what :func:`resize_plane` gives, without the others in memory.
-
-    Coordinates within Pillow are float32, so that values may differ by 1e-4 or so; all rows at
-    once, and planes that keep their size, are the same.
-
-    Args:
-        read_rows: Gives rows of the plane, float32 (rows, w).
-        source_hw: Its height and width.
-        size_hw: Height and width at which the plane is wanted.
-        rows: Which of these rows, with start and stop.
-
-    Returns:
-        float32 (rows, W).
-    """
-    if source_hw == size_hw:
-        return read_rows(rows)
-    scale = source_hw[0] / size_hw[0]
-    reach = math.ceil(max(1.0, scale)) + 1  # how far a row's value comes from
-    first = max(0, math.floor(rows.start * scale) - reach)
-    stop = min(source_hw[0], math.ceil(rows.stop * scale) + reach)
-    bottom = min(rows.stop * scale - first, stop - first)
-    box = (0.0, rows.start * scale - first, float(source_hw[1]), bottom)
-    picture = Image.fromarray(np.ascontiguousarray(read_rows(slice(first, stop))))
-    target_wh = size_hw[1], rows.stop - rows.start
-    return np.asarray(picture.resize(target_wh, Image.Resampling.BILINEAR, box=box))

@@ -20,11 +20,13 @@ INFO = BundleInfo(
 )
 
 
-def make_network():
-    """Return a network whose classes change from pixel to pixel."""
+def make_network(stride=1):
+    """Return a network whose classes change from cell to cell."""
     weights = np.random.default_rng(0).normal(size=(len(SMALL_TABLE), 3, 3, 3))
     nodes = [
-        helper.make_node("Conv", [FRAME, "weights"], ["logits"], pads=[1, 1, 1, 1]),
+        helper.make_node(
+            "Conv", [FRAME, "weights"], ["logits"], pads=[1, 1, 1, 1], strides=[stride, stride]
+        ),
         helper.make_node("Softmax", ["logits"], [FRAME_PROBS], axis=1),
     ]
     graph = helper.make_graph(
@@ -62,9 +64,9 @@ def start_openvino(content):
     return lambda photos: {output.any_name: values for output, values in compiled(photos).items()}
 
 
-@pytest.fixture(scope="module")
-def model():
-    return build_graph(make_network(), INFO, "f32", has_probs=True)
+@pytest.fixture(scope="module", params=[1, 4], ids=["stride 1", "stride 4"])
+def model(request):
+    return build_graph(make_network(request.param), INFO, "f32", has_probs=True)
 
 
 @pytest.fixture(scope="module", params=[start_onnxruntime, start_openvino])

@@ -296,6 +296,19 @@ def test_compute_loss__default_is_cross_entropy_and_dice():
     assert torch.equal(compute_loss(logits, targets, LossConfig()), expected)
 
 
+def test_compute_loss__coarse_logits_are_brought_to_the_size_of_the_targets():
+    coarse, _ = draw((2, 3, 2, 3), 7)
+    _, targets = draw((2, 3, 8, 12), 8, ignored=0.1)
+    # By hand: a pixel lies a quarter of a cell, or three, from the centres of the two beside it.
+    steps = torch.arange(8 * 1.0).add(0.5).div(4).sub(0.5).clamp(0, 1)
+    rows = torch.stack([1 - steps, steps])
+    across = torch.arange(12 * 1.0).add(0.5).div(4).sub(0.5).clamp(0, 2)
+    columns = (1 - (across - torch.arange(3.0)[:, None]).abs()).clamp(0)
+    fine = torch.einsum("nchw,hy,wx->ncyx", coarse, rows, columns)
+    loss = compute_loss(coarse, targets, LossConfig())
+    torch.testing.assert_close(loss, compute_loss(fine, targets, LossConfig()))
+
+
 def test_compute_loss__the_settings_of_cross_entropy_reach_it():
     logits, targets = draw((2, 3, 4, 4), 7, ignored=0.1)
     config = LossConfig(dice=0.0, class_weights=(1.0, 2.0, 5.0), label_smoothing=0.1)

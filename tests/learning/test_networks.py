@@ -31,6 +31,10 @@ def list_outputs(outputs):
     return [outputs] if isinstance(outputs, torch.Tensor) else list(outputs)
 
 
+STRIDES = {"fpn": 4, "deeplabv3plus": 4, "pan": 4, "upernet": 4, "segformer": 4}
+"""Of logits, where they are coarser than the frame."""
+
+
 class NetworkContract:
     """Inherited by the tests of each network; gives what any network must keep."""
 
@@ -39,6 +43,10 @@ class NetworkContract:
     """In training mode."""
     trial_device = "meta"
     """Where only shapes are tried; there nothing is computed."""
+
+    def divide(self, *size_hw):
+        """Return the height and width of the logits of a frame."""
+        return tuple(side // STRIDES.get(self.config.name, 1) for side in size_hw)
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -49,10 +57,10 @@ class NetworkContract:
         return network
 
     @pytest.mark.parametrize("size_hw", [(64, 64), (64, 96), (96, 64), (32, 160)])
-    def test_forward__one_score_per_class_and_pixel(self, network, size_hw):
+    def test_forward__one_score_per_class_and_cell(self, network, size_hw):
         with torch.no_grad():
             logits = network.eval()(torch.zeros(2, 3, *size_hw))
-        assert logits.shape == (2, 12, *size_hw)
+        assert logits.shape == (2, 12, *self.divide(*size_hw))
         assert logits.dtype == torch.float32
 
     def test_forward__number_of_classes(self):
@@ -60,7 +68,7 @@ class NetworkContract:
             network, _ = build_network(self.config, 2)
             pixels = torch.zeros(2, 3, 64, 64)
             outputs = [*list_outputs(network(pixels)), network.eval()(pixels)]
-        assert {logits.shape for logits in outputs} == {(2, 2, 64, 64)}
+        assert {logits.shape for logits in outputs} == {(2, 2, *self.divide(64, 64))}
 
     def test_forward__photos_of_a_batch_are_apart(self, network):
         """In evaluation, a photo's logits do not depend on its neighbours."""
@@ -78,7 +86,7 @@ class NetworkContract:
                     parameter.fill_(0.5)
         pixels = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(2))
         torch.manual_seed(3)
-        weights = torch.rand(12, 64, 64)
+        weights = torch.rand(12, *self.divide(64, 64))
         sum((logits * weights).sum() for logits in list_outputs(network(pixels))).backward()
         gradients = {n: p.grad for n, p in network.named_parameters()}
         assert [n for n, g in gradients.items() if g is None or not g.isfinite().all()] == []
@@ -95,7 +103,7 @@ class NetworkContract:
         outputs = list_outputs(network.train()(pixels))
         assert len(outputs) == self.num_outputs
         for logits in outputs:
-            assert logits.shape == (1, 12, 64, 64)
+            assert logits.shape == (1, 12, *self.divide(64, 64))
             assert logits.isfinite().all()
 
     def test_forward__same_photo_gives_same_logits(self, network):
@@ -415,4 +423,4 @@ def test_pan__pads_small_frames_and_leaves_large_ones_alone():
         small = pixels[..., :64, :96]
         padded = torch.zeros(1, 3, 128, 128)
         padded[..., :64, :96] = small
-        assert torch.equal(network(small), plain(padded)[..., :64, :96])
+        assert torch.equal(network(small), plain(padded)[..., :16, :24])

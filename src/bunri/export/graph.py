@@ -187,8 +187,7 @@ def _add_triangle_weights(writer: _Writer, from_hw: str, to_hw: str, axis: int) 
 
 def _add_restoration(writer: _Writer, photo_hw: str, content_hw: str, *, has_probs: bool) -> None:
     """Add what :func:`bunri.images.restore_mask` does: from ``FRAME_PROBS`` to ``CLASSES``."""
-    first, axes = writer.keep([0, 0], np.int64), writer.keep([2, 3], np.int64)
-    content = writer.add("Slice", FRAME_PROBS, first, content_hw, axes)
+    content, content_hw = _add_crop(writer, content_hw)
     shrinks = writer.add("Less", photo_hw, content_hw)
     shrinks = writer.add("Cast", shrinks, to=TensorProto.INT64)
     shrinks = writer.add("ReduceMax", shrinks, keepdims=0)
@@ -206,10 +205,44 @@ def _add_restoration(writer: _Writer, photo_hw: str, content_hw: str, *, has_pro
     )
 
 
+def _add_crop(writer: _Writer, content_hw: str) -> tuple[str, str]:
+    """Add what :func:`bunri.images.crop_content` does to ``FRAME_PROBS``.
+
+    Returns:
+        Names of the planes and of their height and width.
+    """
+    planes_hw, frame_hw = (
+        writer.add("Shape", name, start=2, end=4) for name in (FRAME_PROBS, FRAME)
+    )
+    stride = writer.add("Div", frame_hw, planes_hw)
+    rest = writer.add("ReduceMax", writer.add("Mod", content_hw, stride), keepdims=0)
+    is_whole = writer.add("Equal", rest, writer.keep(0, np.int64))
+    # Where all cells are whole, planes are resized to the size that they have.
+    grown = _add_growth(writer, FRAME_PROBS, writer.add("Where", is_whole, planes_hw, frame_hw))
+    cells_hw = writer.add("Div", content_hw, stride)
+    kept_hw = writer.add("Where", is_whole, cells_hw, content_hw)
+    first, axes = writer.keep([0, 0], np.int64), writer.keep([2, 3], np.int64)
+    return writer.add("Slice", grown, first, kept_hw, axes), kept_hw
+
+
+def _add_growth(writer: _Writer, planes: str, size_hw: str) -> str:
+    """Add a bilinear resize of planes (N, C, h, w) to a size that is not smaller."""
+    both = writer.add("Shape", planes, start=0, end=2)
+    return writer.add(
+        "Resize",
+        planes,
+        "",
+        "",
+        writer.add("Concat", both, size_hw, axis=0),
+        mode="linear",
+        coordinate_transformation_mode="half_pixel",
+    )
+
+
 def _write_shrinking(
     content: str, content_hw: str, photo_hw: str, *, has_probs: bool
 ) -> GraphProto:
-    """Return the branch for photos smaller than the frame."""
+    """Return the branch for photos smaller than the planes."""
     writer = _Writer("shrink")
     probs = _add_triangle_resize(writer, content, content_hw, photo_hw)
     return _write_choice(writer, probs, has_probs=has_probs)
@@ -218,16 +251,7 @@ def _write_shrinking(
 def _write_growing(content: str, photo_hw: str, *, has_probs: bool) -> GraphProto:
     """Return the branch for all other photos."""
     writer = _Writer("grow")
-    both = writer.add("Shape", content, start=0, end=2)
-    probs = writer.add(
-        "Resize",
-        content,
-        "",
-        "",
-        writer.add("Concat", both, photo_hw, axis=0),
-        mode="linear",
-        coordinate_transformation_mode="half_pixel",
-    )
+    probs = _add_growth(writer, content, photo_hw)
     return _write_choice(writer, probs, has_probs=has_probs)
 
 

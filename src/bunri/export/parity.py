@@ -181,7 +181,7 @@ def list_variants(
         for precision in precisions if has_openvino else ():
             from bunri.predict.openvino_backend import OpenVinoBackend
 
-            hint = "bf16" if precision == "bf16" else "f32"
+            hint = "bf16" if precision == "bf16" else None
             backend = OpenVinoBackend(network, NUM_THREADS, hint)
             shipped = is_shipped and precision != "bf16"  # which bunri never runs by itself
             found.append(Variant("OpenVINO", precision, through(backend), shipped))

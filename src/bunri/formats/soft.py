@@ -18,7 +18,8 @@ from PIL import Image
 from bunri.annotations.records import LabelledSet, Photo
 from bunri.contracts import AnnotationError, FloatArray, MaskArray
 from bunri.files import hash_file, is_file, join_under, replace_atomically
-from bunri.images import fit_size_hw, read_index_mask, resize_plane
+from bunri.images import fit_size_hw, read_index_mask
+from bunri.resizing import resize_plane
 
 MAX_SIDE_PX = 128
 """Longer side of the planes; 12 classes of a photo by unsure teachers are 43 kB."""

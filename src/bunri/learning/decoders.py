@@ -47,7 +47,8 @@ class _PaddedPan(smp.PAN):  # type: ignore[misc]
         height, width = pixels.shape[-2:]
         missing = (0, max(0, PAN_MIN_PX - width), 0, max(0, PAN_MIN_PX - height))
         logits: Tensor = super().forward(F.pad(pixels, missing))
-        return logits[..., :height, :width]
+        stride = (height + missing[3]) // logits.shape[-2]
+        return logits[..., : height // stride, : width // stride]
 
 
 class _PooledNorm(nn.BatchNorm2d):
@@ -73,6 +74,8 @@ class _Decoder:
     needs: str = "features at strides 4 to 32 of photos of any size"
 
 
+# smp would enlarge these decoders' logits to the frame; whoever needs that does it once, later.
+_AS_DECODED = {"upsampling": 1}
 _KEPT_AT_16 = "features that stay at stride 16 to the end, of photos of any size"
 
 
@@ -81,6 +84,7 @@ def _read_fpn_options(config: ModelConfig) -> dict[str, Any]:
         "decoder_pyramid_channels": config.decoder_channels,
         "decoder_segmentation_channels": config.decoder_channels // 2,
         "decoder_dropout": config.dropout,
+        **_AS_DECODED,
     }
 
 
@@ -95,7 +99,21 @@ def _read_unet3plus_options(config: ModelConfig) -> dict[str, Any]:
 
 
 def _read_deeplab_options(config: ModelConfig) -> dict[str, Any]:
-    return {"decoder_channels": config.decoder_channels, "decoder_aspp_dropout": config.dropout}
+    channels = config.decoder_channels
+    return {"decoder_channels": channels, "decoder_aspp_dropout": config.dropout, **_AS_DECODED}
+
+
+def _read_pan_options(config: ModelConfig) -> dict[str, Any]:
+    # A quarter: 32 for the default of 128, which is smp's own.
+    return {"decoder_channels": config.decoder_channels // 4, **_AS_DECODED}
+
+
+def _read_upernet_options(config: ModelConfig) -> dict[str, Any]:
+    return {"decoder_channels": config.decoder_channels, **_AS_DECODED}
+
+
+def _read_segformer_options(config: ModelConfig) -> dict[str, Any]:
+    return {"decoder_segmentation_channels": config.decoder_channels, **_AS_DECODED}
 
 
 _DECODERS: Mapping[ModelName, _Decoder] = {
@@ -104,14 +122,9 @@ _DECODERS: Mapping[ModelName, _Decoder] = {
     "unetplusplus": _Decoder(smp.UnetPlusPlus, _read_unet_options),
     "unet3plus": _Decoder(UNet3Plus, _read_unet3plus_options),
     "deeplabv3plus": _Decoder(smp.DeepLabV3Plus, _read_deeplab_options, _KEPT_AT_16),
-    # A quarter: 32 for the default of 128, which is smp's own.
-    "pan": _Decoder(
-        _PaddedPan, lambda config: {"decoder_channels": config.decoder_channels // 4}, _KEPT_AT_16
-    ),
-    "upernet": _Decoder(smp.UPerNet, lambda config: {"decoder_channels": config.decoder_channels}),
-    "segformer": _Decoder(
-        smp.Segformer, lambda config: {"decoder_segmentation_channels": config.decoder_channels}
-    ),
+    "pan": _Decoder(_PaddedPan, _read_pan_options, _KEPT_AT_16),
+    "upernet": _Decoder(smp.UPerNet, _read_upernet_options),
+    "segformer": _Decoder(smp.Segformer, _read_segformer_options),
 }
 
 

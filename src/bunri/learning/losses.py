@@ -5,7 +5,8 @@ Owns the losses over single pixels and the weighted sum of all. Regions and bord
 
 Every loss takes logits, float (N, C, H, W), and targets, int64 (N, H, W) with 255 = ignore,
 computes in float32, or in float64 where the logits are, and returns a scalar; it is 0, and
-its gradient zeros, where all is ignored.
+its gradient zeros, where all is ignored. Coarser logits are brought to the targets' size where
+the losses are summed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -106,13 +107,28 @@ _LOSSES: Mapping[LossName, Callable[[Tensor, Tensor, LossConfig], Tensor]] = {
 
 
 def compute_loss(logits: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
-    """Return the weighted sum of the losses whose weight is not 0."""
+    """Return the weighted sum of the losses whose weight is not 0.
+
+    Args:
+        logits: Float (N, C, h, w), of the targets' size or coarser.
+        targets: int64 (N, H, W), 255 = ignore.
+        config: Which losses, and their weights.
+    """
+    logits = _enlarge(logits, targets)
     total = torch.zeros((), device=logits.device)
     for name, compute in _LOSSES.items():
         weight: float = getattr(config, name)
         if weight:
             total = total + weight * compute(logits, targets, config)
     return total
+
+
+def _enlarge(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return logits at the size of the targets: bilinear, as photos are resized."""
+    size_hw = targets.shape[-2:]
+    if logits.shape[-2:] == size_hw:
+        return logits
+    return F.interpolate(widen(logits), size_hw, mode="bilinear")
 
 
 def compute_weighted_loss(
@@ -126,7 +142,7 @@ def compute_weighted_loss(
     whole batch, since the losses of regions are not means over photos.
 
     Args:
-        logits: Float (N, C, H, W).
+        logits: As of :func:`compute_loss`.
         targets: int64 (N, H, W), 255 = ignore.
         is_pseudo: bool (N,).
         config: Which losses.

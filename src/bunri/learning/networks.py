@@ -1,8 +1,9 @@
 """The networks by name, and the bundle that each is stored in and built from.
 
 Owns the registry. Every network takes normalised pixels (N, 3, H, W) with H and W multiples
-of 32 and returns logits (N, C, H, W); in training mode it may return a list of several, whose
-mean loss is what it learns from. Its pretrained part is in ``.encoder``.
+of 32 and returns logits (N, C, H / s, W / s) at its own stride s, which divides 32; in training
+mode it may return a list of several, whose mean loss is what it learns from. Its pretrained part
+is in ``.encoder``.
 """
 
 from collections.abc import Callable, Mapping

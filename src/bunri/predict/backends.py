@@ -1,7 +1,8 @@
 """What runs a model's network: torch, ONNX Runtime or OpenVINO.
 
 Owns the choice. A model with an ONNX file never needs torch; which of the two engines runs it is
-measured once on each machine, and remembered. All give the same classes: float32 stays float32.
+measured once on each machine, and remembered. float32 stays float32, so that
+both give the same classes.
 """
 
 import hashlib

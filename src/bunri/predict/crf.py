@@ -13,9 +13,10 @@ import importlib.util
 import numpy as np
 
 from bunri.contracts import FloatArray, ImageArray, MissingExtraError, check_image
-from bunri.images import fit_size_hw, resize_image, resize_plane
+from bunri.images import fit_size_hw, resize_image
 from bunri.predict.planes import ClassPlanes, FramePlanes
 from bunri.predict.settings import CrfSettings
+from bunri.resizing import resize_plane
 
 _MIN_PROB = 1e-5  # how sure a network may be before the CRF has no say at all
 

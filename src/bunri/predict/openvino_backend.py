@@ -14,6 +14,8 @@ import openvino
 from bunri.contracts import MAX_PHOTOS_AT_ONCE, FloatArray, ModelError, summarize
 from bunri.onnx_file import FRAME
 
+_ONE_AT_A_TIME = {"PERFORMANCE_HINT": "LATENCY"}
+
 
 class OpenVinoBackend:
     """A network in memory, on the CPU; threads may share it.
@@ -21,28 +23,31 @@ class OpenVinoBackend:
     Args:
         network: From :func:`bunri.onnx_file.cut_network`.
         num_threads: For each photo.
-        precision: Of what is not quantised. By itself OpenVINO takes bfloat16 where the CPU has
-            it, which is faster and gives other classes at some pixels.
+        precision: ``f32`` or ``bf16``; by itself float32 stays float32. OpenVINO's own choice is
+            bfloat16 where the CPU has it, which is faster and gives other classes at some pixels:
+            so has int8, next to which the difference is none, and what is not quantised there is
+            left to that choice.
 
     Raises:
         ModelError: It cannot be run.
     """
 
-    def __init__(self, network: bytes, num_threads: int, precision: str = "f32") -> None:
+    def __init__(self, network: bytes, num_threads: int, precision: str | None = None) -> None:
         self._content = network
-        self._config: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": precision,
-            "INFERENCE_NUM_THREADS": num_threads,
-        }
+        self._precision = precision
+        self._num_threads = num_threads
         self._compile(num_streams=1)
 
     def _compile(self, num_streams: int) -> None:
         """Make ready for so many photos at once, which share the threads."""
-        hint = {"NUM_STREAMS": num_streams} if num_streams > 1 else {"PERFORMANCE_HINT": "LATENCY"}
-        config = {**self._config, **hint}
+        config: dict[str, Any] = {"INFERENCE_NUM_THREADS": self._num_threads}
+        config |= {"NUM_STREAMS": num_streams} if num_streams > 1 else _ONE_AT_A_TIME
         try:
             core = openvino.Core()
-            self._network: Any = core.compile_model(core.read_model(self._content), "CPU", config)
+            graph = core.read_model(self._content)
+            if self._precision or not _is_quantized(graph):
+                config["INFERENCE_PRECISION_HINT"] = self._precision or "f32"
+            self._network: Any = core.compile_model(graph, "CPU", config)
         except Exception as error:  # its own errors have no common base
             raise ModelError(f"OpenVINO cannot run the model: {summarize(error)}.") from error
         self._requests = threading.local()
@@ -65,9 +70,13 @@ class OpenVinoBackend:
     @contextmanager
     def share_cores(self) -> Iterator[int]:
         """Give how many photos to predict at once, and let each have its share of the cores."""
-        num_at_once = min(self._config["INFERENCE_NUM_THREADS"], MAX_PHOTOS_AT_ONCE)
+        num_at_once = min(self._num_threads, MAX_PHOTOS_AT_ONCE)
         self._compile(num_at_once)
         try:
             yield num_at_once
         finally:
             self._compile(num_streams=1)
+
+
+def _is_quantized(graph: Any) -> bool:  # noqa: ANN401 (has no types)
+    return any(node.get_type_name() == "FakeQuantize" for node in graph.get_ops())

@@ -15,7 +15,7 @@ from typing import IO
 import numpy as np
 
 from bunri.contracts import FloatArray, MaskArray
-from bunri.images import resize_rows
+from bunri.resizing import resize_rows
 
 BAND_PIXELS = 2**20
 """Of a band: what a photo of a common size has, so that only larger ones are cut."""

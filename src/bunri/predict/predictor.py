@@ -21,7 +21,12 @@ from bunri.contracts import (
     ModelError,
     check_image,
 )
-from bunri.images import fit_size_hw, pad_to_stride, resize_image
+from bunri.images import (
+    crop_content,
+    fit_size_hw,
+    pad_to_stride,
+    resize_image,
+)
 from bunri.predict.backends import Backend, SharingBackend, open_backend
 from bunri.predict.crf import refine_planes, require_crf
 from bunri.predict.decider import Decider, gather
@@ -37,6 +42,7 @@ from bunri.predict.settings import (
 )
 from bunri.predict.tiles import predict_tiles
 from bunri.predict.tta import View, list_views, predict_views
+from bunri.resizing import resize_plane
 from bunri.stored_model import open_model
 
 AdjustSettings = Callable[[PredictionSettings], PredictionSettings]
@@ -177,7 +183,9 @@ class Predictor(AnyPredictor):
         if self.settings.tiles is not None:
             return self._look_in_tiles(image, photo_hw, self.settings.tiles)
         size_hw = fit_size_hw(photo_hw, self.info.preprocessing.size_px)
-        return FramePlanes(predict_views(image, size_hw, self._views, self._run), photo_hw)
+        if self._views == [View()]:
+            return FramePlanes(self._run(resize_image(image, size_hw)), photo_hw)
+        return FramePlanes(predict_views(image, size_hw, self._views, self._run_finely), photo_hw)
 
     @contextmanager
     def share_cores(self) -> Iterator[int]:
@@ -197,7 +205,7 @@ class Predictor(AnyPredictor):
         Height and width are those of the photo in the network frame, whatever the view.
         """
         size_hw = fit_size_hw((image.shape[0], image.shape[1]), self.info.preprocessing.size_px)
-        return predict_views(image, size_hw, [view], self._run)
+        return predict_views(image, size_hw, [view], self._run_finely)
 
     def _look_in_tiles(
         self, image: ImageArray, photo_hw: tuple[int, int], tiles: TileSettings
@@ -213,25 +221,42 @@ class Predictor(AnyPredictor):
             )
 
         def predict(tile: ImageArray) -> FloatArray:
-            return predict_views(tile, (tile.shape[0], tile.shape[1]), self._views, self._run)
+            tile_hw = tile.shape[0], tile.shape[1]
+            return predict_views(tile, tile_hw, self._views, self._run_finely)
 
         tile_px = pad_to_stride(size_px)
         resized = resize_image(image, size_hw)
         return predict_tiles(resized, photo_hw, tile_px, tiles.overlap, predict)
 
+    def _run_finely(self, content: ImageArray) -> FloatArray:
+        """Return the same as :meth:`_run` for each pixel of ``content``, float32 (C, h, w)."""
+        content_hw = content.shape[0], content.shape[1]
+        probs = self._run(content)
+        if probs.shape[1:] == content_hw:
+            return probs
+        return np.stack([resize_plane(plane, content_hw) for plane in probs])
+
     def _run(self, content: ImageArray) -> FloatArray:
         """Return the network's probabilities without padding, sure to be numbers.
 
         NaN would lose every argmax.
+
+        Args:
+            content: uint8 (h, w, 3).
+
+        Returns:
+            float32 (C, h / s, w / s); see :func:`bunri.images.crop_content`.
         """
-        height, width = content.shape[:2]
         frame = self.info.preprocessing.frame(content)
+        frame_hw = frame.shape[1], frame.shape[2]
         probs = self._backend.predict_probs(frame)
-        wanted = (len(self.table.classes), *frame.shape[1:])
-        if probs.shape != wanted:
+        num_classes, *found_hw = probs.shape
+        stride = frame_hw[0] // max(found_hw[0], 1)
+        is_whole = all(s * stride == side for s, side in zip(found_hw, frame_hw, strict=True))
+        if num_classes != len(self.table) or not is_whole:
             raise ModelError(
                 f"The model gives probabilities of shape {probs.shape}; its classes and its frame "
-                f"need {wanted}.",
+                f"need {(len(self.table), *frame_hw)}, or a whole fraction of height and width.",
                 hint="Its file and what it says of itself do not belong together: export it anew.",
             )
         if not np.isfinite(probs).all():
@@ -239,7 +264,7 @@ class Predictor(AnyPredictor):
                 "The model's probabilities are not all numbers (NaN or infinite).",
                 hint="Its weights are damaged, or its training diverged: use another epoch or run.",
             )
-        return probs[:, :height, :width]
+        return crop_content(probs, frame_hw, (content.shape[0], content.shape[1]))
 
 
 def load_predictor(model: str, adjust: AdjustSettings | None = None) -> Predictor:

@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bunri.contracts import FloatArray, ImageArray
-from bunri.images import resize_image, resize_plane
+from bunri.images import resize_image
 from bunri.predict.settings import PredictionSettings
+from bunri.resizing import resize_plane
 
 RunFrame = Callable[[ImageArray], FloatArray]
 """From uint8 (h, w, 3), as large as the network shall see it, to float32 (C, h, w)."""

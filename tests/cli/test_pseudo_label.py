@@ -10,6 +10,7 @@ from bunri.annotations.coco import read_coco
 from bunri.annotations.overlap import draw_mask
 from bunri.images import read_photo
 from bunri.predict.predictor import load_predictor
+from bunri.predict.settings import PredictionSettings
 from tests.audit.clean_set import draw_scene
 from tests.builders import TINY_SETTINGS, change_document
 from tests.cli.runner import run
@@ -66,6 +67,32 @@ def test_pseudo_label__two_teachers(model, data):
     one, two = (json.loads(path.read_text("utf-8")) for path in (output, both))
     assert one["annotations"] == two["annotations"]  # a model agrees with itself
     assert len(two["info"]["pseudo_labels"]["teachers"]) == 2
+
+
+def test_pseudo_label__a_teacher_that_looks_twice(model, data):
+    output, ended = label(model, data, "--threshold", 0, "--tta", "hflip,turns")
+    assert ended.code == 0, ended.err
+    dataset = read_coco(output)
+    info = json.loads(output.read_text())["info"]["pseudo_labels"]
+    assert info["teachers"][0]["settings"] == {"flips": ["horizontal"], "turns": True}
+    predictor = load_predictor(
+        str(model), lambda _: PredictionSettings(flips=("horizontal",), turns=True)
+    )
+    plain = load_predictor(str(model))
+    differs = False
+    for photo in dataset.photos:
+        image = read_photo(dataset.path_of(photo))
+        mask = draw_mask(dataset, photo, "largest-first")
+        np.testing.assert_array_equal(mask, predictor.predict_mask(image))
+        differs |= bool((mask != plain.predict_mask(image)).any())
+    assert differs
+
+
+def test_pseudo_label__a_way_to_look_that_is_none(model, data):
+    output, ended = label(model, data, "--tta", "sideways")
+    assert ended.code == 2
+    assert "sideways" in ended.err
+    assert not output.exists()
 
 
 def test_pseudo_label__labels_of_the_photos_are_not_looked_at(model, data):

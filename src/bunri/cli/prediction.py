@@ -11,7 +11,7 @@ from bunri.cli.console import print_note
 from bunri.contracts import InputError, suggest
 
 if TYPE_CHECKING:
-    from bunri.predict.predictor import AnyPredictor
+    from bunri.predict.predictor import AdjustSettings, AnyPredictor
     from bunri.predict.settings import Combine, PredictionSettings
 
 Models = Annotated[
@@ -81,6 +81,20 @@ def load_chosen(models: Sequence[str], choices: PredictionChoices) -> "AnyPredic
         MissingExtraError: Something is not installed.
     """
     from bunri.predict.ensemble import load_models
+
+    adjust = plan_adjustment(choices)  # before anything is loaded
+    return load_models(
+        models, parse_weights(choices.weights), _parse_combine(choices.combine), adjust
+    )
+
+
+def plan_adjustment(choices: PredictionChoices) -> "AdjustSettings":
+    """Return what makes the settings of a bundle those to predict with.
+
+    Raises:
+        InputError: Options do not fit.
+        ConfigError: A setting is unknown or out of range.
+    """
     from bunri.predict.settings import parse_tiles, parse_tta, read_settings
 
     changed: dict[str, Any] = {}
@@ -89,15 +103,13 @@ def load_chosen(models: Sequence[str], choices: PredictionChoices) -> "AnyPredic
     if choices.tiles is not None:
         changed["tiles"] = parse_tiles(choices.tiles)
     overrides = choices.changes or ()
-    read_settings(changed, overrides, "options of prediction")  # before anything is loaded
+    read_settings(changed, overrides, "options of prediction")
 
     def adjust(settings: "PredictionSettings") -> "PredictionSettings":
         stored = {} if choices.is_plain else settings.model_dump(mode="json")
         return read_settings({**stored, **changed}, overrides, "options of prediction")
 
-    return load_models(
-        models, parse_weights(choices.weights), _parse_combine(choices.combine), adjust
-    )
+    return adjust
 
 
 def parse_weights(text: str | None) -> list[float] | None:

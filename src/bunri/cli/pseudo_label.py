@@ -9,6 +9,7 @@ import typer
 
 from bunri.cli.console import print_json, print_line, print_note, show_progress
 from bunri.cli.options import AsJson, Images
+from bunri.cli.prediction import PredictionChoices, Tta, plan_adjustment
 
 
 def run_pseudo_label(
@@ -46,13 +47,15 @@ def run_pseudo_label(
             "from these.",
         ),
     ] = False,
+    tta: Tta = None,
     as_json: AsJson = False,
 ) -> None:
     """Label photos with what one or more models are sure of, to train a student on.
 
-    Several teachers decide by the mean of their probabilities. Pixels that no class is sure
-    enough of are ignored in training. Labels that PHOTOS may hold are not looked at. The file
-    says that its labels are a model's and whose: train and evaluate refuse it as a truth.
+    Several teachers decide by the mean of their probabilities, each of all its views. Pixels that
+    no class is sure enough of are ignored in training. Labels that PHOTOS may hold are not looked
+    at. The file says that its labels are a model's and whose: train and evaluate refuse it as a
+    truth.
 
     Example: [bold]bunri pseudo-label runs/first runs/second data/test.json --out
     data/test_pseudo.json[/bold]
@@ -82,7 +85,8 @@ def run_pseudo_label(
         if is_file(path) or is_folder(path):
             raise OutputError(f"{path} exists already.", hint="Choose another name with --out.")
     check_writable(output)
-    teachers = [Teacher(model, load_predictor(model)) for model in models]
+    adjust = plan_adjustment(PredictionChoices(tta=tta))
+    teachers = [Teacher(model, load_predictor(model, adjust)) for model in models]
     table = require_one_table(teachers)
     if threshold is None:
         threshold = SOFT_THRESHOLD if is_soft else HARD_THRESHOLD

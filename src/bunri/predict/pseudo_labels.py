@@ -280,11 +280,16 @@ def describe_pseudo_labels(
         "bunri": __version__,
         "kind": "soft" if labelled.soft else "hard",
         "teachers": [
-            describe_teacher(
-                teacher.name,
-                teacher.predictor.info.weights_sha256,
-                teacher.predictor.info.photo_hashes or (),
-            )
+            {
+                **describe_teacher(
+                    teacher.name,
+                    teacher.predictor.info.weights_sha256,
+                    teacher.predictor.info.photo_hashes or (),
+                ),
+                "settings": teacher.predictor.settings.model_dump(
+                    mode="json", exclude_defaults=True
+                ),
+            }
             for teacher in teachers
         ],
         "thresholds": {

@@ -10,6 +10,7 @@ import pytest
 import typer.main
 
 from bunri.cli import app
+from bunri.config import load_config, read_recipe
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,7 +29,8 @@ def script() -> Any:
 
 @pytest.fixture
 def steps(script, tmp_path):
-    return list(script.list_steps(script.Photos(tmp_path / "photos"), tmp_path / "out"))
+    photos = script.Photos(tmp_path / "photos")
+    return list(script.list_steps(photos, tmp_path / "out", compares=True))
 
 
 @pytest.fixture
@@ -52,9 +54,28 @@ def test_steps__are_commands_of_bunri(steps):
             pass  # an option that is not there would raise
 
 
-def test_steps__never_learn_or_choose_on_test_photos(script, steps):
+def test_steps__take_test_photos_without_labels_only(script, steps):
     test = str(script.Photos(steps[0].run.parents[1] / "photos").test)
-    assert {step.command[0] for step in steps if test in step.command} == {"submit"}
+    assert {step.command[0] for step in steps if test in step.command} == {"submit", "pseudo-label"}
+
+
+def test_steps__need_nothing_that_is_made_later(steps):
+    made = [str(step.makes.parent if step.run else step.makes) for step in steps]
+    for place, step in enumerate(steps):
+        assert not set(step.command) & set(made[place + 1 :])
+
+
+def test_steps__settings_are_of_their_recipe(script):
+    runs = {name: ("best-cpu", settings) for name, settings in script.TEACHERS.items()}
+    runs |= {"student": ("best-cpu", script.STUDENT), **script.REFERENCES}
+    for recipe, settings in runs.values():
+        load_config(read_recipe(recipe), settings)
+
+
+def test_list_steps__compares_only_when_asked(script, tmp_path):
+    steps = list(script.list_steps(script.Photos(tmp_path), tmp_path))
+    names = {step.run.name for step in steps if step.run}
+    assert names == {*script.TEACHERS, "bunri-small"}
 
 
 def test_steps__make_each_thing_once(steps):

@@ -13,26 +13,44 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# What the longest run has beyond the recipe best-cpu. Blur, noise and JPEG are what cost a
+# What the longest runs have beyond the recipe best-cpu. Blur, noise and JPEG are what cost a
 # model trained without them most (docs/results.md, "Robustness").
-_LONGER = (
-    "augment.paste=0.3",
-    "augment.blur=0.15",
-    "augment.noise=0.15",
-    "augment.jpeg=0.15",
-    "optim.ema_decay=0.995",
-)
+_LARGER = ("model.encoder=tf_efficientnet_lite2", "augment.paste=0.3", "optim.ema_decay=0.995")
+_ROBUST = ("augment.blur=0.15", "augment.noise=0.15", "augment.jpeg=0.15")
 
-NOTES = Path(__file__).with_name("bunri-small.md")
+NAME = "bunri-small"
+NOTES = Path(__file__).with_name(f"{NAME}.md")
 """What the card of the shipped model says that only people know."""
 
-RUNS: Mapping[str, Sequence[str]] = {
-    "bunri-small": (*_LONGER, "model.encoder=tf_efficientnet_lite2", "train.epochs=56"),
-    "lite1": ("model.encoder=tf_efficientnet_lite1", "train.epochs=10", "seed=22"),
-    "best-cpu": (),
+TEACHERS: Mapping[str, Sequence[str]] = {
+    "teacher-1": (*_LARGER, *_ROBUST, "train.epochs=56"),
+    "teacher-2": (*_LARGER, "train.epochs=40"),
 }
-"""Settings beyond the recipe best-cpu, the shipped one first. The others are there to say what an
-ensemble would add."""
+"""Settings beyond the recipe best-cpu."""
+VIEWS = "hflip,vflip,turns"
+"""How teachers look at a photo."""
+STUDENT = (*_LARGER, *_ROBUST, "train.epochs=40", "input.size_px=352")
+"""Beyond the recipe best-cpu, of the model that ships. Its frame is as small as its mIoU allows."""
+
+_SMALL_PHOTOS = ("input.size_px=256",)
+_FROM_NOTHING = (*_SMALL_PHOTOS, "model.weights=none", "train.samples_per_epoch=600",
+                 "train.num_workers=1")  # fmt: skip
+REFERENCES: Mapping[str, tuple[str, Sequence[str]]] = {
+    "best-cpu": ("best-cpu", ()),
+    # What people begin with in segmentation_models.pytorch: Adam, cross-entropy, no augmentation.
+    "plain-smp": ("best-cpu", (
+        *_SMALL_PHOTOS, "augment.crop_size_px=null", "augment.hflip=0", "augment.vflip=0",
+        "augment.brightness=0", "augment.contrast=0", "augment.saturation=0", "augment.hue=0",
+        "data.repeat_rare=0", "loss.dice=0", "optim.name=adam", "optim.lr=1e-4",
+        "optim.encoder_lr_scale=1", "optim.weight_decay=0", "optim.schedule=constant",
+        "optim.warmup=0", "optim.ema_decay=0",
+    )),
+    "unet-mobilenetv2": ("unet-mobilenetv2", (*_FROM_NOTHING, "train.epochs=12")),
+    "fcn8s": ("fcn8s-fixed", (*_FROM_NOTHING, "train.epochs=6")),
+    "segnet": ("segnet-vgg16", (*_FROM_NOTHING, "train.epochs=5")),
+}  # fmt: skip
+"""Recipe and settings of what the model is compared with, half an hour each on two cores. ImageNet
+weights of VGG16 and MobileNetV2 must be downloaded: without them is how they are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,37 +99,64 @@ class Step:
     run: Path | None = None
 
 
-def list_steps(photos: Photos, out: Path) -> Iterator[Step]:
-    """Yield every step in its order."""
-    runs = [out / name for name in RUNS]
-    for run, settings in zip(runs, RUNS.values(), strict=True):
-        yield _train(run, settings, photos)
-        yield from _measure(run, run.name, photos, out)
-    shipped = out / "shipped" / "bunri-small"
+def list_steps(photos: Photos, out: Path, *, compares: bool = False) -> Iterator[Step]:
+    """Yield every step in its order.
+
+    Args:
+        photos: To learn from.
+        out: Where all results go.
+        compares: Whether references are trained, too.
+    """
+    teachers = [out / name for name in TEACHERS]
+    for run, settings in zip(teachers, TEACHERS.values(), strict=True):
+        yield _train(run, "best-cpu", settings, photos)
+        yield from _measure((run,), run.name, photos, out)
+    views = ("--tta", VIEWS)
+    yield from _measure(teachers, "teachers", photos, out, *views)
+    pseudo = out / "test_by_teachers.json"
+    label = ("pseudo-label", *map(str, teachers), str(photos.test), "--soft", *views)
+    yield Step(pseudo, (*label, "--out", str(pseudo)))
+    student = out / NAME
+    yield _train(student, "best-cpu", STUDENT, photos, pseudo)
+    yield from _measure((student,), f"{NAME}-f32", photos, out)
+    shipped = out / "shipped" / NAME
     fitted = ("--int8", "--calibration", str(photos.true), "--val", str(photos.val))
     options = (*fitted, "--notes", str(NOTES), "--out", str(shipped))
-    yield Step(shipped, ("export", str(runs[0]), *options))
-    yield from _measure(shipped, "bunri-small-int8", photos, out)
-    ensemble = out / "ensemble.json"
-    members = tuple(map(str, runs))
-    yield Step(ensemble, ("tune", *members, str(photos.val), "--out", str(ensemble)))
-    yield from _measure(ensemble, "ensemble", photos, out)
+    yield Step(shipped, ("export", str(student), *options))
+    yield from _measure((shipped,), f"{NAME}-int8", photos, out)
+    yield from _measure((*teachers, student), "ensemble", photos, out, *views)
+    for name, (recipe, settings) in REFERENCES.items() if compares else ():
+        yield _train(out / name, recipe, settings, photos)
+        yield from _measure((out / name,), name, photos, out)
 
 
-def _train(run: Path, settings: Sequence[str], photos: Photos) -> Step:
-    command = ["train", "--recipe", "best-cpu", "--val", str(photos.val), "--out", str(run)]
-    for file in photos.labelled:
-        command += ["--data", str(file)]
+def _train(
+    run: Path, recipe: str, settings: Sequence[str], photos: Photos, pseudo: Path | None = None
+) -> Step:
+    """Return a training, with pseudo-labels of the test photos where they are given."""
+    files = [*photos.labelled, *([pseudo] if pseudo else [])]
+    folders = [
+        *(file.parent for file in photos.labelled),
+        *([photos.test.parent] if pseudo else []),
+    ]
+    command = ["train", "--recipe", recipe, "--val", str(photos.val), "--out", str(run)]
+    for file, folder in zip(files, folders, strict=True):
+        command += ["--data", str(file), "--images", str(folder)]
     for setting in settings:
         command += ["--set", setting]
     return Step(run / "trained", tuple(command), run)
 
 
-def _measure(model: Path, name: str, photos: Photos, out: Path) -> Iterator[Step]:
-    """Yield the steps that score a model and write its submission."""
+def _measure(
+    models: Sequence[Path], name: str, photos: Photos, out: Path, *options: str
+) -> Iterator[Step]:
+    """Yield the steps that score models, together if several, and write their submission."""
     evaluation, submission = out / "evaluations" / name, out / "submissions" / f"{name}.csv.gz"
-    yield Step(evaluation, ("evaluate", str(model), str(photos.val), "--out", str(evaluation)))
-    yield Step(submission, ("submit", str(model), str(photos.test), "--out", str(submission)))
+    given = tuple(map(str, models))
+    evaluate = ("evaluate", *given, str(photos.val), *options, "--out", str(evaluation))
+    yield Step(evaluation, evaluate)
+    submit = ("submit", *given, str(photos.test), *options, "--out", str(submission))
+    yield Step(submission, submit)
 
 
 def run_step(step: Step) -> None:
@@ -141,8 +186,11 @@ def main() -> None:
     parser.add_argument("photos", type=Path, help="folder of the photos")
     parser.add_argument("out", type=Path, help="folder for all that is made; call again to go on")
     parser.add_argument("--list", action="store_true", help="print the steps and do nothing")
+    parser.add_argument(
+        "--references", action="store_true", help="also train what it is compared with"
+    )
     options = parser.parse_args()
-    for step in list_steps(Photos(options.photos), options.out):
+    for step in list_steps(Photos(options.photos), options.out, compares=options.references):
         if options.list:
             print("bunri", *step.command)
         else:

@@ -72,7 +72,7 @@ class ModelConfig(_Section):
     ``fcn8s`` is defined on ``vgg16``, ``segnet`` on ``vgg16_bn``, and takes no other.
     """
     weights: str = "imagenet"
-    """``imagenet``, ``none``, or the path of a local weights file of the encoder."""
+    """``imagenet``, ``none``, a local weights file of the encoder, or a model to train further."""
     weights_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     """What a local weights file must hash to; without it the file is taken as it is."""
     decoder_channels: int = Field(default=128, ge=64, le=1024, multiple_of=64)

@@ -36,6 +36,8 @@ class Checkpoint:
         num_rollbacks: How often it did.
         licenses: Of the weights that training started from, and of the photos.
         class_names: Of the network's outputs, in order.
+        start_photos: What the weights at the start were trained on, as
+            :func:`bunri.annotations.pseudo.pack_hashes` writes it.
     """
 
     num_epochs: int = 0
@@ -52,6 +54,7 @@ class Checkpoint:
     num_rollbacks: int = 0
     licenses: dict[str, str] = field(default_factory=dict)
     class_names: list[str] = field(default_factory=list)
+    start_photos: str = ""
 
     def claim_classes(self, names: Sequence[str]) -> None:
         """Note the classes of a new run; make sure that one that goes on has the same.

@@ -15,12 +15,15 @@ MAX_PAIRS = 20_000_000
 """Of more pairs than this only equal pixels are looked for; edited copies would take minutes."""
 
 
-def refuse_leaks(train: PhotoStore, val: PhotoStore) -> None:
+def refuse_leaks(
+    train: PhotoStore, val: PhotoStore, start_photos: frozenset[str] = frozenset()
+) -> None:
     """Refuse to train if photos, or copies of them, are on both sides.
 
     Args:
         train: Opened with fingerprints.
         val: Opened with fingerprints.
+        start_photos: Hashes of the photos whose labels the weights at the start learned.
 
     Raises:
         InputError: Some are; all pairs are listed.
@@ -35,6 +38,11 @@ def refuse_leaks(train: PhotoStore, val: PhotoStore) -> None:
             for position, digest in enumerate(val.pixel_hashes)
             if shorten_hash(digest) in dataset.teacher_photos
         ]
+    problems += [
+        f"{_name(val, position)} (val): the model that training starts from learned its labels"
+        for position, digest in enumerate(val.pixel_hashes)
+        if shorten_hash(digest) in start_photos
+    ]
     if problems:
         raise InputError(
             f"{len(problems)} photo(s) of the validation set are in training too:",
@@ -44,13 +52,16 @@ def refuse_leaks(train: PhotoStore, val: PhotoStore) -> None:
         )
 
 
-def collect_photo_hashes(train: PhotoStore) -> frozenset[str]:
-    """Return the hashes of the photos whose labels are learned from, by way of teachers too.
+def collect_photo_hashes(
+    train: PhotoStore, start_photos: frozenset[str] = frozenset()
+) -> frozenset[str]:
+    """Return the hashes of the photos whose labels are learned from.
 
-    Short ones, see :func:`bunri.annotations.pseudo.shorten_hash`.
+    Also by way of teachers, and of the weights at the start. Short ones, see
+    :func:`bunri.annotations.pseudo.shorten_hash`.
     """
     own = frozenset(map(shorten_hash, train.pixel_hashes))
-    return own.union(*(item.dataset.teacher_photos for item in train.items))
+    return own.union(start_photos, *(item.dataset.teacher_photos for item in train.items))
 
 
 def _find_pairs(

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from bunri.annotations.cache import MaskCache
+from bunri.annotations.pseudo import pack_hashes, unpack_hashes
 from bunri.config import SelectBy
 from bunri.contracts import RunError
 from bunri.learning.checkpoints import Checkpoint
@@ -91,6 +92,9 @@ class Trainer:
             model = model.model_copy(update={"weights": "none"})
         self._module, pretrained = build_network(model, len(self._table))
         checkpoint.licenses = checkpoint.licenses or describe_licenses(pretrained, train_sets)
+        if pretrained is not None:
+            checkpoint.start_photos = pack_hashes(pretrained.photo_hashes)
+        self._start_photos = unpack_hashes(checkpoint.start_photos) or frozenset()
         self._train_store, self._val_store = self._open_stores()
         length = config.train.samples_per_epoch or len(self._train_store)
         self._stream = TrainingStream(self._train_store, config, length)
@@ -117,7 +121,7 @@ class Trainer:
             for part in ("train", "val")
         )
         if looks_for_leaks:
-            refuse_leaks(train, val)
+            refuse_leaks(train, val, self._start_photos)
         return train, val
 
     def run(self) -> TrainingResult:
@@ -331,7 +335,7 @@ class Trainer:
 
         def write() -> None:
             if is_best:
-                hashes = collect_photo_hashes(self._train_store)
+                hashes = collect_photo_hashes(self._train_store, self._start_photos)
                 self._writer.write_bundle(
                     self._kept_network, epoch, scores, checkpoint.licenses, hashes
                 )

@@ -77,7 +77,7 @@ def build_network(
     network = _build_untrained(config, num_classes)
     weights = load_weights(_name_weights(config))
     if weights is not None:
-        load_encoder(network, weights)
+        load_start(network, weights)
     return network, weights
 
 
@@ -86,14 +86,23 @@ def _name_weights(config: ModelConfig) -> ModelConfig:
     return config.model_copy(update={"encoder": TIMM_TWINS.get(config.encoder, config.encoder)})
 
 
-def load_encoder(network: nn.Module, weights: PretrainedWeights) -> None:
-    """Put pretrained weights into a network's encoder.
+def load_start(network: nn.Module, weights: PretrainedWeights) -> None:
+    """Put pretrained weights into a network's encoder, and its decoder if they have one that fits.
+
+    What a model of other classes has for these stays behind.
 
     Raises:
-        WeightsError: They do not fit.
+        WeightsError: They do not fit the encoder.
     """
-    encoder = network.get_submodule("encoder")
-    encoder.load_state_dict(match_tensors(weights.tensors, encoder.state_dict()))
+    if not weights.is_whole:
+        encoder = network.get_submodule("encoder")
+        encoder.load_state_dict(match_tensors(weights.tensors, encoder.state_dict()))
+        return
+    state = network.state_dict()
+    shapes = {name: tensor.shape for name, tensor in state.items()}
+    fits = {n: tensor for n, tensor in weights.tensors.items() if tensor.shape == shapes.get(n)}
+    of_encoder = {name: state[name] for name in state if name.startswith("encoder.")}
+    network.load_state_dict({**state, **fits, **match_tensors(weights.tensors, of_encoder)})
 
 
 def describe_network(config: ModelConfig, num_classes: int) -> dict[str, Any]:

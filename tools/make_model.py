@@ -31,8 +31,8 @@ VIEWS = "hflip,vflip,turns"
 """How teachers look at a photo."""
 STUDENT = ("model.encoder=tf_efficientnet_lite2", "augment.paste=0.3", *_ROBUST,
            "augment.quarter_turn=0.2", "optim.lr=3e-4", "train.epochs=14")  # fmt: skip
-"""Beyond the recipe best-cpu, of the model that ships. It begins with what ``FIRST`` knows, and learns
-also what both teachers together say of the test photos, whose labels are kept back."""
+"""Beyond the recipe best-cpu, of the model that ships. It begins with what ``FIRST`` knows, and
+learns also what both teachers together say of the test photos, whose labels are kept back."""
 FIRST = "teacher-2"
 
 _SMALL_PHOTOS = ("input.size_px=256",)

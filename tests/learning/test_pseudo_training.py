@@ -204,7 +204,7 @@ def test_train__keeps_which_photos_it_and_its_teachers_learned_from(data, tmp_pa
     info = read_bundle(tmp_path / "run" / "bundle")
     assert info.photo_hashes == hash_photos(data, "train") | hash_photos(data, "test") | {digest}
     assert (
-        "train.json (6 photos), pseudo.json (3 photos, pseudo-labels)"
+        "train.json (6 photos), pseudo.json (3 photos with pseudo-labels)"
         in info.training["trained on"]
     )
     assert info.photo_hashes is not None

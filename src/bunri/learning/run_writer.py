@@ -108,7 +108,7 @@ class RunWriter:
 
 
 def _describe_set(dataset: LabelledSet) -> str:
-    pseudo = ", pseudo-labels" if dataset.is_pseudo else ""
+    pseudo = " with pseudo-labels" if dataset.is_pseudo else ""
     return f"{dataset.source.name} ({len(dataset.photos)} photos{pseudo})"
 
 

@@ -4,6 +4,7 @@ Owns how torch is made to write a graph that is small and takes frames of any si
 of photos.
 """
 
+import functools
 import logging
 import warnings
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import numpy as np
 import onnx
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
+from segmentation_models_pytorch.decoders.fpn.decoder import MergeBlock
 from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 
@@ -46,6 +48,16 @@ class _EvenConv2d(nn.Conv2d):
         )  # fmt: skip
 
 
+class _AddedMerge(MergeBlock):  # type: ignore[misc]
+    """A merge that adds one map of features after the other.
+
+    Stacked to be summed, four maps are copied first: a millisecond of an int8 FPN's twelve.
+    """
+
+    def forward(self, features: list[Tensor]) -> Tensor:  # (N, C, h, w) each
+        return functools.reduce(torch.add, features)
+
+
 class _WithProbs(nn.Module):
     """A network that gives probabilities, float32 (N, C, h, w).
 
@@ -66,7 +78,7 @@ def trace_network(network: nn.Module, name: str) -> onnx.ModelProto:
     """Return a network as ONNX, for any number of frames of any size that ``STRIDE_PX`` divides.
 
     Args:
-        network: In evaluation mode, on the CPU; its padded convolutions are exchanged.
+        network: In evaluation mode, on the CPU; layers that are slow as ONNX are exchanged.
         name: How error messages call it.
 
     Raises:
@@ -75,6 +87,8 @@ def trace_network(network: nn.Module, name: str) -> onnx.ModelProto:
     for module in network.modules():
         if type(module) is Conv2dSame:
             module.__class__ = _EvenConv2d  # type: ignore[assignment]
+        elif type(module) is MergeBlock and module.policy == "add":
+            module.__class__ = _AddedMerge
     # Sizes that differ, so that none is taken for another, and none is a single pixel anywhere.
     frame = torch.zeros(2, 3, 6 * STRIDE_PX, 8 * STRIDE_PX)
     size = torch.export.Dim

@@ -295,7 +295,9 @@ def test_settings__are_checked_before_the_data(tmp_path):
 
 def test_settings__weights_file_that_is_missing(data):
     ended = train(data, "model.weights=absent.pth")
-    assert_refused(ended, "'absent.pth' is neither 'imagenet', 'none', nor a file", "weights=none")
+    assert_refused(
+        ended, "'absent.pth' is neither 'imagenet', 'none', a file, nor a model", "weights=none"
+    )
 
 
 @pytest.mark.parametrize("encoder", ["resnet19", "vit_tiny_patch16_224"])

@@ -88,7 +88,9 @@ def compare(found, photo):
     assert found[FRAME][0].shape == frame.pixels.shape
     std = np.array(INFO.preprocessing.std_rgb, np.float32).reshape(3, 1, 1)
     steps = np.abs(found[FRAME][0] - frame.pixels) * 255 * std
-    assert steps.max() < 1.01
+    # Two values that were rounded the other way on the first pass can meet in one of the second.
+    assert steps.max() < 2.01
+    assert (steps > 1.5).mean() <= 0.001
     # Where a value lies just between two, float32 may round it to the other; and Pillow 13, unlike
     # those before, shrinks tall photos down first, which rounds others.
     is_tall = photo.shape[0] > 2 * photo.shape[1]
@@ -114,6 +116,7 @@ def test_graph__says_what_images_says(engine, size_hw):
 @settings(max_examples=25)
 @given(st.integers(1, 200), st.integers(1, 200), st.integers(0, 9))
 @example(100, 60, 0)
+@example(176, 176, 0)
 def test_graph__says_it_at_any_size(model, height, width, seed):
     photo = make_photo(height, width, seed)
     compare(start_onnxruntime(show_inside(model))(photo[None]), photo)

@@ -264,7 +264,8 @@ def test_describe_pseudo_labels__origin(tmp_path):
     document = json.loads(json.dumps(describe_pseudo_labels(labelled, teachers, SEVEN)))
     origin = document["info"]["pseudo_labels"]
     assert origin["kind"] == "hard"
-    assert origin["teachers"] == [{"name": "t", "sha256": "5" * 64, "trained_on": "a" * 16}]
+    teacher = {"name": "t", "sha256": "5" * 64, "trained_on": "a" * 16, "settings": {}}
+    assert origin["teachers"] == [teacher]
     assert origin["thresholds"] == {"Background": 0.7, "Can": 0.7, "Cup": 0.7}
     assert origin["photos"] == {"source": str(tmp_path), "sha256": None}
     assert document["annotations"][0]["pseudo"] is True

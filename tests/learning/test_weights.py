@@ -194,7 +194,7 @@ def test_load_weights__file_of_something_else(tmp_path, content):
 
 def test_load_weights__missing_file_names_the_ways_out(tmp_path):
     path = tmp_path / "absent.pth"
-    with pytest.raises(WeightsError, match="neither 'imagenet', 'none', nor a file") as e:
+    with pytest.raises(WeightsError, match="neither 'imagenet', 'none', a file, nor a model") as e:
         load_weights(ModelConfig(weights=str(path)))
     assert str(path) in str(e.value)
     assert_names_ways_out(e.value)

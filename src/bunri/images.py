@@ -31,7 +31,7 @@ from bunri.contracts import (
     MaskArray,
     summarize,
 )
-from bunri.resizing import resize_plane
+from bunri.resizing import resize_plane, resize_planes
 
 PHOTO_FORMATS = ("JPEG", "PNG", "WEBP")
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
@@ -345,7 +345,7 @@ def crop_content(
     height, width = content_hw
     stride = frame_hw[0] // probs.shape[1]
     if height % stride or width % stride:
-        probs = np.stack([resize_plane(plane, frame_hw) for plane in probs])
+        probs = resize_planes(probs, frame_hw)
         stride = 1
     return probs[:, : height // stride, : width // stride]
 

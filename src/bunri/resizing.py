@@ -9,7 +9,7 @@ Pillow's own resize of floats does the same four times slower, and a band differ
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,11 @@ def resize_plane(plane: FloatArray, size_hw: tuple[int, int]) -> FloatArray:
     """Return one class's probabilities, float32 (H, W), at another size, as photos are resized."""
     source_hw = plane.shape[0], plane.shape[1]
     return resize_rows(plane.__getitem__, source_hw, size_hw, slice(0, size_hw[0]))
+
+
+def resize_planes(planes: Iterable[FloatArray], size_hw: tuple[int, int]) -> FloatArray:
+    """Return what :func:`resize_plane` gives for each class, float32 (C, H, W)."""
+    return np.stack([resize_plane(plane, size_hw) for plane in planes])
 
 
 def resize_rows(

@@ -16,7 +16,7 @@ from bunri.contracts import FloatArray, ImageArray, MissingExtraError, check_ima
 from bunri.images import fit_size_hw, resize_image
 from bunri.predict.planes import ClassPlanes, FramePlanes
 from bunri.predict.settings import CrfSettings
-from bunri.resizing import resize_plane
+from bunri.resizing import resize_planes
 
 _MIN_PROB = 1e-5  # how sure a network may be before the CRF has no say at all
 
@@ -37,7 +37,7 @@ def refine_planes(planes: ClassPlanes, image: ImageArray, settings: CrfSettings)
     require_crf()
     photo_hw = image.shape[0], image.shape[1]
     size_hw = fit_size_hw(photo_hw, min(settings.max_side_px, max(photo_hw)))
-    small = np.stack([resize_plane(plane, size_hw) for plane in planes])
+    small = resize_planes(planes, size_hw)
     return FramePlanes(_infer(small, resize_image(image, size_hw), settings), photo_hw)
 
 

@@ -42,7 +42,7 @@ from bunri.predict.settings import (
 )
 from bunri.predict.tiles import predict_tiles
 from bunri.predict.tta import View, list_views, predict_views
-from bunri.resizing import resize_plane
+from bunri.resizing import resize_planes
 from bunri.stored_model import open_model
 
 AdjustSettings = Callable[[PredictionSettings], PredictionSettings]
@@ -234,7 +234,7 @@ class Predictor(AnyPredictor):
         probs = self._run(content)
         if probs.shape[1:] == content_hw:
             return probs
-        return np.stack([resize_plane(plane, content_hw) for plane in probs])
+        return resize_planes(probs, content_hw)
 
     def _run(self, content: ImageArray) -> FloatArray:
         """Return the network's probabilities without padding, sure to be numbers.

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from bunri.contracts import FloatArray, ImageArray
 from bunri.images import resize_image
 from bunri.predict.settings import PredictionSettings
-from bunri.resizing import resize_plane
+from bunri.resizing import resize_planes
 
 RunFrame = Callable[[ImageArray], FloatArray]
 """From uint8 (h, w, 3), as large as the network shall see it, to float32 (C, h, w)."""
@@ -75,7 +75,7 @@ def predict_views(
         seen = resize_image(image, (scaled_hw[0], scaled_hw[1]))
         probs = view.undo(run(view.apply(seen)))
         if probs.shape[1:] != size_hw:
-            probs = np.stack([resize_plane(plane, size_hw) for plane in probs])
+            probs = resize_planes(probs, size_hw)
         if total is None:
             total = np.array(probs, np.float32)
         else:

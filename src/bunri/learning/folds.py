@@ -186,9 +186,8 @@ def start_folds(request: FoldsRequest, folder: FoldsFolder, track: Tracker) -> N
     config = request.config
     fold_of = deal_into_folds(sets, request.num_folds, config.data.overlap_rule, config.seed, track)
     with lock_folder(folder.path):
-        refuse_used(
-            folder.path, "folds"
-        )  # looking at photos takes long: another run may have come first
+        # Looking at photos takes long: another run may have come first.
+        refuse_used(folder.path, "folds")
         with replace_folder(folder.documents) as temporary:
             runs = [
                 _write_fold(request, folder, temporary, number, sets, fold_of)

@@ -32,16 +32,18 @@ def refuse_leaks(
         f"{_name(train, first)} (train) and {_name(val, second)} (val): {what}"
         for first, second, what in _find_pairs(train.prints, val.prints)
     ]
-    for dataset in dict.fromkeys(item.dataset for item in train.items):
-        problems += [
-            f"{_name(val, position)} (val): a teacher of {dataset.source.name} learned its labels"
-            for position, digest in enumerate(val.pixel_hashes)
-            if shorten_hash(digest) in dataset.teacher_photos
-        ]
+    known = [  # pairs, since several files may have one name
+        *(
+            (f"a teacher of {dataset.source.name}", dataset.teacher_photos)
+            for dataset in dict.fromkeys(item.dataset for item in train.items)
+        ),
+        ("the model that training starts from", start_photos),
+    ]
     problems += [
-        f"{_name(val, position)} (val): the model that training starts from learned its labels"
+        f"{_name(val, position)} (val): {who} learned its labels"
+        for who, photos in known
         for position, digest in enumerate(val.pixel_hashes)
-        if shorten_hash(digest) in start_photos
+        if shorten_hash(digest) in photos
     ]
     if problems:
         raise InputError(

@@ -1,5 +1,6 @@
 """Number format and memory layout: what is allowed, what is measured, what is remembered."""
 
+import copy
 import json
 
 import pytest
@@ -9,7 +10,12 @@ from torch import nn
 from bunri.config import TrainConfig
 from bunri.contracts import ConfigError, RunError
 from bunri.learning import numerics
-from bunri.learning.numerics import Numerics, choose_numerics, list_candidates
+from bunri.learning.numerics import (
+    Numerics,
+    choose_numerics,
+    keep_convolutions_wide,
+    list_candidates,
+)
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -118,3 +124,32 @@ def test_numerics__damaged_file(tmp_path, content):
     (tmp_path / "numerics.json").write_text(content)
     with pytest.raises(RunError, match="not as bunri wrote it"):
         Numerics.read(tmp_path / "numerics.json")
+
+
+@pytest.mark.parametrize(
+    ("layer", "is_wide"),
+    [
+        (nn.Conv2d(32, 32, 5, padding=2, groups=32), True),
+        (nn.Conv2d(4096, 12, 1), True),
+        (nn.ConvTranspose2d(12, 12, 4, stride=2, padding=1), True),
+        (nn.Conv2d(32, 16, 3), False),
+    ],
+)
+def test_keep_convolutions_wide__computes_some_in_float32(layer, is_wide):
+    network = nn.Sequential(copy.deepcopy(layer))
+    keep_convolutions_wide(network)
+    pixels = torch.rand(2, layer.in_channels, 8, 8, requires_grad=True)
+    expected = layer(pixels)
+    assert torch.equal(network(pixels), expected)
+    copied = copy.deepcopy(network)
+    with torch.no_grad():
+        copied[0].bias += 1
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs, shifted = network(pixels), copied(pixels)
+        halved = network(pixels.bfloat16())
+    assert torch.equal(outputs, expected) == is_wide
+    assert (outputs.dtype == torch.float32) == is_wide
+    assert halved.dtype == torch.bfloat16
+    torch.testing.assert_close(shifted.float(), expected + 1, atol=0.05, rtol=0.02)
+    torch.autograd.backward(outputs.float().square().mean())
+    assert torch.isfinite(pixels.grad).all()

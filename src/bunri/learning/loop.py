@@ -38,6 +38,7 @@ from bunri.learning.numerics import (
     MIN_STEPS,
     Numerics,
     choose_numerics,
+    keep_convolutions_wide,
     list_candidates,
 )
 from bunri.learning.optimization import build_average, build_optimizer
@@ -154,6 +155,8 @@ class Trainer:
     def _set_up(self) -> None:
         """Choose the number format, and put network, optimiser and average in place."""
         checkpoint, config = self._checkpoint, self._config
+        if self._device.type == "cpu":
+            keep_convolutions_wide(self._module)
         numerics = self._choose_numerics()
         self._module.to(memory_format=numerics.torch_format)
         self._fabric = self._processes.open_fabric(numerics.fabric_precision)

@@ -1,19 +1,20 @@
 """Number format and memory layout of a run: as set, or whichever is fastest here.
 
 Owns what ``train.precision`` and ``train.memory_format`` mean, the measurement behind
-``auto``, and the file that remembers its outcome.
+``auto``, the file that remembers its outcome, and which layers half precision is kept from.
 """
 
 import copy
 import json
 import statistics
 import time
+import types
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,8 @@ MIN_GAIN = 1.1
 NUM_ROUNDS = 3
 MEASURED_SAMPLES = 4
 """Samples of the batch that is measured with: enough to rank formats."""
+_MIN_CHANNELS = 16
+"""Below, see :func:`keep_convolutions_wide`."""
 
 FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 _FABRIC_NAMES = {
@@ -111,6 +114,32 @@ class Numerics:
 def widen(values: Tensor) -> Tensor:
     """Return half precision as float32, and what is wider as it is."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def keep_convolutions_wide(network: nn.Module) -> None:
+    """Let a CPU compute some convolutions in float32 when the rest is in half precision.
+
+    Torch's own for CPUs (oneDNN 3.12) goes back through depthwise ones five times slower in
+    bfloat16 than in float32; and through a 1x1 with fewer than 16 outputs, as a classifier over
+    4,096 channels is, it writes beyond its memory where the CPU has AMX.
+
+    Args:
+        network: Its own layers are changed; without autocast they do as before.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and (
+            module.groups > 1 or module.out_channels < _MIN_CHANNELS
+        ):
+            # A method, so that a copy of the network computes with the weights of the copy.
+            module.forward = types.MethodType(_compute_wide, module)  # type: ignore[method-assign]
+
+
+def _compute_wide(layer: nn.Module, features: Tensor) -> Tensor:
+    if not torch.is_autocast_enabled(features.device.type):
+        return cast(Tensor, type(layer).forward(layer, features))
+    with torch.autocast(features.device.type, enabled=False):
+        result: Tensor = type(layer).forward(layer, features.float())
+    return result.to(features.dtype)
 
 
 def list_candidates(config: TrainConfig, device: torch.device) -> list[Numerics]:

@@ -273,19 +273,24 @@ class Preprocessing:
     def frame(self, content: ImageArray) -> FloatArray:
         """Return what is resized already, uint8 (h, w, 3), normalised and padded for a network."""
         height, width = content.shape[:2]
-        pixels = np.zeros((3, pad_to_stride(height), pad_to_stride(width)), np.float32)
-        pixels[:, :height, :width] = self.normalize(content)
+        frame_hw = pad_to_stride(height), pad_to_stride(width)
+        make = np.empty if frame_hw == (height, width) else np.zeros
+        pixels = make((3, *frame_hw), np.float32)
+        self._normalize_into(content, pixels[:, :height, :width])
         return pixels
 
     def normalize(self, image: ImageArray) -> FloatArray:
         """Return ``image``, uint8 (H, W, 3), as float32 (3, H, W) with the model's statistics."""
+        result = np.empty((3, *image.shape[:2]), np.float32)
+        self._normalize_into(image, result)
+        return result
+
+    def _normalize_into(self, image: ImageArray, result: FloatArray) -> None:
         scale = 1.0 / (255.0 * np.asarray(self.std_rgb, np.float32))
         shift = np.asarray(self.mean_rgb, np.float32) / np.asarray(self.std_rgb, np.float32)
-        result = np.empty((3, *image.shape[:2]), np.float32)
         for channel, plane in enumerate(result):  # faster than all at once
             np.multiply(image[:, :, channel], scale[channel], out=plane)
             np.subtract(plane, shift[channel], out=plane)
-        return result
 
 
 def pad_to_stride(side_px: int) -> int:

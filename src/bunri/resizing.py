@@ -49,12 +49,22 @@ def resize_rows(
     """
     if source_hw == size_hw:
         return read_rows(rows)
+    needed = find_source_rows(source_hw[0], size_hw[0], rows)
+    across = _blend(read_rows(needed), *_find_taps(source_hw[1], size_hw[1]), axis=1)
     places, weights = _find_taps(source_hw[0], size_hw[0])
-    places, weights = places[:, rows], weights[:, rows]
-    first, last = int(places.min()), int(places.max())
-    source = read_rows(slice(first, last + 1))
-    across = _blend(source, *_find_taps(source_hw[1], size_hw[1]), axis=1)
-    return _blend(across, places - first, weights[:, :, np.newaxis], axis=0)
+    return _blend(across, places[:, rows] - needed.start, weights[:, rows, np.newaxis], axis=0)
+
+
+def find_source_rows(num_from: int, num_to: int, rows: slice) -> slice:
+    """Return the rows of a plane that some rows at another height are made of.
+
+    Args:
+        num_from: Height of the plane.
+        num_to: The other height.
+        rows: Of that height, with start and stop, at least one.
+    """
+    places = _find_taps(num_from, num_to)[0][:, rows]
+    return slice(int(places.min()), int(places.max()) + 1)
 
 
 def _blend(

@@ -90,3 +90,40 @@ def test_quantize__takes_out_of_biases_what_rounding_adds():
     frames = [np.ones((3, 32, 32), np.float32) for _ in range(16)]
     quantized = quantize_network(network, frames)
     assert np.abs(run(quantized, frames) - run(network, frames)).mean() < 0.004
+
+
+def test_quantize__keeps_in_8_bits_what_lies_between_convolutions_and_floats_what_follows():
+    network = make_network()
+    del network.graph.node[3:]  # two convolutions with ReLU between are left
+    rng = np.random.default_rng(1)
+    weights = {"w3": (8, 8, 3, 3), "w4": (3, 8, 1, 1)}
+    kept = [t for t in network.graph.initializer if t.name not in weights]
+    del network.graph.initializer[:]
+    network.graph.initializer.extend(kept)
+    for name, shape in weights.items():
+        values = rng.normal(size=shape).astype(np.float32)
+        network.graph.initializer.append(numpy_helper.from_array(values, name))
+    scales = numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "scales")
+    network.graph.initializer.append(scales)
+    network.graph.node.extend([
+        helper.make_node("Add", ["b", "c"], ["sum"], "add"),
+        helper.make_node("Resize", ["sum", "", "scales"], ["large"], "enlarge", mode="nearest"),
+        helper.make_node("Conv", ["large", "w3"], ["e"], "dense", pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["e", "w4"], ["one"], "last_of_large"),
+        helper.make_node("Conv", ["sum", "w4"], ["other"], "last_of_small"),
+        helper.make_node("Resize", ["other", "", "scales"], ["grown"], "grow", mode="linear"),
+        helper.make_node("Add", ["one", "grown"], ["logits"], "add_logits"),
+        helper.make_node("Softmax", ["logits"], [FRAME_PROBS], "softmax", axis=1),
+    ])  # fmt: skip
+    quantized = quantize_network(network, make_frames(0))
+    makers = {name: node for node in quantized.graph.node for name in node.output}
+
+    def is_in_8_bits(node):
+        return makers[node.input[0]].op_type == "DequantizeLinear"
+
+    named = {node.name: node for node in quantized.graph.node}
+    inner = ("depthwise", "add", "enlarge", "dense")
+    assert all(is_in_8_bits(named[name]) for name in inner)
+    assert not any(is_in_8_bits(named[name]) for name in ("grow", "add_logits", "softmax"))
+    floats = {named[name].input[1] for name in ("last_of_large", "last_of_small")}
+    assert floats == {"w4"}

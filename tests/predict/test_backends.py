@@ -75,6 +75,20 @@ def test_engine__says_what_the_network_says(engine):
         np.testing.assert_allclose(probs, compute_probs(pixels), atol=1e-5)
 
 
+def test_openvino__compiles_for_the_first_size_and_once_for_all_others(monkeypatch):
+    openvino_backend = pytest.importorskip("bunri.predict.openvino_backend")
+    backend = openvino_backend.OpenVinoBackend(NETWORK, 2)
+    compiled = []
+    compile_one = backend._compile
+    monkeypatch.setattr(
+        backend, "_compile", lambda shape: compiled.append(shape) or compile_one(shape)
+    )
+    for size_hw in ((32, 64), (64, 32), (32, 64), (96, 32), (64, 32)):
+        pixels = np.full((3, *size_hw), 0.5, np.float32)
+        np.testing.assert_allclose(backend.predict_probs(pixels), compute_probs(pixels), atol=1e-5)
+    assert compiled == [(1, 3, 32, 64), None]
+
+
 @pytest.mark.parametrize("engine", ONNX_ENGINES, indirect=True)
 def test_engine__threads_do_not_mix_photos_up(engine):
     frames = [np.full((3, 64, 64), value, np.float32) for value in np.linspace(-1, 1, 40)]

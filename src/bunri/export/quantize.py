@@ -39,7 +39,7 @@ MIN_PHOTOS = 16
 """Fewer say too little of the range of activations."""
 MAX_PHOTOS = 128
 """More take time and memory, and no longer change the ranges."""
-_QUANTIZED = ("Conv", "Clip", "Relu")
+_QUANTIZED = ("Conv", "Clip", "Relu", "Resize", "Add")
 
 _Weights = Mapping[str, npt.NDArray[np.float32]]
 
@@ -52,7 +52,9 @@ def quantize_network(network: ModelProto, frames: Sequence[FloatArray]) -> Model
         frames: float32 (3, h, w) each, of photos like those it will see.
     """
     convolutions = [node for node in network.graph.node if node.op_type == "Conv"]
-    inner, last = convolutions[:-1], convolutions[-1]
+    weights = convolutions[-1].input[1]
+    inner = [node for node in convolutions if node.input[1] != weights]
+    rest = _collect_rest(network, inner)
     reduced = [node for node in inner if not _is_depthwise(node)]
     corrected = _correct_biases(network, frames, {node.name: node in reduced for node in inner})
     with tempfile.TemporaryDirectory() as folder, _quiet():
@@ -66,7 +68,7 @@ def quantize_network(network: ModelProto, frames: Sequence[FloatArray]) -> Model
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=[last.name],
+            nodes_to_exclude=rest,
             calibrate_method=CalibrationMethod.MinMax,
             extra_options={
                 "CalibMovingAverage": True,
@@ -89,6 +91,19 @@ class _Frames(CalibrationDataReader):  # type: ignore[misc]
         """Return the next input; None at the end."""
         frame = next(self._rest, None)
         return None if frame is None else {FRAME: frame[None]}
+
+
+def _collect_rest(network: ModelProto, inner: Sequence[NodeProto]) -> list[str]:
+    """Return the names of all nodes that no inner convolution depends on."""
+    makers = {name: node for node in network.graph.node for name in node.output}
+    needed: set[str] = set()
+    waiting = list(inner)
+    while waiting:
+        node = waiting.pop()
+        if node.name not in needed:
+            needed.add(node.name)
+            waiting += [makers[name] for name in node.input if name in makers]
+    return [node.name for node in network.graph.node if node.name not in needed]
 
 
 def _is_depthwise(node: NodeProto) -> bool:

@@ -14,6 +14,7 @@ import openvino
 from bunri.contracts import MAX_PHOTOS_AT_ONCE, FloatArray, ModelError, summarize
 from bunri.onnx_file import FRAME
 
+_Shape = tuple[int, ...]
 _ONE_AT_A_TIME = {"PERFORMANCE_HINT": "LATENCY"}
 
 
@@ -29,40 +30,63 @@ class OpenVinoBackend:
             left to that choice.
 
     Raises:
-        ModelError: It cannot be run.
+        ModelError: It is no network.
     """
 
     def __init__(self, network: bytes, num_threads: int, precision: str | None = None) -> None:
         self._content = network
         self._precision = precision
         self._num_threads = num_threads
-        self._compile(num_streams=1)
-
-    def _compile(self, num_streams: int) -> None:
-        """Make ready for so many photos at once, which share the threads."""
-        config: dict[str, Any] = {"INFERENCE_NUM_THREADS": self._num_threads}
-        config |= {"NUM_STREAMS": num_streams} if num_streams > 1 else _ONE_AT_A_TIME
+        self._start(num_streams=1)
         try:
-            core = openvino.Core()
-            graph = core.read_model(self._content)
-            if self._precision or not _is_quantized(graph):
-                config["INFERENCE_PRECISION_HINT"] = self._precision or "f32"
-            self._network: Any = core.compile_model(graph, "CPU", config)
+            openvino.Core().read_model(network)
         except Exception as error:  # its own errors have no common base
             raise ModelError(f"OpenVINO cannot run the model: {summarize(error)}.") from error
+
+    def _start(self, num_streams: int) -> None:
+        """Begin anew, for so many photos at once, which share the threads."""
+        self._num_streams = num_streams
+        self._lock = threading.Lock()
+        self._networks: dict[_Shape | None, Any] = {}
         self._requests = threading.local()
+
+    def _find_request(self, shape: _Shape) -> Any:  # noqa: ANN401 (has no types)
+        """Return what runs frames of a shape in this thread.
+
+        The first shape has a network for itself, a tenth faster: a camera's photos are all alike.
+        A network takes half a second to compile, so that all other shapes share one.
+        """
+        with self._lock:
+            key = shape if not self._networks or shape in self._networks else None
+            if key not in self._networks:
+                self._networks[key] = self._compile(key)
+        if not hasattr(self._requests, "by_key"):
+            self._requests.by_key = {}
+        if key not in self._requests.by_key:
+            self._requests.by_key[key] = self._networks[key].create_infer_request()
+        return self._requests.by_key[key]
+
+    def _compile(self, shape: _Shape | None) -> Any:  # noqa: ANN401 (has no types)
+        config: dict[str, Any] = {"INFERENCE_NUM_THREADS": self._num_threads}
+        config |= {"NUM_STREAMS": self._num_streams} if self._num_streams > 1 else _ONE_AT_A_TIME
+        core = openvino.Core()
+        graph = core.read_model(self._content)
+        if self._precision or not _is_quantized(graph):
+            config["INFERENCE_PRECISION_HINT"] = self._precision or "f32"
+        if shape is not None:
+            graph.reshape({FRAME: shape})
+        return core.compile_model(graph, "CPU", config)
 
     def predict_probs(self, pixels: FloatArray) -> FloatArray:
         """Return probabilities, float32 (C, h, w), of a network frame, float32 (3, h, w).
 
         Raises:
-            ModelError: It fails on this frame.
+            ModelError: It cannot be run, or fails on this frame.
         """
+        frame = pixels[None]
         try:
-            if not hasattr(self._requests, "one"):
-                self._requests.one = self._network.create_infer_request()
-            given = {FRAME: pixels[None]}
-            probs: FloatArray = np.array(self._requests.one.infer(given)[0][0], np.float32)
+            found = self._find_request(frame.shape).infer({FRAME: frame}, share_inputs=True)
+            probs: FloatArray = np.array(found[0][0], np.float32)
         except Exception as error:  # its own errors have no common base
             raise ModelError(f"OpenVINO cannot run the model: {summarize(error)}.") from error
         return probs
@@ -71,11 +95,11 @@ class OpenVinoBackend:
     def share_cores(self) -> Iterator[int]:
         """Give how many photos to predict at once, and let each have its share of the cores."""
         num_at_once = min(self._num_threads, MAX_PHOTOS_AT_ONCE)
-        self._compile(num_at_once)
+        self._start(num_at_once)
         try:
             yield num_at_once
         finally:
-            self._compile(num_streams=1)
+            self._start(num_streams=1)
 
 
 def _is_quantized(graph: Any) -> bool:  # noqa: ANN401 (has no types)

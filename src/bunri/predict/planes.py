@@ -15,10 +15,10 @@ from typing import IO
 import numpy as np
 
 from bunri.contracts import FloatArray, MaskArray
-from bunri.resizing import resize_rows
+from bunri.resizing import find_source_rows, resize_rows
 
-BAND_PIXELS = 2**20
-"""Of a band: what a photo of a common size has, so that only larger ones are cut."""
+BAND_PIXELS = 2**16
+"""Of a band: its planes stay in a core's own memory, and only few classes may win in it."""
 
 
 class ClassPlanes(ABC):
@@ -113,8 +113,10 @@ class FramePlanes(ClassPlanes):
 
     def list_contenders(self) -> Iterator[tuple[int, FloatArray]]:
         """Give those that may win; interpolated values lie between those that are kept."""
-        total = float(self._probs.sum(axis=0).min())
-        for index in find_contenders(self._probs.max(axis=(1, 2)), total):
+        height = self._probs.shape[1]
+        probs = self._probs[:, find_source_rows(height, self._photo_hw[0], self._rows)]
+        total = float(probs.sum(axis=0).min())
+        for index in find_contenders(probs.max(axis=(1, 2)), total):
             yield index, self._resize(index)
 
 

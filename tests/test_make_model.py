@@ -78,6 +78,16 @@ def test_list_steps__compares_only_when_asked(script, tmp_path):
     assert names == {*script.TEACHERS, "bunri-small"}
 
 
+def test_list_steps__trains_for_fewer_epochs_when_asked(script, tmp_path):
+    photos = script.Photos(tmp_path)
+    own = list(script.list_steps(photos, tmp_path, compares=True))
+    for step, full in zip(
+        script.list_steps(photos, tmp_path, compares=True, epochs=1), own, strict=True
+    ):
+        shorter = ("--set", "train.epochs=1") if step.run else ()
+        assert step.command == (*full.command, *shorter)
+
+
 def test_steps__make_each_thing_once(steps):
     made = [step.makes for step in steps]
     assert len(set(made)) == len(made)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 # What the longest runs have beyond the recipe best-cpu. Blur, noise and JPEG are what cost a
@@ -102,14 +102,23 @@ class Step:
     run: Path | None = None
 
 
-def list_steps(photos: Photos, out: Path, *, compares: bool = False) -> Iterator[Step]:
+def list_steps(
+    photos: Photos, out: Path, *, compares: bool = False, epochs: int | None = None
+) -> Iterator[Step]:
     """Yield every step in its order.
 
     Args:
         photos: To learn from.
         out: Where all results go.
         compares: Whether references are trained, too.
+        epochs: Of every training, in place of its own.
     """
+    shorter = () if epochs is None else ("--set", f"train.epochs={epochs}")
+    for step in _list_own_steps(photos, out, compares=compares):
+        yield step if step.run is None else replace(step, command=(*step.command, *shorter))
+
+
+def _list_own_steps(photos: Photos, out: Path, *, compares: bool) -> Iterator[Step]:
     teachers = [out / name for name in TEACHERS]
     for run, settings in zip(teachers, TEACHERS.values(), strict=True):
         yield _train(run, "best-cpu", settings, photos)
@@ -192,8 +201,12 @@ def main() -> None:
     parser.add_argument(
         "--references", action="store_true", help="also train what it is compared with"
     )
+    parser.add_argument(
+        "--epochs", type=int, help="of every training, to see in minutes that all steps work"
+    )
     options = parser.parse_args()
-    for step in list_steps(Photos(options.photos), options.out, compares=options.references):
+    photos = Photos(options.photos)
+    for step in list_steps(photos, options.out, compares=options.references, epochs=options.epochs):
         if options.list:
             print("bunri", *step.command)
         else:

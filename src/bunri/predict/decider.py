@@ -49,8 +49,11 @@ class Decider:
     def _choose_most_probable(self, planes: ClassPlanes, mask: MaskArray, best: FloatArray) -> None:
         """Fill ``mask`` and ``best``, both (H, W)."""
         is_ordered = bool((np.diff(self._rank.astype(int)) > 0).all())
-        best.fill(-1)
-        for index, plane in planes.list_contenders():
+        contenders = iter(planes.list_contenders())
+        first, plane = next(contenders)
+        mask.fill(first)
+        np.copyto(best, plane)
+        for index, plane in contenders:
             wins = plane > best
             if not is_ordered:
                 wins |= (plane == best) & (self._rank[index] < self._rank[mask])

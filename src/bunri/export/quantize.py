@@ -2,8 +2,9 @@
 
 Owns the choices of static quantisation. Knows nothing of photos: it is given frames.
 
-Every convolution but the last is quantised, weights by output channel. Choices that count, with
-what each cost an FPN on EfficientNet-Lite2 stands in docs/results.md:
+Every convolution but the classifier is quantised, weights by output channel, and with them the sums
+and enlargements before them. Choices that count, with what each cost an FPN on EfficientNet-Lite2
+stands in docs/results.md:
 
 - Activations are quantised after ReLU and ReLU6, where their range is known, not before.
 - Ranges are means over photos of each photo's extremes: one photo alone does not stretch them.
@@ -52,9 +53,8 @@ def quantize_network(network: ModelProto, frames: Sequence[FloatArray]) -> Model
         frames: float32 (3, h, w) each, of photos like those it will see.
     """
     convolutions = [node for node in network.graph.node if node.op_type == "Conv"]
-    weights = convolutions[-1].input[1]
-    inner = [node for node in convolutions if node.input[1] != weights]
-    rest = _collect_rest(network, inner)
+    classifier = convolutions[-1].input[1]  # its weights: it may stand at several places
+    inner = [node for node in convolutions if node.input[1] != classifier]
     reduced = [node for node in inner if not _is_depthwise(node)]
     corrected = _correct_biases(network, frames, {node.name: node in reduced for node in inner})
     with tempfile.TemporaryDirectory() as folder, _quiet():
@@ -68,7 +68,7 @@ def quantize_network(network: ModelProto, frames: Sequence[FloatArray]) -> Model
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=rest,
+            nodes_to_exclude=_list_rest(network, inner),
             calibrate_method=CalibrationMethod.MinMax,
             extra_options={
                 "CalibMovingAverage": True,
@@ -93,7 +93,7 @@ class _Frames(CalibrationDataReader):  # type: ignore[misc]
         return None if frame is None else {FRAME: frame[None]}
 
 
-def _collect_rest(network: ModelProto, inner: Sequence[NodeProto]) -> list[str]:
+def _list_rest(network: ModelProto, inner: Sequence[NodeProto]) -> list[str]:
     """Return the names of all nodes that no inner convolution depends on."""
     makers = {name: node for node in network.graph.node for name in node.output}
     needed: set[str] = set()

@@ -202,7 +202,9 @@ def main() -> None:
         "--references", action="store_true", help="also train what it is compared with"
     )
     parser.add_argument(
-        "--epochs", type=int, help="of every training, to see in minutes that all steps work"
+        "--epochs",
+        type=int,
+        help="of every training, to try the steps; int8 may be refused to what has hardly learned",
     )
     options = parser.parse_args()
     photos = Photos(options.photos)

@@ -80,9 +80,12 @@ def test_openvino__compiles_for_the_first_size_and_once_for_all_others(monkeypat
     backend = openvino_backend.OpenVinoBackend(NETWORK, 2)
     compiled = []
     compile_one = backend._compile
-    monkeypatch.setattr(
-        backend, "_compile", lambda shape: compiled.append(shape) or compile_one(shape)
-    )
+
+    def compile_and_note(shape):
+        compiled.append(shape)
+        return compile_one(shape)
+
+    monkeypatch.setattr(backend, "_compile", compile_and_note)
     for size_hw in ((32, 64), (64, 32), (32, 64), (96, 32), (64, 32)):
         pixels = np.full((3, *size_hw), 0.5, np.float32)
         np.testing.assert_allclose(backend.predict_probs(pixels), compute_probs(pixels), atol=1e-5)

@@ -7,7 +7,7 @@ runs a graph, nor of how one is made.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,7 +177,7 @@ def cut_network(model: "ModelProto") -> bytes:
 
     nodes = list(model.graph.node)
     # Numbers, since comparing nodes compares the weights inside them: seconds for a large graph.
-    needed = [nodes[number] for number in sorted(_collect_nodes(nodes, FRAME_PROBS))]
+    needed = [nodes[number] for number in sorted(collect_nodes(nodes, [FRAME_PROBS]))]
     used = {name for node in needed for name in node.input}
     graph = helper.make_graph(
         needed,
@@ -191,11 +191,11 @@ def cut_network(model: "ModelProto") -> bytes:
     return content
 
 
-def _collect_nodes(nodes: "list[NodeProto]", last: str) -> set[int]:
-    """Return the numbers of nodes that a tensor is made by, without those that make ``FRAME``."""
+def collect_nodes(nodes: "Sequence[NodeProto]", names: Iterable[str]) -> set[int]:
+    """Return the numbers of nodes that tensors are made by, without those that make ``FRAME``."""
     makers = {name: number for number, node in enumerate(nodes) for name in node.output}
     found: set[int] = set()
-    waiting = [last]
+    waiting = list(names)
     while waiting:
         name = waiting.pop()
         number = makers.get(name)

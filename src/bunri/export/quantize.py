@@ -34,7 +34,7 @@ from onnxruntime.quantization import (
 )
 
 from bunri.contracts import FloatArray
-from bunri.onnx_file import FRAME
+from bunri.onnx_file import FRAME, collect_nodes
 
 MIN_PHOTOS = 16
 """Fewer say too little of the range of activations."""
@@ -55,6 +55,8 @@ def quantize_network(network: ModelProto, frames: Sequence[FloatArray]) -> Model
     convolutions = [node for node in network.graph.node if node.op_type == "Conv"]
     classifier = convolutions[-1].input[1]  # its weights: it may stand at several places
     inner = [node for node in convolutions if node.input[1] != classifier]
+    needed = collect_nodes(network.graph.node, [node.output[0] for node in inner])
+    rest = [node.name for number, node in enumerate(network.graph.node) if number not in needed]
     reduced = [node for node in inner if not _is_depthwise(node)]
     corrected = _correct_biases(network, frames, {node.name: node in reduced for node in inner})
     with tempfile.TemporaryDirectory() as folder, _quiet():
@@ -68,7 +70,7 @@ def quantize_network(network: ModelProto, frames: Sequence[FloatArray]) -> Model
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=_list_rest(network, inner),
+            nodes_to_exclude=rest,
             calibrate_method=CalibrationMethod.MinMax,
             extra_options={
                 "CalibMovingAverage": True,
@@ -91,19 +93,6 @@ class _Frames(CalibrationDataReader):  # type: ignore[misc]
         """Return the next input; None at the end."""
         frame = next(self._rest, None)
         return None if frame is None else {FRAME: frame[None]}
-
-
-def _list_rest(network: ModelProto, inner: Sequence[NodeProto]) -> list[str]:
-    """Return the names of all nodes that no inner convolution depends on."""
-    makers = {name: node for node in network.graph.node for name in node.output}
-    needed: set[str] = set()
-    waiting = list(inner)
-    while waiting:
-        node = waiting.pop()
-        if node.name not in needed:
-            needed.add(node.name)
-            waiting += [makers[name] for name in node.input if name in makers]
-    return [node.name for node in network.graph.node if node.name not in needed]
 
 
 def _is_depthwise(node: NodeProto) -> bool:

@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -135,10 +135,8 @@ def keep_convolutions_wide(network: nn.Module) -> None:
 
 
 def _compute_wide(layer: nn.Module, features: Tensor) -> Tensor:
-    if not torch.is_autocast_enabled(features.device.type):
-        return cast(Tensor, type(layer).forward(layer, features))
     with torch.autocast(features.device.type, enabled=False):
-        result: Tensor = type(layer).forward(layer, features.float())
+        result: Tensor = type(layer).forward(layer, widen(features))
     return result.to(features.dtype)
 
 

@@ -49,7 +49,7 @@ class Decider:
     def _choose_most_probable(self, planes: ClassPlanes, mask: MaskArray, best: FloatArray) -> None:
         """Fill ``mask`` and ``best``, both (H, W)."""
         is_ordered = bool((np.diff(self._rank.astype(int)) > 0).all())
-        contenders = iter(planes.list_contenders())
+        contenders = planes.list_contenders()
         first, plane = next(contenders)
         mask.fill(first)
         np.copyto(best, plane)

@@ -34,12 +34,12 @@ class OpenVinoBackend:
     """
 
     def __init__(self, network: bytes, num_threads: int, precision: str | None = None) -> None:
-        self._content = network
         self._precision = precision
         self._num_threads = num_threads
         self._start(num_streams=1)
+        self._core = openvino.Core()
         try:
-            openvino.Core().read_model(network)
+            self._graph = self._core.read_model(network)
         except Exception as error:  # its own errors have no common base
             raise ModelError(f"OpenVINO cannot run the model: {summarize(error)}.") from error
 
@@ -69,13 +69,13 @@ class OpenVinoBackend:
     def _compile(self, shape: _Shape | None) -> Any:  # noqa: ANN401 (has no types)
         config: dict[str, Any] = {"INFERENCE_NUM_THREADS": self._num_threads}
         config |= {"NUM_STREAMS": self._num_streams} if self._num_streams > 1 else _ONE_AT_A_TIME
-        core = openvino.Core()
-        graph = core.read_model(self._content)
-        if self._precision or not _is_quantized(graph):
+        if self._precision or not _is_quantized(self._graph):
             config["INFERENCE_PRECISION_HINT"] = self._precision or "f32"
+        graph = self._graph
         if shape is not None:
+            graph = graph.clone()
             graph.reshape({FRAME: shape})
-        return core.compile_model(graph, "CPU", config)
+        return self._core.compile_model(graph, "CPU", config)
 
     def predict_probs(self, pixels: FloatArray) -> FloatArray:
         """Return probabilities, float32 (C, h, w), of a network frame, float32 (3, h, w).

@@ -36,16 +36,16 @@ def test_votes__shares_and_ties_by_priority():
     masks = [np.array([[0, 1, 2]], np.uint8), np.array([[0, 2, 2]], np.uint8)]
     votes = VotePlanes(masks, [1, 1], 3)
     np.testing.assert_array_equal(stack(votes), [(1, 0, 0), (0, 0.5, 0.5), (0, 0, 1)])
-    assert Decider.plain(3).choose(votes)[0].tolist() == [[0, 1, 2]]
-    mask, confidence = Decider([2, 0, 1], {}).choose(votes)
+    assert Decider.plain(3).choose(votes).tolist() == [[0, 1, 2]]
+    mask = Decider([2, 0, 1], {}).choose(votes)
     assert mask.tolist() == [[0, 2, 2]]
-    assert confidence.tolist() == [[1, 0.5, 1]]
+    assert gather(votes, mask).tolist() == [[1, 0.5, 1]]
 
 
 def test_votes__thirds_are_ties_however_they_are_summed():
     masks = [np.array([[index]], np.uint8) for index in (2, 1, 1)]
     votes = VotePlanes(masks, [0.3, 0.1, 0.2], 3)
-    assert Decider([2, 1, 0], {}).choose(votes)[0].tolist() == [[2]]
+    assert Decider([2, 1, 0], {}).choose(votes).tolist() == [[2]]
 
 
 def test_min_max__each_model_has_the_same_span():
@@ -60,9 +60,9 @@ def test_min_max__each_model_has_the_same_span():
 
 def test_claims__take_pixels_in_their_order():
     three = planes((0.7, 0.1, 0.2), (0.5, 0.2, 0.3), (0.4, 0.3, 0.3), (0.1, 0.8, 0.1))
-    mask, confidence = Decider(range(3), {2: 0.3, 1: 0.2}).choose(three)
+    mask = Decider(range(3), {2: 0.3, 1: 0.2}).choose(three)
     assert mask.tolist() == [[0, 2, 2, 1]]
-    np.testing.assert_allclose(confidence, [[0.7, 0.3, 0.3, 0.8]])
+    np.testing.assert_allclose(gather(three, mask), [[0.7, 0.3, 0.3, 0.8]])
 
 
 def test_predictor__claims_and_regions_give_the_chosen_class_probability():
@@ -85,7 +85,7 @@ def test_predictor__claims_and_regions_give_the_chosen_class_probability():
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 2, 0]])
 def test_decider__without_ties_the_order_has_no_say(order):
     pair = planes((0.5, 0.3, 0.2), (0.1, 0.2, 0.7))
-    assert Decider(order, {}).choose(pair)[0].tolist() == [[0, 2]]
+    assert Decider(order, {}).choose(pair).tolist() == [[0, 2]]
 
 
 @pytest.mark.parametrize(
@@ -118,9 +118,29 @@ sizes = st.tuples(st.integers(1, 40), st.integers(1, 40))
 def test_decider__leaves_out_only_who_wins_nowhere(seed, num_classes, size_hw, photo_hw):
     given_planes = draw_planes(seed, num_classes, size_hw, photo_hw)
     every = np.stack(list(given_planes))
-    mask, confidence = Decider.plain(num_classes).choose(given_planes)
-    np.testing.assert_array_equal(mask, every.argmax(0))
-    np.testing.assert_array_equal(confidence, every.max(0))
+    mask = Decider.plain(num_classes).choose(given_planes)
+    chosen = np.take_along_axis(every, mask[np.newaxis].astype(int), 0)[0]
+    # Differences are enlarged in place of probabilities: all but equal ones may change places.
+    np.testing.assert_allclose(chosen, every.max(0), rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(gather(given_planes, mask), chosen)
+
+
+@pytest.mark.parametrize(("order", "winner"), [([0, 1, 2], 1), ([0, 2, 1], 2)])
+def test_decider__equals_stay_equal_when_enlarged(order, winner):
+    probs = np.zeros((3, 2, 2), np.float32)
+    probs[0, :, 0] = 0.1
+    probs[1:] = (1 - probs[0]) / 2
+    mask = Decider(order, {}).choose(FramePlanes(probs, (7, 9)))
+    assert (mask == winner).all()
+
+
+def test_select__gives_planes_by_index():
+    three = planes((0.7, 0.1, 0.2), (0.5, 0.2, 0.3))
+    for some in (three, MeanPlanes([three], [1])):
+        assert [(i, plane.tolist()) for i, plane in some.select({2, 0})] == [
+            (0, [pytest.approx([0.7, 0.5])]),
+            (2, [pytest.approx([0.2, 0.3])]),
+        ]
 
 
 def store(probs, photo_hw):
@@ -149,10 +169,10 @@ def test_bands__together_are_the_whole(monkeypatch, seed, size_hw, photo_hw, ban
     ):
         whole = np.stack(list(planes_of_photo))
         np.testing.assert_allclose(cut(planes_of_photo), whole, atol=1e-3)
-        mask, confidence = Decider.plain(3).choose(planes_of_photo)
+        mask = Decider.plain(3).choose(planes_of_photo)
         assert mask.shape == photo_hw
+        confidence = gather(planes_of_photo, mask)
         np.testing.assert_allclose(confidence, whole.max(0), atol=1e-3)
-        np.testing.assert_allclose(gather(planes_of_photo, mask), confidence, atol=1e-6)
     # What needs no interpolation is exact.
     own = store(probs, size_hw)
     np.testing.assert_array_equal(cut(own), np.stack(list(own)))

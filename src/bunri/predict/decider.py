@@ -34,31 +34,28 @@ class Decider:
         """Return one that takes the most probable class."""
         return cls(range(num_classes), {})
 
-    def choose(self, planes: ClassPlanes) -> tuple[MaskArray, FloatArray]:
-        """Return the class of each pixel, uint8 (H, W), and its probability, float32 (H, W)."""
-        mask = np.zeros(planes.size_hw, np.uint8)
-        best = np.empty(planes.size_hw, np.float32)
+    def choose(self, planes: ClassPlanes) -> MaskArray:
+        """Return the class of each pixel, uint8 (H, W)."""
+        mask = np.empty(planes.size_hw, np.uint8)
         for rows, band in planes.split():
-            self._choose_most_probable(band, mask[rows], best[rows])
+            self._choose_most_probable(band, mask[rows])
             if self._claims:
                 claimed = self._find_claimed(band)
                 np.copyto(mask[rows], claimed, where=claimed != NO_CLASS)
-                _gather_band(band, mask[rows], best[rows])
-        return mask, best
+        return mask
 
-    def _choose_most_probable(self, planes: ClassPlanes, mask: MaskArray, best: FloatArray) -> None:
-        """Fill ``mask`` and ``best``, both (H, W)."""
+    def _choose_most_probable(self, planes: ClassPlanes, mask: MaskArray) -> None:
+        """Fill ``mask``, (H, W)."""
         is_ordered = bool((np.diff(self._rank.astype(int)) > 0).all())
         contenders = planes.list_contenders()
-        first, plane = next(contenders)
+        first, best = next(contenders)
         mask.fill(first)
-        np.copyto(best, plane)
         for index, plane in contenders:
             wins = plane > best
             if not is_ordered:
                 wins |= (plane == best) & (self._rank[index] < self._rank[mask])
             np.putmask(mask, wins, index)
-            np.maximum(best, plane, out=best)
+            best = np.maximum(best, plane)
 
     def _find_claimed(self, planes: ClassPlanes) -> MaskArray:
         turn = {index: place for place, index in enumerate(self._claims)}
@@ -76,10 +73,8 @@ def gather(planes: ClassPlanes, mask: npt.NDArray[np.uint8]) -> FloatArray:
     """Return the probability of the class that ``mask`` holds at each pixel, float32 (H, W)."""
     result = np.empty(mask.shape, np.float32)
     for rows, band in planes.split():
-        _gather_band(band, mask[rows], result[rows])
+        part = mask[rows]
+        present = np.flatnonzero(np.bincount(part.ravel())).tolist()
+        for index, plane in band.select(present):
+            np.copyto(result[rows], plane, where=part == index)
     return result
-
-
-def _gather_band(planes: ClassPlanes, mask: npt.NDArray[np.uint8], result: FloatArray) -> None:
-    for index, plane in enumerate(planes):
-        np.copyto(result, plane, where=mask == index)

@@ -120,7 +120,7 @@ def combine_planes(
         votes: How a single model decides where they vote.
     """
     if combine == "hard":
-        masks = [votes.choose(one)[0] for one in planes]
+        masks = [votes.choose(one) for one in planes]
         return VotePlanes(masks, weights, len(planes[0]))
     return (MeanPlanes if combine == "soft" else MinMaxPlanes)(planes, weights)
 

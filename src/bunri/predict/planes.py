@@ -9,7 +9,7 @@ through again and again.
 import tempfile
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import IO
 
 import numpy as np
@@ -42,8 +42,15 @@ class ClassPlanes(ABC):
         yield slice(0, self.size_hw[0]), self
 
     def list_contenders(self) -> Iterator[tuple[int, FloatArray]]:
-        """Give index and plane of each class that may be the most probable one somewhere."""
+        """Give each class that may be the most probable one somewhere, in index order.
+
+        With its index comes its plane, less something that is the same for all classes at a pixel.
+        """
         return enumerate(self)
+
+    def select(self, indices: Collection[int]) -> Iterator[tuple[int, FloatArray]]:
+        """Give index and plane of some classes, in index order."""
+        return ((index, plane) for index, plane in enumerate(self) if index in indices)
 
 
 def list_bands(size_hw: tuple[int, int]) -> list[slice]:
@@ -99,10 +106,13 @@ class FramePlanes(ClassPlanes):
 
     def __iter__(self) -> Iterator[FloatArray]:
         """Give each plane at the photo's size, bilinear: sums over classes stay."""
-        return map(self._resize, range(len(self)))
+        return map(self._resize, self._probs)
 
-    def _resize(self, index: int) -> FloatArray:
-        plane = self._probs[index]
+    def select(self, indices: Collection[int]) -> Iterator[tuple[int, FloatArray]]:
+        """Give some planes; the others are not enlarged."""
+        return ((index, self._resize(self._probs[index])) for index in sorted(indices))
+
+    def _resize(self, plane: FloatArray) -> FloatArray:
         source_hw = plane.shape[0], plane.shape[1]
         return resize_rows(plane.__getitem__, source_hw, self._photo_hw, self._rows)
 
@@ -112,12 +122,18 @@ class FramePlanes(ClassPlanes):
             yield rows, FramePlanes(self._probs, self._photo_hw, rows)
 
     def list_contenders(self) -> Iterator[tuple[int, FloatArray]]:
-        """Give those that may win; interpolated values lie between those that are kept."""
+        """Give those that may win, less the first of them, which need not be enlarged then.
+
+        Interpolated values lie between those that are kept, and their differences are those of
+        what is interpolated.
+        """
         height = self._probs.shape[1]
         probs = self._probs[:, find_source_rows(height, self._photo_hw[0], self._rows)]
         total = float(probs.sum(axis=0).min())
-        for index in find_contenders(probs.max(axis=(1, 2)), total):
-            yield index, self._resize(index)
+        first, *others = find_contenders(probs.max(axis=(1, 2)), total)
+        yield first, np.zeros(self.size_hw, np.float32)
+        for index in others:
+            yield index, self._resize(self._probs[index] - self._probs[first])
 
 
 class StoredPlanes(ClassPlanes):

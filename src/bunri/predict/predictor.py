@@ -127,7 +127,7 @@ class AnyPredictor(ABC):
             ImageError: Wrong type or shape.
             ModelError: The network gives something that is no number.
         """
-        return self.predict_winners(image)[0]
+        return self.decide(self.predict_planes(image))
 
     def predict_winners(self, image: ImageArray) -> tuple[MaskArray, FloatArray]:
         """Return the class of each pixel, and its probability.
@@ -144,16 +144,16 @@ class AnyPredictor(ABC):
             ImageError: Wrong type or shape.
             ModelError: The network gives something that is no number.
         """
-        return self.decide(self.predict_planes(image))
+        planes = self.predict_planes(image)
+        mask = self.decide(planes)
+        return mask, gather(planes, mask)
 
-    def decide(self, planes: ClassPlanes) -> tuple[MaskArray, FloatArray]:
-        """Return classes and their probabilities as :meth:`predict_winners` does."""
-        mask, confidence = self._decider.choose(planes)
+    def decide(self, planes: ClassPlanes) -> MaskArray:
+        """Return the class of each pixel as :meth:`predict_mask` does, uint8 (H, W)."""
+        mask = self._decider.choose(planes)
         if self.settings.min_region_share:
-            cleaned = remove_small_regions(mask, self.settings.min_region_share)
-            if cleaned is not mask:
-                return cleaned, gather(planes, cleaned)
-        return mask, confidence
+            return remove_small_regions(mask, self.settings.min_region_share)
+        return mask
 
 
 class Predictor(AnyPredictor):

@@ -85,7 +85,7 @@ def _predict(
         return Failure(task, image)
     try:
         planes = predictor.predict_planes(image)
-        mask, _ = predictor.decide(planes)
+        mask = predictor.decide(planes)
         probs = [shrink_plane(plane, PROBS_SIDE_PX) for plane in planes] if keeps_probs else []
         return Prediction(task, image, mask, np.stack(probs) if keeps_probs else None)
     except InputError as error:

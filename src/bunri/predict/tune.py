@@ -294,7 +294,7 @@ class _Judge:
         recalled = _Recalled(self._info, candidate, self._looks)
         for photo, image in self._read(needs_pixels=candidate.settings.crf is not None):
             recalled.photo = photo
-            mask, _ = recalled.predict_winners(image)
+            mask = recalled.predict_mask(image)
             truth = self._cache.load_mask(self._dataset, photo, self._rule)
             matrices.append(count_confusion(truth, mask, num_classes))
         return stack_matrices(matrices, num_classes)

@@ -20,14 +20,15 @@ MAX_CONFIG_BYTES = 1_000_000
 DEFAULT_RECIPE = "fpn-lite0"
 STRIDE_PX = 32
 """Every encoder here halves five times, so network frames are padded to multiples of this."""
+MIN_FRAME_PX = 2 * STRIDE_PX
+"""At 32 the deepest features are a single pixel, and a batch of one cannot be normalised."""
 MAX_FRAME_PX = 4096
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 PositiveFraction = Annotated[float, Field(gt=0.0, le=1.0)]
-# At 32 the deepest features are a single pixel, and a batch of one cannot be normalised.
-FrameSize = Annotated[int, Field(ge=2 * STRIDE_PX, le=MAX_FRAME_PX)]
+FrameSize = Annotated[int, Field(ge=MIN_FRAME_PX, le=MAX_FRAME_PX)]
 
 OverlapRule = Literal["largest-first", "highest-class", "longest-polygon-first"]
 OVERLAP_RULES: tuple[OverlapRule, ...] = get_args(OverlapRule)

@@ -35,9 +35,10 @@ def describe_model(info: BundleInfo, notes: str = "") -> str:
         f"- {key}: {value}" for key, value in info.training.items() if key != "config"
     )
     licenses = "\n".join(f"- {key}: {value}" for key, value in info.licenses.items())
+    network, size_px = info.architecture.get("name"), info.preprocessing.size_px
     parts = [
         f"{_write_front_matter(info)}\n# {_name_of(info)}\n",
-        f"{_PURPOSE} {info.architecture.get('name')} network, written by bunri {__version__}.\n",
+        f"{_PURPOSE}\n{network} network, frames of {size_px} pixels, by bunri {__version__}.\n",
         _describe_scores(info.scores),
         *([notes.strip() + "\n"] if notes.strip() else []),
         f"## Use\n\n{_describe_use(info)}",
@@ -87,6 +88,8 @@ def _quote(value: object) -> str:
 
 
 def _describe_scores(scores: Mapping[str, Any]) -> str:
+    if not scores:
+        return "It was not scored on labelled photos.\n"
     miou = scores.get("miou", {})
     classes = scores.get("classes", [])
     intervals = scores.get("intervals", {}).get("classes") or [{}] * len(classes)

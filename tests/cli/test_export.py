@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from bunri.bundle import read_bundle
 from bunri.export import parity
+from bunri.stored_model import open_model
 from tests.builders import write_data
 from tests.cli.runner import run
 
@@ -84,6 +86,23 @@ def test_export__card_has_notes_and_a_program_that_runs(exported, tmp_path, monk
 
 
 @pytest.mark.slow
+def test_export__sees_photos_at_another_size_when_asked(trained, tmp_path):
+    """What the run scored at its own size is not said of the file."""
+    own = open_model(str(trained / "first")).info
+    assert own.scores
+    small = tmp_path / "small"
+    smaller = run("export", trained / "first", "--out", small, "--frame-px", 128)
+    assert smaller.code == 0, smaller.err
+    info = read_bundle(small)
+    assert own.preprocessing.size_px != 128
+    assert info.preprocessing == replace(own.preprocessing, size_px=128)
+    assert info.scores == {}
+    card = (small / "README.md").read_text()
+    assert "frames of 128 pixels" in card
+    assert "not scored on labelled photos" in card
+
+
+@pytest.mark.slow
 def test_export__writes_nothing_that_misses_its_bound(exported, trained, tmp_path, monkeypatch):
     monkeypatch.setattr(parity, "MIN_EQUAL_F32", 1.1)
     ended = run("export", trained / "first", "--out", tmp_path / "model")
@@ -111,6 +130,7 @@ def test_export__refuses_what_is_onnx_already(exported, tmp_path):
         (["--val", "{train}"], "learned the labels of"),
         (["--notes", "{missing}"], "cannot be read as text"),
         (["--out", "{folder}"], "exists already"),
+        (["--frame-px", "63"], "greater than or equal to 64"),
     ],
 )
 def test_export__refuses(model, data, tmp_path, options, text):

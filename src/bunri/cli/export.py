@@ -15,6 +15,7 @@ from bunri.cli.truth import (
     refuse_learned_photos,
     refuse_pseudo_labels,
 )
+from bunri.config import MAX_FRAME_PX, MIN_FRAME_PX
 from bunri.contracts import InputError, ModelError, OutputError, drop_controls
 
 if TYPE_CHECKING:
@@ -54,6 +55,17 @@ def run_export(
         bool,
         typer.Option("--probs", help="The graph also gives probabilities, at the photo's size."),
     ] = False,
+    frame_px: Annotated[
+        int | None,
+        typer.Option(
+            "--frame-px",
+            metavar="PX",
+            min=MIN_FRAME_PX,
+            max=MAX_FRAME_PX,
+            help="Longer side of a photo as the network sees it, instead of the model's own: "
+            "smaller is faster and sees less.",
+        ),
+    ] = None,
     notes: Annotated[
         Path | None,
         typer.Option(
@@ -92,7 +104,7 @@ def run_export(
     measured = None
     if val is not None:
         measured = read_coco(val, image_root=images, table=stored.info.table)
-    request = ExportRequest(stored, fitted, measured, rule, has_probs, text)
+    request = ExportRequest(stored, fitted, measured, rule, has_probs, frame_px, text)
     check_request(request)
     if measured is not None:
         _check_truth(stored.info, model, measured, allow_pseudo, allow_trained)

@@ -46,6 +46,7 @@ class ExportRequest:
         val: Labelled photos to measure on; None for those of the calibration, or rendered ones.
         rule: How masks are drawn from the labels of ``val``.
         has_probs: Whether the graph also gives probabilities.
+        frame_px: Longer side of a photo in the network's frame; None for the model's own.
         notes: For the model card; see :func:`bunri.model_card.describe_model`.
     """
 
@@ -54,6 +55,7 @@ class ExportRequest:
     val: LabelledSet | None = None
     rule: OverlapRule = "largest-first"
     has_probs: bool = False
+    frame_px: int | None = None
     notes: str = ""
 
 
@@ -97,7 +99,7 @@ def export_model(request: ExportRequest, folder: Path, show_progress: Tracker) -
         OutputError: The folder cannot be written.
     """
     model = request.model
-    info = _name_parameters(model, folder.name)
+    info = _describe_export(request, folder.name)
     with show_progress("Writing the network as ONNX", 1) as advance:
         network = load_network(model.place, info)
         traced = trace_network(network, str(info.architecture.get("name")))
@@ -125,10 +127,18 @@ def export_model(request: ExportRequest, folder: Path, show_progress: Tracker) -
     return report
 
 
-def _name_parameters(model: StoredModel, name: str) -> BundleInfo:
-    """Return what is known of a model, with a name and the number of its parameters."""
-    training = {NAME_KEY: name, **model.info.training, PARAMETERS_KEY: model.num_parameters}
-    return replace(model.info, training=training, weights_sha256="", onnx_sha256="")
+def _describe_export(request: ExportRequest, name: str) -> BundleInfo:
+    """Return what is known of a model, with a name, the number of its parameters and its frame.
+
+    What it scored in another frame is not known of this one.
+    """
+    model = request.model
+    info = model.info
+    if request.frame_px not in (None, info.preprocessing.size_px):
+        preprocessing = replace(info.preprocessing, size_px=request.frame_px)
+        info = replace(info, preprocessing=preprocessing, scores={})
+    training = {NAME_KEY: name, **info.training, PARAMETERS_KEY: model.num_parameters}
+    return replace(info, training=training, weights_sha256="", onnx_sha256="")
 
 
 def _load_frames(

@@ -75,7 +75,7 @@ def test_steps__settings_are_of_their_recipe(script):
 def test_list_steps__compares_only_when_asked(script, tmp_path):
     steps = list(script.list_steps(script.Photos(tmp_path), tmp_path))
     names = {step.run.name for step in steps if step.run}
-    assert names == {*script.TEACHERS, "bunri-small"}
+    assert names == {*script.TEACHERS, "student"}
 
 
 def test_list_steps__trains_for_fewer_epochs_when_asked(script, tmp_path):

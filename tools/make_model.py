@@ -34,6 +34,8 @@ STUDENT = ("model.encoder=tf_efficientnet_lite2", "augment.paste=0.3", *_ROBUST,
 """Beyond the recipe best-cpu, of the model that ships. It begins with what ``FIRST`` knows, and
 learns also what both teachers together say of the test photos, whose labels are kept back."""
 FIRST = "teacher-2"
+FRAME_PX = 320
+"""How large the model that ships sees a photo: smaller than the student does, for speed."""
 
 _SMALL_PHOTOS = ("input.size_px=256",)
 _FROM_NOTHING = (*_SMALL_PHOTOS, "model.weights=none", "train.samples_per_epoch=600",
@@ -128,18 +130,25 @@ def _list_own_steps(photos: Photos, out: Path, *, compares: bool) -> Iterator[St
     pseudo = out / "test_by_teachers.json"
     label = ("pseudo-label", *map(str, teachers), str(photos.test), "--soft", *views)
     yield Step(pseudo, (*label, "--out", str(pseudo)))
-    student = out / NAME
+    student = out / "student"
     yield _train(student, "best-cpu", (f"model.weights={out / FIRST}", *STUDENT), photos, pseudo)
-    yield from _measure((student,), f"{NAME}-f32", photos, out)
-    shipped = out / "shipped" / NAME
-    fitted = ("--int8", "--calibration", str(photos.true), "--val", str(photos.val))
-    options = (*fitted, "--notes", str(NOTES), "--out", str(shipped))
-    yield Step(shipped, ("export", str(student), *options))
-    yield from _measure((shipped,), f"{NAME}-int8", photos, out)
+    yield from _measure((student,), student.name, photos, out)
     yield from _measure((*teachers, student), "ensemble", photos, out, *views)
+    yield from _export(student, photos, out)
     for name, (recipe, settings) in REFERENCES.items() if compares else ():
         yield _train(out / name, recipe, settings, photos)
         yield from _measure((out / name,), name, photos, out)
+
+
+def _export(student: Path, photos: Photos, out: Path) -> Iterator[Step]:
+    """Yield what makes the model that ships, and the same in float32, which int8 is held to."""
+    exact, shipped = out / f"{NAME}-f32", out / "shipped" / NAME
+    frame = ("--frame-px", str(FRAME_PX), "--val", str(photos.val))
+    yield Step(exact, ("export", str(student), *frame, "--out", str(exact)))
+    yield from _measure((exact,), exact.name, photos, out)
+    fitted = (*frame, "--int8", "--calibration", str(photos.true), "--notes", str(NOTES))
+    yield Step(shipped, ("export", str(student), *fitted, "--out", str(shipped)))
+    yield from _measure((shipped,), f"{NAME}-int8", photos, out)
 
 
 def _train(

@@ -76,3 +76,9 @@ def test_predict__scales_are_looked_at_and_come_back():
     found = probs.argmax(0)
     np.testing.assert_array_equal(found[:, :30], mask[:, :30])
     np.testing.assert_array_equal(found[:, 34:], mask[:, 34:])
+
+
+def test_predict__one_scale_alone_is_a_frame_of_that_size():
+    photo = np.random.default_rng(0).integers(0, 256, (100, 130, 3), np.uint8)
+    found = build(ColorBackend(), size_px=64, scales=(1.5,)).predict_probs(photo)
+    np.testing.assert_array_equal(found, build(ColorBackend(), size_px=96).predict_probs(photo))

@@ -183,8 +183,10 @@ class Predictor(AnyPredictor):
         if self.settings.tiles is not None:
             return self._look_in_tiles(image, photo_hw, self.settings.tiles)
         size_hw = fit_size_hw(photo_hw, self.info.preprocessing.size_px)
-        if self._views == [View()]:
-            return FramePlanes(self._run(resize_image(image, size_hw)), photo_hw)
+        first, *others = self._views
+        if first.is_upright and not others:
+            content = resize_image(image, first.scale_hw(size_hw))
+            return FramePlanes(self._run(content), photo_hw)
         return FramePlanes(predict_views(image, size_hw, self._views, self._run_finely), photo_hw)
 
     @contextmanager

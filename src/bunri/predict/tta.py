@@ -30,10 +30,20 @@ class View:
     quarter_turns: int = 0
     scale: float = 1.0
 
+    @property
+    def is_upright(self) -> bool:
+        """Whether the photo is seen as it is, at whatever scale."""
+        return not self.is_mirrored and self.quarter_turns == 0
+
     def apply(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return pixels, (h, w, ...), turned anticlockwise and mirrored; the scale is not used."""
         turned = np.rot90(pixels, self.quarter_turns, axes=(0, 1))
         return np.ascontiguousarray(turned[:, ::-1] if self.is_mirrored else turned)
+
+    def scale_hw(self, size_hw: tuple[int, int]) -> tuple[int, int]:
+        """Return the size at which something of ``size_hw`` at scale 1 is looked at."""
+        height, width = (max(1, round(side * self.scale)) for side in size_hw)
+        return height, width
 
     def undo(self, probs: FloatArray) -> FloatArray:
         """Return planes, (C, h, w), of a view where they belong in the photo."""
@@ -71,8 +81,7 @@ def predict_views(
     """
     total: FloatArray | None = None
     for view in views:
-        scaled_hw = tuple(max(1, round(side * view.scale)) for side in size_hw)
-        seen = resize_image(image, (scaled_hw[0], scaled_hw[1]))
+        seen = resize_image(image, view.scale_hw(size_hw))
         probs = view.undo(run(view.apply(seen)))
         if probs.shape[1:] != size_hw:
             probs = resize_planes(probs, size_hw)

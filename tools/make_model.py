@@ -36,6 +36,8 @@ learns also what both teachers together say of the test photos, whose labels are
 FIRST = "teacher-2"
 FRAME_PX = 320
 """How large the model that ships sees a photo: smaller than the student does, for speed."""
+FINE = 1.2
+"""How much larger that is in the student."""
 
 _SMALL_PHOTOS = ("input.size_px=256",)
 _FROM_NOTHING = (*_SMALL_PHOTOS, "model.weights=none", "train.samples_per_epoch=600",
@@ -149,6 +151,7 @@ def _export(student: Path, photos: Photos, out: Path) -> Iterator[Step]:
     fitted = (*frame, "--int8", "--calibration", str(photos.true), "--notes", str(NOTES))
     yield Step(shipped, ("export", str(student), *fitted, "--out", str(shipped)))
     yield from _measure((shipped,), f"{NAME}-int8", photos, out)
+    yield from _measure((shipped,), f"{NAME}-fine", photos, out, "--set", f"scales=[{FINE}]")
 
 
 def _train(

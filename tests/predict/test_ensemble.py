@@ -107,6 +107,14 @@ def test_settings__all_faults_at_once():
     assert (chosen.crf.num_steps, chosen.tiles is None) == (9, False)
 
 
+def test_read_settings__says_what_is_wrong_with_scales_once():
+    for text, fault in (("[9,1]", "scales.0: 9 is not allowed"), ("[]", "scales must name one")):
+        with pytest.raises(ConfigError) as caught:
+            read_settings({}, [f"scales={text}"], "options")
+        (problem,) = caught.value.problems
+        assert fault in problem
+
+
 def test_settings__unknown_class():
     with pytest.raises(InputError, match="unknown classes"):
         build(FixedBackend(1, 0, 0), table=SMALL_TABLE, priority=("Glas",))

@@ -63,7 +63,8 @@ class PredictionSettings(_Part):
     flips: tuple[Flip, ...] = ()
     turns: bool = False
     """Quarter turns; with a flip, all eight views."""
-    scales: Annotated[tuple[_Scale, ...], Field(min_length=1)] = (1.0,)
+    scales: tuple[_Scale, ...] = (1.0,)
+    """Of the model's own frame. One alone is a frame of that size."""
     tiles: TileSettings | None = None
     crf: CrfSettings | None = None
     claims: tuple[Claim, ...] = ()
@@ -74,7 +75,9 @@ class PredictionSettings(_Part):
     """Regions of a smaller share of the photo take the class that surrounds them most."""
 
     @model_validator(mode="after")
-    def _check_doubles(self) -> Self:
+    def _check_lists(self) -> Self:
+        if not self.scales:  # as a rule of the field, it would be told of each scale at fault
+            raise ValueError("scales must name one at least")
         names = [claim.name for claim in self.claims]
         for key, values in (("claims", names), ("priority", self.priority), ("flips", self.flips),
                             ("scales", self.scales)):  # fmt: skip

@@ -13,11 +13,11 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "bunri"
 # The reading order; a part may import only itself and what stands before it.
 PARTS = (
-    "contracts", "classes", "config", "files", "annotations", "resizing", "images", "formats",
-    "metrics", "boundary", "calibration", "resampling", "intervals", "robustness", "results",
-    "result_files", "comparison", "drawing", "submission", "noise", "scenes", "audit",
-    "corruptions", "bundle_info", "model_card", "bundle", "onnx_file", "stored_model", "learning",
-    "predict", "evaluation", "export", "report", "demo", "cli",
+    "contracts", "classes", "settings_text", "config", "files", "annotations", "resizing",
+    "images", "formats", "metrics", "boundary", "calibration", "resampling", "intervals",
+    "robustness", "results", "result_files", "comparison", "drawing", "submission", "noise",
+    "scenes", "audit", "corruptions", "bundle_info", "model_card", "bundle", "onnx_file",
+    "stored_model", "learning", "predict", "evaluation", "export", "report", "demo", "cli",
 )  # fmt: skip
 NEEDS_TORCH = {
     "bunri.learning", "bunri.demo", "bunri.predict.torch_backend", "bunri.export",

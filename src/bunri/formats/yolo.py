@@ -17,7 +17,7 @@ import yaml
 
 from bunri.annotations.records import LabelledSet, Photo, Polygons
 from bunri.annotations.segmentations import parse_polygon
-from bunri.config import OverlapRule, parse_yaml
+from bunri.config import OverlapRule
 from bunri.contracts import (
     BACKGROUND_INDEX,
     MAX_JSON_BYTES,
@@ -29,6 +29,7 @@ from bunri.contracts import (
 from bunri.files import is_folder, join_under
 from bunri.formats.naming import cut_suffix, find_files, name_outputs
 from bunri.formats.reading import PhotoFinder, ReadOptions, SetBuilder
+from bunri.settings_text import parse_yaml
 
 PHOTOS_NAME, LABELS_NAME, SETTINGS_NAME = "images", "labels", "data.yaml"
 _DECIMALS = 6

@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bunri.config import Fraction, Positive, apply_override, explain_fault
+from bunri.config import Fraction, Positive
 from bunri.contracts import ClassTable, ConfigError, InputError, suggest
+from bunri.settings_text import apply_override, explain_fault
 
 Flip = Literal["horizontal", "vertical"]
 Combine = Literal["soft", "hard", "minmax"]

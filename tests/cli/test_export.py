@@ -86,6 +86,16 @@ def test_export__card_has_notes_and_a_program_that_runs(exported, tmp_path, monk
 
 
 @pytest.mark.slow
+def test_export__int8_has_no_scores_of_float32(exported, trained, tmp_path, monkeypatch):
+    folder, _, _ = exported
+    monkeypatch.setattr(parity, "MIN_EQUAL_INT8", 0.0)
+    fitted = ("--int8", "--calibration", folder / "data" / "train.json")
+    ended = run("export", trained / "first", "--out", tmp_path / "int8", *fitted)
+    assert ended.code == 0, ended.err
+    assert read_bundle(tmp_path / "int8").scores == {}
+
+
+@pytest.mark.slow
 def test_export__sees_photos_at_another_size_when_asked(trained, tmp_path):
     """What the run scored at its own size is not said of the file."""
     own = open_model(str(trained / "first")).info

@@ -130,13 +130,15 @@ def export_model(request: ExportRequest, folder: Path, show_progress: Tracker) -
 def _describe_export(request: ExportRequest, name: str) -> BundleInfo:
     """Return what is known of a model, with a name, the number of its parameters and its frame.
 
-    What it scored in another frame is not known of this one.
+    What it scored in another frame, or in float32, is not known of what is written.
     """
     model = request.model
     info = model.info
     if request.frame_px not in (None, info.preprocessing.size_px):
         preprocessing = replace(info.preprocessing, size_px=request.frame_px)
         info = replace(info, preprocessing=preprocessing, scores={})
+    if request.calibration is not None:
+        info = replace(info, scores={})
     training = {NAME_KEY: name, **info.training, PARAMETERS_KEY: model.num_parameters}
     return replace(info, training=training, weights_sha256="", onnx_sha256="")
 

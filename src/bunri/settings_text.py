@@ -19,6 +19,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """Refuse aliases: a few lines of them can mean gigabytes, or a section in itself."""
         if self.check_event(yaml.AliasEvent):
+            # Its stubs leave this one method without types.
             event: yaml.AliasEvent = self.get_event()  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(f"aliases are not allowed; found *{event.anchor}")
         return super().compose_node(parent, index)

@@ -134,11 +134,10 @@ def _describe_export(request: ExportRequest, name: str) -> BundleInfo:
     """
     model = request.model
     info = model.info
-    if request.frame_px not in (None, info.preprocessing.size_px):
-        preprocessing = replace(info.preprocessing, size_px=request.frame_px)
+    size_px = request.frame_px or info.preprocessing.size_px
+    if size_px != info.preprocessing.size_px or request.calibration is not None:
+        preprocessing = replace(info.preprocessing, size_px=size_px)
         info = replace(info, preprocessing=preprocessing, scores={})
-    if request.calibration is not None:
-        info = replace(info, scores={})
     training = {NAME_KEY: name, **info.training, PARAMETERS_KEY: model.num_parameters}
     return replace(info, training=training, weights_sha256="", onnx_sha256="")
 

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bunri.comparison import ComparedRun, compare_results
-from bunri.intervals import Interval
-from bunri.result_files import find_result, read_result
+from bunri.scores.comparison import ComparedRun, compare_results
+from bunri.scores.intervals import Interval
+from bunri.scores.result_files import find_result, read_result
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bunri.predict.bulk import make_job, run_bulk_job
+from bunri.predict.bulk.job import make_job, run_bulk_job
 
 PHOTO_SIZE_PX = 512
 NUM_PHOTOS = 2000

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from bunri.classes import COMPETITION_TABLE
+from bunri.core.waste_classes import COMPETITION_TABLE
 
 NUM_PHOTOS, NUM_OBJECTS, NUM_POINTS = 3_272, 26_400, 60
 NUM_RUNS = 3

@@ -37,13 +37,13 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from bunri.bundle_info import BundleInfo
-from bunri.onnx_file import cut_network, read_onnx_file
-from bunri.predict.backends import Backend
-from bunri.predict.onnx_backend import OnnxBackend
-from bunri.predict.openvino_backend import OpenVinoBackend
+from bunri.model.info import BundleInfo
+from bunri.model.lookup import open_model
+from bunri.model.onnx_file import cut_network, read_onnx_file
+from bunri.predict.backends.engines import Backend
+from bunri.predict.backends.onnx_backend import OnnxBackend
+from bunri.predict.backends.openvino_backend import OpenVinoBackend
 from bunri.predict.predictor import Predictor
-from bunri.stored_model import open_model
 
 SIDE_PX = 512
 REST_S = 0.05
@@ -153,8 +153,8 @@ def list_eager(photo: Photo, info: BundleInfo, threads: int) -> dict[str, Way]:
     import torch
     import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 
-    from bunri.config import ModelConfig
-    from bunri.learning.networks import build_network
+    from bunri.training.config import ModelConfig
+    from bunri.training.networks.build import build_network
 
     torch.set_num_threads(threads)
     row = dict(info.architecture)

@@ -19,8 +19,8 @@ import time
 import venv
 from pathlib import Path
 
+from bunri.model.lookup import DEFAULT_MODEL
 from bunri.scenes import write_sample_dataset
-from bunri.stored_model import DEFAULT_MODEL
 
 ROOT = Path(__file__).resolve().parents[1]
 MAX_VENV_MB, MAX_IMPORT_S, MAX_ANSWER_S, MAX_PEAK_MB = 350.0, 0.3, 2.0, 400.0

@@ -27,12 +27,12 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from bunri.annotations.cache import MaskCache
-from bunri.annotations.coco import read_coco
-from bunri.annotations.overlap import draw_mask
-from bunri.annotations.rasterize import draw_region, trace_runs, trace_spans
-from bunri.annotations.records import LabelledSet, Photo, Polygons
-from bunri.config import OverlapRule
+from bunri.labels.cache import MaskCache
+from bunri.labels.coco import read_coco
+from bunri.labels.overlap import draw_mask
+from bunri.labels.rasterize import draw_region, trace_runs, trace_spans
+from bunri.labels.records import LabelledSet, Photo, Polygons
+from bunri.labels.rules import OverlapRule
 
 try:
     import hotcoco.mask as hotcoco_mask

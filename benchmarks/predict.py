@@ -23,13 +23,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bunri.images import read_photo
-from bunri.predict.backends import Backend, open_backend
+from bunri.images.photos import read_photo
+from bunri.model.lookup import open_model
+from bunri.predict.backends.engines import Backend, open_backend
 from bunri.predict.outputs import Prediction, find_photos, write_prediction
 from bunri.predict.predictor import Predictor
 from bunri.predict.stream import predict_photos
 from bunri.scenes import write_sample_dataset
-from bunri.stored_model import open_model
 
 SIDE_PX = 512
 LARGE_SIZE_WH = 4000, 3000

@@ -1,6 +1,6 @@
 """How well photos are split into folds, and how long it takes to look for copies.
 
-Prints the balance figure (see ``bunri.audit.balance``; lower is better) of ``bunri split``, of
+Prints the balance figure (see ``bunri.split.balance``; lower is better) of ``bunri split``, of
 iterative stratification alone and of random splits, and which classes are in every fold. Then
 looks for the photos among edited copies of them, and times the search in as many blends of two
 photos each as the full competition has photos.
@@ -19,10 +19,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from bunri.annotations.coco import read_coco, require_labels
-from bunri.annotations.records import LabelledSet
-from bunri.audit.balance import Contents, IntArray, measure_balance, measure_contents
-from bunri.audit.folds import (
+from bunri.core.contracts import ImageArray
+from bunri.images.photos import read_photo
+from bunri.images.similarity import Fingerprint, find_twins, fingerprint_photo
+from bunri.labels.coco import read_coco, require_labels
+from bunri.labels.records import LabelledSet
+from bunri.split.balance import Contents, IntArray, measure_balance, measure_contents
+from bunri.split.folds import (
     Parts,
     find_absent,
     find_required,
@@ -30,10 +33,7 @@ from bunri.audit.folds import (
     split_randomly,
     stratify_groups,
 )
-from bunri.audit.groups import join_photos
-from bunri.audit.similarity import Fingerprint, find_twins, fingerprint_photo
-from bunri.contracts import ImageArray
-from bunri.images import read_photo
+from bunri.split.groups import join_photos
 
 DATA = Path(__file__).parents[1] / "../shared/data/recycle_trash/train_all.json"
 NUM_SPLITS = 20

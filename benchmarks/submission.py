@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bunri.contracts import MaskArray
-from bunri.files import measure_peak_memory_bytes
+from bunri.core.contracts import MaskArray
+from bunri.core.files import measure_peak_memory_bytes
 from bunri.submission import (
     HEADER,
     SUBMISSION_SIZE_PX,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from bunri.classes import COMPETITION_TABLE
+from bunri.core.waste_classes import COMPETITION_TABLE
 
 GROUND_RGB = (90, 140, 90)
 """Colour of everything that is background."""

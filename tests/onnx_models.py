@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from bunri.bundle_info import BundleInfo
-from bunri.images import Preprocessing
-from bunri.onnx_file import CLASSES, FRAME, FRAME_PROBS, PHOTOS, make_metadata
+from bunri.images.frames import Preprocessing
+from bunri.model.info import BundleInfo
+from bunri.model.onnx_file import CLASSES, FRAME, FRAME_PROBS, PHOTOS, make_metadata
 from tests.predict.fakes import SMALL_TABLE
 
 INFO = BundleInfo(

@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
-from bunri.annotations.coco import read_coco
-from bunri.bundle_info import BundleInfo
-from bunri.classes import COMPETITION_TABLE
-from bunri.contracts import AnnotationError, InputError, ModelError
+from bunri.core.errors import AnnotationError, InputError, ModelError
+from bunri.core.waste_classes import COMPETITION_TABLE
 from bunri.corruptions import NAMES, corrupt
 from bunri.evaluation import evaluate_model
-from bunri.images import Preprocessing, read_photo
-from bunri.metrics import count_confusion
+from bunri.images.frames import Preprocessing
+from bunri.images.photos import read_photo
+from bunri.labels.coco import read_coco
+from bunri.model.info import BundleInfo
 from bunri.predict.predictor import Predictor
+from bunri.scores.metrics import count_confusion
 from bunri.submission import shrink_mask
 from tests.builders import GROUND_RGB, SHAPE_RGB, change_document, write_data
 

@@ -10,7 +10,7 @@ import pytest
 import typer.main
 
 from bunri.cli import app
-from bunri.config import load_config, read_recipe
+from bunri.training.config import load_config, read_recipe
 
 ROOT = Path(__file__).parents[1]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bunri.audit.checks import CHECKS
+from bunri.doctor.checks import CHECKS
 from bunri.scenes import write_sample_dataset
 from tests.builders import TINY_SETTINGS
 from tests.cli.runner import run

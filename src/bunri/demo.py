@@ -13,22 +13,22 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from bunri.annotations.coco import read_coco, require_labels, require_photos
-from bunri.annotations.overlap import draw_mask
-from bunri.annotations.records import LabelledSet
-from bunri.config import DEFAULT_RECIPE, load_config, read_recipe
-from bunri.contracts import RunError
-from bunri.drawing import Comparison, draw_comparisons
+from bunri.core.errors import RunError
 from bunri.evaluation import evaluate_model, predict_submission, score_submission
-from bunri.images import read_photo_as_labelled
-from bunri.learning.listener import TrainingListener
-from bunri.learning.plan import DataSource, RunFolder, RunPlan
-from bunri.learning.runs import start_training
-from bunri.metrics import compute_scores
+from bunri.images.drawing import Comparison, draw_comparisons
+from bunri.labels.coco import read_coco, require_labels, require_photos
+from bunri.labels.overlap import draw_mask
+from bunri.labels.photos import read_photo_as_labelled
+from bunri.labels.records import LabelledSet
 from bunri.predict.predictor import Predictor, load_predictor
 from bunri.report.page import embed_picture, write_page
 from bunri.scenes import SampleDataset, write_sample_dataset
+from bunri.scores.metrics import compute_scores
 from bunri.submission import check_submission, write_submission
+from bunri.training.config import DEFAULT_RECIPE, load_config, read_recipe
+from bunri.training.listener import TrainingListener
+from bunri.training.plan import DataSource, RunFolder, RunPlan
+from bunri.training.runs import start_training
 
 NUM_SCENES = 120
 NUM_PICTURES = 6

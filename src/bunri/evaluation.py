@@ -13,21 +13,22 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bunri.annotations.cache import MaskCache
-from bunri.annotations.coco import require_nonempty
-from bunri.annotations.pseudo import shorten_hash
-from bunri.annotations.records import LabelledSet, Photo
-from bunri.audit.similarity import hash_pixels
-from bunri.boundary import count_boundary
-from bunri.calibration import Calibration
-from bunri.config import OverlapRule
-from bunri.contracts import FloatArray, ImageArray, MaskArray, SubmissionError
+from bunri.core.contracts import FloatArray, ImageArray, MaskArray
+from bunri.core.errors import SubmissionError
 from bunri.corruptions import NAMES, corrupt
-from bunri.images import check_photo_headers, read_photo_as_labelled
-from bunri.metrics import ClassCounts, Matrices, Matrix, count_confusion, stack_matrices
+from bunri.images.similarity import hash_pixels
+from bunri.labels.cache import MaskCache
+from bunri.labels.coco import require_nonempty
+from bunri.labels.photos import check_photo_headers, read_photo_as_labelled
+from bunri.labels.pseudo import shorten_hash
+from bunri.labels.records import LabelledSet, Photo
+from bunri.labels.rules import OverlapRule
 from bunri.predict.predictor import AnyPredictor
-from bunri.results import SizeCounts
-from bunri.robustness import RobustnessCounts
+from bunri.scores.boundary import count_boundary
+from bunri.scores.calibration import Calibration
+from bunri.scores.metrics import ClassCounts, Matrices, Matrix, count_confusion, stack_matrices
+from bunri.scores.results import SizeCounts
+from bunri.scores.robustness import RobustnessCounts
 from bunri.submission import choose_pixels, read_submission, shrink_mask
 
 Advance = Callable[[], None]

@@ -191,10 +191,7 @@ def test_photos__missing(command, data, model):
         (lambda content: b"", "is empty (0 bytes)"),
         (lambda content: content[: len(content) // 2], "is damaged or truncated"),
         (lambda content: content[:20], "val_0000.png"),
-        (
-            lambda content: b"%PDF-1.7",
-            "is not a photo that bunri reads (JPEG, PNG, WEBP)",
-        ),
+        (lambda content: b"%PDF-1.7", "is not a photo that bunri reads (JPEG, PNG, WEBP)"),
     ],
     ids=["empty", "half", "head", "pdf"],
 )
@@ -793,7 +790,7 @@ def test_error__of_the_operating_system_is_a_message(monkeypatch, tmp_path):
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied", str(tmp_path / "secret"))
 
-    monkeypatch.setattr("bunri.config.read_recipe", refuse)
+    monkeypatch.setattr("bunri.training.config.read_recipe", refuse)
     assert_refused(run("train", "--show-config"), f"{tmp_path}/secret: Permission denied")
 
 

@@ -256,7 +256,7 @@ def test_convert__folder_without_permission(tmp_path):
 HOLD = """
 import sys
 from pathlib import Path
-from bunri.files import lock_folder
+from bunri.core.files import lock_folder
 with lock_folder(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()

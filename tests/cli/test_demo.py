@@ -15,7 +15,7 @@ def test_demo__whole_job(tmp_path, monkeypatch):
     assert ended.code == 0, ended.err
     stages = [line.split()[0] for line in ended.out.splitlines()[:7]]
     assert stages == [
-        *("rendered", "checked", "trained", "evaluated", "submitted", "scored", "page"),
+        *("rendered", "checked", "trained", "evaluated", "submitted", "scored", "page")
     ]
     page = (tmp_path / "demo" / "index.html").read_text("utf-8")
     assert "data:image/jpeg;base64," in page

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from bunri.audit.checks import CHECKS
+from bunri.doctor.checks import CHECKS
 from bunri.scenes import write_sample_dataset
-from tests.audit.clean_set import make_clean_document, write_set
 from tests.cli.runner import run
+from tests.doctor.clean_set import make_clean_document, write_set
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_doctor__wrong_use(data, tmp_path):
 
 
 def test_doctor__larger_than_the_limit(data, monkeypatch):
-    monkeypatch.setattr("bunri.annotations.document.MAX_JSON_BYTES", 1000)
+    monkeypatch.setattr("bunri.labels.document.MAX_JSON_BYTES", 1000)
     ended = run("doctor", data)
     assert ended.code == 2
     assert "the limit is 1000" in ended.err

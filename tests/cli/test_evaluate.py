@@ -6,16 +6,11 @@ import re
 import numpy as np
 import pytest
 
-from bunri.metrics import compute_scores
-from bunri.result_files import read_result
+from bunri.scores.metrics import compute_scores
+from bunri.scores.result_files import read_result
 from tests.builders import change_document
 from tests.cli.runner import run
-from tests.score_population import (
-    draw_scenes,
-    make_result,
-    predict_scenes,
-    write_evaluation,
-)
+from tests.scores.score_population import draw_scenes, make_result, predict_scenes, write_evaluation
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bunri.bundle import read_bundle
 from bunri.export import parity
-from bunri.stored_model import open_model
+from bunri.model.bundle import read_bundle
+from bunri.model.lookup import open_model
 from tests.builders import write_data
 from tests.cli.runner import run
 

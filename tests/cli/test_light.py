@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bunri import stored_model
-from bunri.bundle import write_bundle
-from bunri.images import read_index_mask
+from bunri.images.photos import read_index_mask
+from bunri.model import lookup as stored_model
+from bunri.model.bundle import write_bundle
 from tests.cli.runner import plain_environment, run
 from tests.onnx_models import INFO, make_bytes
 from tests.test_architecture import TORCH_LIBRARIES

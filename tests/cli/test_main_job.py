@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bunri.classes import COMPETITION_TABLE
+from bunri.core.waste_classes import COMPETITION_TABLE
 from bunri.submission import read_submission
 from tests.builders import write_data, write_document
 from tests.cli.runner import list_train_arguments, run, start

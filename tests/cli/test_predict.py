@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from bunri.annotations.coco import read_coco
-from bunri.annotations.overlap import draw_mask
-from bunri.bundle import read_bundle, write_prediction
-from bunri.images import read_index_mask
+from bunri.images.photos import read_index_mask
+from bunri.labels.coco import read_coco
+from bunri.labels.overlap import draw_mask
+from bunri.model.bundle import read_bundle, write_prediction
 from bunri.predict.predictor import load_predictor
 from bunri.predict.settings import PredictionSettings, TileSettings
 from tests.cli.runner import run

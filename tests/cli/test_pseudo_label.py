@@ -6,14 +6,14 @@ import shutil
 import numpy as np
 import pytest
 
-from bunri.annotations.coco import read_coco
-from bunri.annotations.overlap import draw_mask
-from bunri.images import read_photo
+from bunri.images.photos import read_photo
+from bunri.labels.coco import read_coco
+from bunri.labels.overlap import draw_mask
 from bunri.predict.predictor import load_predictor
 from bunri.predict.settings import PredictionSettings
-from tests.audit.clean_set import draw_scene
 from tests.builders import TINY_SETTINGS, change_document
 from tests.cli.runner import run
+from tests.doctor.clean_set import draw_scene
 
 
 def label(model, data, *more, out="pseudo.json"):

@@ -6,14 +6,14 @@ import shutil
 import pytest
 from safetensors.torch import load_file, save
 
-from bunri.bundle import WEIGHTS_NAME, read_bundle, write_bundle, write_prediction
-from bunri.files import hash_file
-from bunri.report import wrapup_files
+from bunri.core.files import hash_file
+from bunri.model.bundle import WEIGHTS_NAME, read_bundle, write_bundle, write_prediction
 from bunri.report.picture_files import PICTURES_NAME, read_pictures
+from bunri.report.wrapup import files as wrapup_files
 from tests.builders import change_document
 from tests.cli.runner import run
-from tests.report.test_evaluation_page import read_english
-from tests.report.test_experiments import write_run
+from tests.report.pages.test_evaluation import read_english
+from tests.report.pages.test_experiments import write_run
 
 
 @pytest.fixture(scope="module")

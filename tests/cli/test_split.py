@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bunri.annotations.coco import read_coco, require_labels, require_photos
-from bunri.annotations.overlap import draw_mask
-from bunri.files import lock_folder
+from bunri.core.files import lock_folder
+from bunri.labels.coco import read_coco, require_labels, require_photos
+from bunri.labels.overlap import draw_mask
 from bunri.scenes import render_scene
 from tests.builders import change_document, write_document
 from tests.cli.runner import run, start
@@ -316,9 +316,9 @@ def test_split__a_copy_in_the_test_set_is_refused_unless_allowed_by_name(data, t
 def test_split__looks_for_leaks_in_what_it_made_itself(data, tmp_path, pictures, monkeypatch):
     save(data.folder / "batch_1/scene_1_r.png", pictures[0][::-1])
     monkeypatch.setattr(
-        "bunri.audit.split.join_photos", lambda count, *_: [(place,) for place in range(count)]
+        "bunri.split.split.join_photos", lambda count, *_: [(place,) for place in range(count)]
     )
-    monkeypatch.setattr("bunri.audit.split.split_groups", lambda *_: np.arange(NUM_PHOTOS) % 2)
+    monkeypatch.setattr("bunri.split.split.split_groups", lambda *_: np.arange(NUM_PHOTOS) % 2)
     ended = run("split", data.train, "--folds", 2, "--out", tmp_path / "out")
     assert ended.code == 1
     leak = "near-duplicate: 'batch_0/scene_0_l.png' (fold_0) and 'batch_1/scene_1_r.png' (fold_1)"
@@ -510,7 +510,7 @@ def test_split__a_disk_that_is_full_leaves_nothing(data, tmp_path, monkeypatch):
     def fail(path, value):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("bunri.audit.split.write_json", fail)
+    monkeypatch.setattr("bunri.split.split.write_json", fail)
     ended = run("split", data.train, "--val", 0.25, "--out", out)
     assert_refused(ended, "the disk is full")
     assert set(list_files(out)) <= {".lock"}

@@ -6,7 +6,7 @@ import pytest
 
 from tests.builders import write_data
 from tests.cli.runner import list_train_arguments, run
-from tests.learning.painted import EVERYTHING
+from tests.training.painted import EVERYTHING
 
 ON = [f"augment.{name}={value}" for name, value in EVERYTHING.items()]
 

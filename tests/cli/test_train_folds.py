@@ -5,9 +5,9 @@ import json
 import pytest
 
 from bunri.cli.training_display import TrainingDisplay
-from tests.audit.clean_set import draw_scene
 from tests.builders import TINY_SETTINGS, write_data
 from tests.cli.runner import run
+from tests.doctor.clean_set import draw_scene
 
 SETTINGS = [part for s in (*TINY_SETTINGS, "train.epochs=1", "train.samples_per_epoch=3")
             for part in ("--set", s)]  # fmt: skip

@@ -6,10 +6,10 @@ import shutil
 import torch
 from safetensors.torch import load_file, save_file
 
-from bunri.bundle import read_bundle
-from bunri.config import ModelConfig
-from bunri.learning.networks import build_network
-from bunri.stored_model import DEFAULT_MODEL, open_model
+from bunri.model.bundle import read_bundle
+from bunri.model.lookup import DEFAULT_MODEL, open_model
+from bunri.training.config import ModelConfig
+from bunri.training.networks.build import build_network
 from tests.builders import change_document
 from tests.cli.runner import list_train_arguments, run
 

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from bunri.contracts import ConfigError
-from bunri.learning.launching import find_layout
+from bunri.core.errors import ConfigError
+from bunri.training.launching import find_layout
 from tests.builders import write_data
 from tests.cli.runner import list_train_arguments, plain_environment, run
 

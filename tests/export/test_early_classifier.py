@@ -2,9 +2,9 @@
 
 import torch
 
-from bunri.config import ModelConfig
 from bunri.export.network import trace_network
-from bunri.learning.networks import build_network
+from bunri.training.config import ModelConfig
+from bunri.training.networks.build import build_network
 
 
 def test_trace_network__enlarges_what_is_classified_already():

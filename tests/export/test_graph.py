@@ -8,10 +8,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from bunri.bundle_info import BundleInfo
 from bunri.export.graph import build_graph
-from bunri.images import Preprocessing, restore_mask, restore_probs
-from bunri.onnx_file import CLASSES, FRAME, FRAME_PROBS, PHOTOS, PROBS, cut_network, read_onnx_file
+from bunri.images.frames import Preprocessing
+from bunri.images.planes import restore_mask, restore_probs
+from bunri.model.info import BundleInfo
+from bunri.model.onnx_file import (
+    CLASSES,
+    FRAME,
+    FRAME_PROBS,
+    PHOTOS,
+    PROBS,
+    cut_network,
+    read_onnx_file,
+)
 from tests.predict.fakes import SMALL_TABLE
 
 SIZE_PX = 64

@@ -7,9 +7,9 @@ import torch
 from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
 
-from bunri.contracts import ModelError
+from bunri.core.errors import ModelError
 from bunri.export.network import trace_network
-from bunri.onnx_file import FRAME, FRAME_PROBS
+from bunri.model.onnx_file import FRAME, FRAME_PROBS
 
 
 class Padded(nn.Module):

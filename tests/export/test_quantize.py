@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from bunri.export.quantize import quantize_network
-from bunri.onnx_file import FRAME, FRAME_PROBS
+from bunri.model.onnx_file import FRAME, FRAME_PROBS
 
 
 def make_network():

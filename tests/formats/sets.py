@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from bunri.annotations.coco import read_coco
-from bunri.annotations.outlines import encode_region
-from bunri.annotations.overlap import draw_mask
-from bunri.annotations.records import Annotation, LabelledSet, Photo, Segmentation
-from bunri.classes import COMPETITION_TABLE
-from bunri.config import OverlapRule
+from bunri.core.waste_classes import COMPETITION_TABLE
+from bunri.labels.coco import read_coco
+from bunri.labels.outlines import encode_region
+from bunri.labels.overlap import draw_mask
+from bunri.labels.records import Annotation, LabelledSet, Photo, Segmentation
+from bunri.labels.rules import OverlapRule
 from tests.coco_data import box, make_annotation, make_document, make_image, write_coco
 
 RULE: OverlapRule = "largest-first"
@@ -35,11 +35,7 @@ def make_rich_document() -> dict[str, Any]:
     """Return polygons of one and of two parts, a hole, objects that overlap, and no object."""
     noise = np.random.default_rng(4).random((24, 20)) < 0.6
     return make_document(
-        images=[
-            make_image(7, FIRST),
-            make_image(3, SECOND, 24, 20),
-            make_image(12, EMPTY, 8, 9),
-        ],
+        images=[make_image(7, FIRST), make_image(3, SECOND, 24, 20), make_image(12, EMPTY, 8, 9)],
         annotations=[
             make_annotation(3, 7, 2, box(5, 8, 10, 6)),  # Paper
             make_annotation(4, 7, 4, box(0, 8, 5, 6), box(30, 0, 4.5, 3.5)),  # Metal, touching

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bunri.contracts import BunriError, InputError, OutputError, PathError
+from bunri.core.errors import BunriError, InputError, OutputError, PathError
 from bunri.formats import archive
 from bunri.formats.archive import open_source
 

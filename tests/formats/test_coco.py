@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bunri.annotations.coco import read_coco
-from bunri.annotations.outlines import encode_region
-from bunri.annotations.overlap import draw_mask
-from bunri.contracts import AnnotationError, PathError
+from bunri.core.errors import AnnotationError, PathError
 from bunri.formats.convert import measure_loss, write_labels
 from bunri.formats.reading import ReadOptions
 from bunri.formats.registry import FORMATS
+from bunri.labels.coco import read_coco
+from bunri.labels.outlines import encode_region
+from bunri.labels.overlap import draw_mask
 from tests.coco_data import make_document, make_image, write_coco
 from tests.formats.sets import RULE, make_rich_document, write_rich_set
 
@@ -26,13 +26,7 @@ def test_write__rectangle(tmp_path):
     dataset = read_coco(write_coco(tmp_path))
     document = convert(dataset, tmp_path / "out.json")
     assert document["images"] == [
-        {
-            "id": 7,
-            "file_name": "batch_01/0001.jpg",
-            "height": 30,
-            "width": 40,
-            "license": 0,
-        }
+        {"id": 7, "file_name": "batch_01/0001.jpg", "height": 30, "width": 40, "license": 0}
     ]
     assert document["annotations"] == [
         {

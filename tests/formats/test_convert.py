@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bunri.annotations.coco import read_coco
-from bunri.annotations.overlap import draw_mask
-from bunri.contracts import AnnotationError, InputError, OutputError, RunError
-from bunri.files import lock_folder
+from bunri.core.errors import AnnotationError, InputError, OutputError, RunError
+from bunri.core.files import lock_folder
 from bunri.formats import convert
 from bunri.formats.convert import measure_loss, write_labels
 from bunri.formats.registry import FORMATS
+from bunri.labels.coco import read_coco
+from bunri.labels.overlap import draw_mask
 from tests.coco_data import make_document, make_image, write_coco, write_photos
 from tests.formats.sets import EMPTY, FIRST, RULE, SECOND, make_rich_document, write_rich_set
 

@@ -6,13 +6,13 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from bunri.annotations.coco import read_coco
-from bunri.annotations.overlap import draw_mask
-from bunri.annotations.records import Polygons, RunLengths
-from bunri.contracts import AnnotationError, InputError, PathError
+from bunri.core.errors import AnnotationError, InputError, PathError
 from bunri.formats.convert import write_labels
 from bunri.formats.reading import ReadOptions
 from bunri.formats.registry import FORMATS
+from bunri.labels.coco import read_coco
+from bunri.labels.overlap import draw_mask
+from bunri.labels.records import Polygons, RunLengths
 from tests.coco_data import make_document, make_image, write_coco
 from tests.formats.sets import RULE, write_rich_set
 

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from bunri.annotations.coco import read_coco
-from bunri.annotations.overlap import draw_mask
-from bunri.annotations.records import Polygons
-from bunri.contracts import AnnotationError
+from bunri.core.errors import AnnotationError
 from bunri.formats.brush import decode_brush, encode_brush
 from bunri.formats.convert import measure_loss, write_labels
 from bunri.formats.reading import ReadOptions
 from bunri.formats.registry import FORMATS
+from bunri.labels.coco import read_coco
+from bunri.labels.overlap import draw_mask
+from bunri.labels.records import Polygons
 from tests.coco_data import make_annotation, make_document, make_image, write_coco, write_photos
 from tests.formats.sets import RULE, write_rich_set
 
@@ -318,10 +318,7 @@ BAD_TASKS = {
         [make_task(make_result(), make_result(original_width=21))],
         "its results state different sizes",
     ),
-    "wide": (
-        [make_task(make_result(original_width=10**9))],
-        "has more than 120000000 pixels",
-    ),
+    "wide": ([make_task(make_result(original_width=10**9))], "has more than 120000000 pixels"),
     "float": ([make_task(make_result(original_width=2.5))], "must be positive integers"),
     "dots": ([make_task(make_result(), image="../a.jpg")], "contains '..'"),
     "twice": (

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bunri.annotations.coco import read_coco
-from bunri.annotations.overlap import draw_mask
-from bunri.annotations.records import RunLengths
-from bunri.classes import COMPETITION_TABLE
-from bunri.config import OverlapRule
-from bunri.contracts import AnnotationError, InputError
+from bunri.core.errors import AnnotationError, InputError
+from bunri.core.waste_classes import COMPETITION_TABLE
 from bunri.formats.convert import write_labels
 from bunri.formats.reading import ReadOptions
 from bunri.formats.registry import FORMATS
 from bunri.formats.tables import read_class_table
+from bunri.labels.coco import read_coco
+from bunri.labels.overlap import draw_mask
+from bunri.labels.records import RunLengths
+from bunri.labels.rules import OverlapRule
 from tests.coco_data import make_annotation, make_document, make_image, write_coco, write_photos
 from tests.formats.sets import RULE, write_rich_set
 

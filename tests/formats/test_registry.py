@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from bunri.cli.convert import _NAMES
-from bunri.contracts import InputError
+from bunri.core.errors import InputError
 from bunri.formats.convert import write_labels
 from bunri.formats.registry import FORMATS, detect_format, get_format
 from tests.coco_data import write_coco

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bunri.annotations.coco import read_coco
-from bunri.annotations.outlines import encode_region
-from bunri.annotations.records import Polygons, Segmentation
-from bunri.config import OVERLAP_RULES
 from bunri.formats.convert import measure_loss, write_labels
 from bunri.formats.reading import ReadOptions
 from bunri.formats.registry import FORMATS
+from bunri.labels.coco import read_coco
+from bunri.labels.outlines import encode_region
+from bunri.labels.records import Polygons, Segmentation
+from bunri.labels.rules import OVERLAP_RULES
 from tests.coco_data import write_coco, write_photos
 from tests.formats.sets import (
     EMPTY,

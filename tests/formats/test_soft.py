@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from bunri.annotations.records import LabelledSet, Photo, SoftLabels
-from bunri.classes import choose_class_table
-from bunri.contracts import AnnotationError, BunriError, ImageError, PathError
-from bunri.files import hash_file
-from bunri.formats.soft import MAX_SIDE_PX, draw_soft_mask, read_planes, shrink_plane, write_planes
+from bunri.core.errors import AnnotationError, BunriError, ImageError, PathError
+from bunri.core.files import hash_file
+from bunri.core.waste_classes import choose_class_table
+from bunri.labels.records import LabelledSet, Photo, SoftLabels
+from bunri.labels.soft import MAX_SIDE_PX, draw_soft_mask, read_planes, shrink_plane, write_planes
 
 TABLE = choose_class_table(["Can", "Cup"])
 SHARES = (np.arange(255) + 0.5) / 255

@@ -5,13 +5,13 @@ import pytest
 import yaml
 from PIL import Image, ImageDraw
 
-from bunri.annotations.coco import read_coco
-from bunri.annotations.overlap import draw_mask
-from bunri.annotations.records import Polygons
-from bunri.contracts import AnnotationError, BunriError, PathError
+from bunri.core.errors import AnnotationError, BunriError, PathError
 from bunri.formats.convert import measure_loss, write_labels
 from bunri.formats.reading import ReadOptions
 from bunri.formats.registry import FORMATS
+from bunri.labels.coco import read_coco
+from bunri.labels.overlap import draw_mask
+from bunri.labels.records import Polygons
 from tests.coco_data import (
     box,
     make_annotation,

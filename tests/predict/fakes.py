@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from bunri.bundle_info import BundleInfo
-from bunri.classes import COMPETITION_TABLE
-from bunri.contracts import ClassInfo, ClassTable
-from bunri.images import Preprocessing
+from bunri.core.classes import ClassInfo, ClassTable
+from bunri.core.waste_classes import COMPETITION_TABLE
+from bunri.images.frames import Preprocessing
+from bunri.model.info import BundleInfo
 from bunri.predict.ensemble import Member
 from bunri.predict.predictor import Predictor
 from bunri.predict.settings import PLAIN, PredictionSettings

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from bunri.contracts import ImageError
+from bunri.core.errors import ImageError
+from bunri.images.planes import FramePlanes
 from bunri.predict.crf import refine_planes
-from bunri.predict.planes import FramePlanes
 from bunri.predict.settings import CrfSettings
 
 pytest.importorskip("pydensecrf")

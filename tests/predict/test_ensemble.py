@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from bunri.contracts import ConfigError, InputError, ModelError, PathError
+from bunri.core.errors import ConfigError, InputError, ModelError, PathError
 from bunri.predict.ensemble import (
     Ensemble,
     EnsembleFile,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bunri.contracts import ModelError, OutputError
+from bunri.core.errors import ModelError, OutputError
 from bunri.predict.outputs import PhotoTask
 from bunri.predict.stream import predict_photos
 from tests.predict.fakes import ColorBackend, FixedBackend, build, paint

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bunri.contracts import InputError
+from bunri.core.errors import InputError
 from bunri.predict.settings import TileSettings
 from bunri.predict.tiles import place_tiles, weigh_side
 from tests.predict.fakes import ColorBackend, build, paint

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from bunri.annotations.coco import read_coco
-from bunri.classes import COMPETITION_TABLE
+from bunri.core.waste_classes import COMPETITION_TABLE
+from bunri.labels.coco import read_coco
 from bunri.predict.tune import tune
 from tests.builders import GROUND_RGB, SHAPE_RGB, write_data
 from tests.predict.fakes import FakeMember, build

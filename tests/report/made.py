@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from bunri.annotations.records import Photo
-from bunri.boundary import count_boundary
-from bunri.calibration import Calibration
-from bunri.contracts import ClassInfo, ClassTable
-from bunri.metrics import ClassCounts, count_confusion, stack_matrices
-from bunri.report.evaluation_page import write_evaluation_page
+from bunri.core.classes import ClassInfo, ClassTable
+from bunri.labels.records import Photo
+from bunri.report.pages.evaluation import write_evaluation_page
 from bunri.report.picture_choice import PictureKeeper
-from bunri.results import SIZES, Result, SizeCounts, score_counts
+from bunri.scores.boundary import count_boundary
+from bunri.scores.calibration import Calibration
+from bunri.scores.metrics import ClassCounts, count_confusion, stack_matrices
+from bunri.scores.results import SIZES, Result, SizeCounts, score_counts
 
 NAMES = ("Background", "can", "box", "bag")
 SIZE_HW = (24, 32)

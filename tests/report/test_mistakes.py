@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bunri.contracts import InputError
+from bunri.core.errors import InputError
 from bunri.report.mistakes import MISTAKE_COLORS_RGB, Mistakes, count_kinds, draw_mistakes
 
 # 100 x 100, so that the band is 3 pixels wide (2 % of 141).

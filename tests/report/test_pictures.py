@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bunri.annotations.records import Photo
-from bunri.contracts import InputError
+from bunri.core.errors import InputError
+from bunri.labels.records import Photo
 from bunri.report.mistakes import Mistakes
 from bunri.report.picture_choice import MAX_PHOTOS, NUM_WORST, PictureKeeper
 from bunri.report.picture_files import NUM_KEPT, PICTURES_NAME, read_pictures, write_pictures
 from bunri.report.pictures import decode_mask, encode_mask, make_picture
-from bunri.result_files import write_result
-from bunri.results import score_counts
+from bunri.scores.result_files import write_result
+from bunri.scores.results import score_counts
 from tests.report.made import make_evaluation
 
 

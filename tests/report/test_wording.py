@@ -1,19 +1,15 @@
 """Every text of the pages of evaluations and runs is said somewhere."""
 
 import re
-from importlib import resources
+from pathlib import Path
 
 import pytest
 
-from tests.test_texts import FILES, read_rows
+import bunri.report
+from tests.report.test_texts import FILES, read_rows
 
-FOLDER = resources.files("bunri.report")
-SOURCES = [
-    path.read_text("utf-8")
-    for folder in (FOLDER, FOLDER / "templates")
-    for path in folder.iterdir()
-    if path.name.endswith((".py", ".html"))
-]
+FOLDER = Path(bunri.report.__file__).parent
+SOURCES = [path.read_text("utf-8") for path in FOLDER.rglob("*") if path.suffix in (".py", ".html")]
 WORDS = {word for text in SOURCES for word in re.findall(r"\w+", text)}
 # Keys that are put together from two words.
 MADE = {"say_", "define_", "layer_", "part_", "corruption_", "corrupted_", "kind_", "combine_"}

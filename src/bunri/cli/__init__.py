@@ -29,7 +29,7 @@ from bunri.cli import (
     vote,
 )
 from bunri.cli.console import print_error
-from bunri.contracts import BunriError
+from bunri.core.errors import BunriError
 
 app = typer.Typer(
     name="bunri",

@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 
 from bunri.cli.console import print_json, print_line, print_note, show_progress
-from bunri.contracts import InputError, suggest
+from bunri.core.errors import InputError, suggest
 
 ENGINES = ("local", "ray")
 
@@ -42,7 +42,7 @@ def run_bulk(
         as_json: Print for machines.
     """
     from bunri.cli.options import require_torch
-    from bunri.predict.bulk import FAILED_NAME, make_job, run_bulk_job
+    from bunri.predict.bulk.job import FAILED_NAME, make_job, run_bulk_job
 
     if not is_bare:
         raise InputError(

@@ -28,7 +28,7 @@ def run_check_submission(
 
     Example: [bold]bunri check-submission submission.csv data/test.json[/bold]
     """
-    from bunri.annotations.coco import read_coco
+    from bunri.labels.coco import read_coco
     from bunri.submission import check_submission
 
     ids = None if data is None else [photo.file_name for photo in read_coco(data).photos]

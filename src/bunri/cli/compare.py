@@ -10,13 +10,13 @@ from rich.table import Table
 
 from bunri.cli.console import format_interval, format_score, out, print_json, print_line
 from bunri.cli.options import AsJson, BatchSize
-from bunri.contracts import InputError, drop_controls, suggest
-from bunri.metrics import put_last
+from bunri.core.errors import InputError, drop_controls, suggest
+from bunri.scores.metrics import put_last
 
 if TYPE_CHECKING:
-    from bunri.comparison import ComparedRun, ComparedScores, Comparison
-    from bunri.contracts import ClassTable
-    from bunri.intervals import Difference, ScoreDifferences
+    from bunri.core.classes import ClassTable
+    from bunri.scores.comparison import ComparedRun, ComparedScores, Comparison
+    from bunri.scores.intervals import Difference, ScoreDifferences
 
 SORT_KEYS: "dict[str, Callable[[ComparedRun], float | str]]" = {
     "global": lambda run: put_last(-run.sheet.global_miou),
@@ -38,8 +38,7 @@ def run_compare(
         ),
     ],
     sort: Annotated[
-        str,
-        typer.Option(metavar="KEY", help=f"Order of the rows: {', '.join(SORT_KEYS)}."),
+        str, typer.Option(metavar="KEY", help=f"Order of the rows: {', '.join(SORT_KEYS)}.")
     ] = "",
     batch_size: BatchSize = 16,
     as_json: AsJson = False,
@@ -53,8 +52,8 @@ def run_compare(
 
     Example: [bold]bunri compare runs/first runs/second[/bold]
     """
-    from bunri.comparison import compare_results
-    from bunri.result_files import find_result, read_result
+    from bunri.scores.comparison import compare_results
+    from bunri.scores.result_files import find_result, read_result
 
     if sort and sort not in SORT_KEYS:
         raise InputError(f"--sort: there is no key {sort!r}.{suggest(sort, SORT_KEYS)}")

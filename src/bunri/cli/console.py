@@ -15,9 +15,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from bunri.contracts import BunriError, ClassTable, drop_controls
-from bunri.intervals import Interval, ScoreIntervals
-from bunri.metrics import ScoreSheet
+from bunri.core.classes import ClassTable
+from bunri.core.errors import BunriError, drop_controls
+from bunri.scores.intervals import Interval, ScoreIntervals
+from bunri.scores.metrics import ScoreSheet
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)

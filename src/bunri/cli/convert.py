@@ -61,7 +61,7 @@ def run_convert(
 
     Example: [bold]bunri convert data/train.json yolo --to yolo --copy-photos[/bold]
     """
-    from bunri.contracts import InputError
+    from bunri.core.errors import InputError
     from bunri.formats.archive import open_source
     from bunri.formats.convert import measure_loss, write_labels
     from bunri.formats.registry import detect_format, get_format
@@ -104,9 +104,9 @@ def run_convert(
 
 
 def _build_options(images: Path | None, like: Path | None, classes: Path | None) -> "ReadOptions":
-    from bunri.annotations.coco import read_coco
     from bunri.formats.reading import ReadOptions
     from bunri.formats.tables import read_class_table
+    from bunri.labels.coco import read_coco
 
     return ReadOptions(
         image_root=images,

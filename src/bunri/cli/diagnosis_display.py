@@ -5,11 +5,11 @@ from collections import Counter
 from rich.markup import escape
 from rich.table import Table
 
-from bunri.audit.checks import CHECKS
-from bunri.audit.findings import Diagnosis, Finding
-from bunri.audit.repair import Repair
 from bunri.cli.console import out, print_line
-from bunri.contracts import drop_controls
+from bunri.core.errors import drop_controls
+from bunri.doctor.checks import CHECKS
+from bunri.doctor.findings import Diagnosis, Finding
+from bunri.doctor.repair import Repair
 
 _NEEDED = {
     "headers": "the photos (leave out --no-photos)",

@@ -10,7 +10,7 @@ from bunri.cli.console import print_json, show_progress
 from bunri.cli.options import AsJson, Images
 
 if TYPE_CHECKING:
-    from bunri.audit.doctor import Depth, Doctor
+    from bunri.doctor.doctor import Depth, Doctor
 
 
 def _list_checks(wanted: bool) -> None:
@@ -61,9 +61,9 @@ def run_doctor(
 
     Example: [bold]bunri doctor data/train.json --against data/val.json[/bold]
     """
-    from bunri.audit.doctor import read_coco_file
-    from bunri.audit.repair import repair_file
     from bunri.cli.diagnosis_display import print_diagnosis, print_repair
+    from bunri.doctor.doctor import read_coco_file
+    from bunri.doctor.repair import repair_file
 
     _check_options(data, fix, model, decode=decode and photos)
     depth: Depth = "json" if not photos else "pixels" if decode else "headers"
@@ -85,8 +85,8 @@ def run_doctor(
 
 
 def _check_options(data: Path, fix: Path | None, model: str | None, *, decode: bool) -> None:
-    from bunri.contracts import InputError
-    from bunri.files import is_file
+    from bunri.core.errors import InputError
+    from bunri.core.files import is_file
 
     if fix is not None and (fix.resolve() == data.resolve() or is_file(fix)):
         raise InputError(
@@ -98,7 +98,7 @@ def _check_options(data: Path, fix: Path | None, model: str | None, *, decode: b
 
 
 def _make_doctor(depth: "Depth", model: str | None) -> "Doctor":
-    from bunri.audit.doctor import Doctor
+    from bunri.doctor.doctor import Doctor
 
     if model is None:
         return Doctor(depth, show_progress)

@@ -37,20 +37,15 @@ from bunri.cli.prediction import (
     load_chosen,
 )
 from bunri.cli.robustness_display import print_robustness
-from bunri.cli.truth import (
-    AllowPseudo,
-    AllowTrained,
-    refuse_learned_photos,
-    refuse_pseudo_labels,
-)
-from bunri.contracts import InputError, OutputError
+from bunri.cli.truth import AllowPseudo, AllowTrained, refuse_learned_photos, refuse_pseudo_labels
+from bunri.core.errors import InputError, OutputError
 
 if TYPE_CHECKING:
-    from bunri.annotations.records import LabelledSet
-    from bunri.config import OverlapRule
     from bunri.evaluation import Evaluation
+    from bunri.labels.records import LabelledSet
+    from bunri.labels.rules import OverlapRule
     from bunri.predict.predictor import AnyPredictor
-    from bunri.results import Result, SizeScores, UsedModel
+    from bunri.scores.results import Result, SizeScores, UsedModel
 
 
 def run_evaluate(
@@ -108,11 +103,11 @@ def run_evaluate(
 
     Example: [bold]bunri evaluate runs/first data/val.json --report first.html[/bold]
     """
-    from bunri.annotations.coco import read_coco, require_labels, require_photos
+    from bunri.labels.coco import read_coco, require_labels, require_photos
     from bunri.predict.ensemble import Ensemble
-    from bunri.result_files import write_result
-    from bunri.results import Result, describe_result, score_counts
-    from bunri.robustness import score_robustness
+    from bunri.scores.result_files import write_result
+    from bunri.scores.results import Result, describe_result, score_counts
+    from bunri.scores.robustness import score_robustness
 
     severity = _choose_severity(has_corruptions, severity)
     rule = parse_rule(overlap_rule)
@@ -208,10 +203,10 @@ def _choose_folder(models: list[str], folder: Path | None) -> Path | None:
     Raises:
         OutputError: ``folder`` cannot be written.
     """
-    from bunri.files import check_writable
+    from bunri.core.files import check_writable
+    from bunri.model.lookup import find_model
     from bunri.predict.ensemble import is_ensemble_file
-    from bunri.result_files import RESULT_NAME, RUN_RESULT_NAME
-    from bunri.stored_model import find_model
+    from bunri.scores.result_files import RESULT_NAME, RUN_RESULT_NAME
 
     if folder is not None:
         check_writable(folder / RESULT_NAME)
@@ -233,7 +228,7 @@ def _choose_folder(models: list[str], folder: Path | None) -> Path | None:
 def _list_models(predictor: "AnyPredictor", models: list[str]) -> "tuple[UsedModel, ...]":
     """Return the single models behind a predictor."""
     from bunri.predict.ensemble import Ensemble
-    from bunri.results import UsedModel
+    from bunri.scores.results import UsedModel
 
     if isinstance(predictor, Ensemble):
         pairs = zip(predictor.members, predictor.weights, strict=True)
@@ -243,7 +238,7 @@ def _list_models(predictor: "AnyPredictor", models: list[str]) -> "tuple[UsedMod
 
 def _is_tuned_on(predictor: "AnyPredictor", data: Path, *, is_plain: bool) -> bool:
     """Return whether ``bunri tune`` chose how to predict on these very photos; say so if it did."""
-    from bunri.files import hash_file
+    from bunri.core.files import hash_file
     from bunri.predict.ensemble import Ensemble
 
     evidence = predictor.info.prediction.get("evidence")
@@ -260,7 +255,7 @@ def _is_tuned_on(predictor: "AnyPredictor", data: Path, *, is_plain: bool) -> bo
 
 
 def _measure_cost(models: list[str], photo_s: float) -> dict[str, float | None]:
-    from bunri.files import measure_peak_memory_bytes
+    from bunri.core.files import measure_peak_memory_bytes
     from bunri.predict.ensemble import list_members
 
     members = list_members(models)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bunri.annotations.records import LabelledSet
+    from bunri.labels.records import LabelledSet
     from bunri.predict.predictor import AnyPredictor
-    from bunri.report.robustness_section import RobustnessSection
-    from bunri.results import Result, SizeScores
-    from bunri.robustness import RobustnessScores
+    from bunri.report.pages.robustness import RobustnessSection
+    from bunri.scores.results import Result, SizeScores
+    from bunri.scores.robustness import RobustnessScores
 
 
 class EvaluationReport:
@@ -53,7 +53,7 @@ class EvaluationReport:
             ImageError: The photo to show under corruptions cannot be read any more.
             OutputError: They cannot be written.
         """
-        from bunri.report.evaluation_page import write_evaluation_page
+        from bunri.report.pages.evaluation import write_evaluation_page
         from bunri.report.picture_files import write_pictures
 
         pictures = self._keeper.list_pictures()
@@ -72,9 +72,9 @@ class EvaluationReport:
         None were kept, since only now is it known which photo tells most.
         """
         from bunri.evaluation import predict_corrupted
-        from bunri.images import read_photo_as_labelled
-        from bunri.report.robustness_section import Example, RobustnessSection, Tile
-        from bunri.robustness import choose_example
+        from bunri.labels.photos import read_photo_as_labelled
+        from bunri.report.pages.robustness import Example, RobustnessSection, Tile
+        from bunri.scores.robustness import choose_example
 
         number = choose_example(scores.counts, result.sizes["photo"].matrices)
         photo = self._dataset.photos[number]

@@ -9,19 +9,14 @@ from rich.table import Table
 
 from bunri.cli.console import format_score, out, print_error, print_json, print_line, show_progress
 from bunri.cli.options import DEFAULT_RULE, AsJson, Images, Model, Rule, parse_rule, require_torch
-from bunri.cli.truth import (
-    AllowPseudo,
-    AllowTrained,
-    refuse_learned_photos,
-    refuse_pseudo_labels,
-)
-from bunri.config import MAX_FRAME_PX, MIN_FRAME_PX
-from bunri.contracts import InputError, ModelError, OutputError, drop_controls
+from bunri.cli.truth import AllowPseudo, AllowTrained, refuse_learned_photos, refuse_pseudo_labels
+from bunri.core.errors import InputError, ModelError, OutputError, drop_controls
+from bunri.images.frames import MAX_FRAME_PX, MIN_FRAME_PX
 
 if TYPE_CHECKING:
-    from bunri.annotations.records import LabelledSet
-    from bunri.bundle_info import BundleInfo
     from bunri.export.parity import ParityReport
+    from bunri.labels.records import LabelledSet
+    from bunri.model.info import BundleInfo
 
 
 def run_export(
@@ -30,8 +25,7 @@ def run_export(
         Path, typer.Option("--out", metavar="DIR", help="The new bundle; must not exist.")
     ],
     is_int8: Annotated[
-        bool,
-        typer.Option("--int8", help="8-bit integers: a quarter of the size, and faster."),
+        bool, typer.Option("--int8", help="8-bit integers: a quarter of the size, and faster.")
     ] = False,
     calibration: Annotated[
         Path | None,
@@ -93,9 +87,9 @@ def run_export(
     rule = parse_rule(overlap_rule)
     _check_options(folder, calibration, is_int8=is_int8)
     text = "" if notes is None else _read_notes(notes)
-    from bunri.annotations.coco import read_coco, require_photos
     from bunri.export.export import ExportRequest, check_request, export_model
-    from bunri.stored_model import open_model
+    from bunri.labels.coco import read_coco, require_photos
+    from bunri.model.lookup import open_model
 
     stored = open_model(model)
     fitted = None
@@ -128,8 +122,8 @@ def _check_options(folder: Path, calibration: Path | None, *, is_int8: bool) -> 
         InputError: ``--int8`` and ``--calibration`` do not come together.
         OutputError: The folder exists, or cannot be made.
     """
-    from bunri.bundle import INFO_NAME
-    from bunri.files import check_writable
+    from bunri.core.files import check_writable
+    from bunri.model.bundle import INFO_NAME
 
     if is_int8 and calibration is None:
         raise InputError(
@@ -158,7 +152,7 @@ def _check_truth(
     allow_trained: list[Path] | None,
 ) -> None:
     """Refuse labels that a score may not be made on; see ``cli.truth``."""
-    from bunri.annotations.coco import require_labels, require_photos
+    from bunri.labels.coco import require_labels, require_photos
 
     require_photos(require_labels(dataset))
     refuse_pseudo_labels(dataset, allow_pseudo)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from bunri.cli.console import format_score, print_line, print_note, print_scores, show_progress
 
 if TYPE_CHECKING:
-    from bunri.learning.folds import FoldsRequest
-    from bunri.learning.listener import TrainingListener
-    from bunri.learning.plan import DataSource, RunFolder
-    from bunri.metrics import Matrices
+    from bunri.scores.metrics import Matrices
+    from bunri.training.folds import FoldsRequest
+    from bunri.training.listener import TrainingListener
+    from bunri.training.plan import DataSource, RunFolder
 
 
 def train_folds(request: "FoldsRequest | None", path: Path) -> None:
@@ -25,7 +25,7 @@ def train_folds(request: "FoldsRequest | None", path: Path) -> None:
         BunriError: Whatever is wrong with settings, data or the folder.
     """
     from bunri.cli.training_display import explain_stop
-    from bunri.learning.folds import FoldsFolder, run_folds, start_folds
+    from bunri.training.folds import FoldsFolder, run_folds, start_folds
 
     folder = FoldsFolder(path)
     with explain_stop(path, folder.plan):
@@ -54,10 +54,10 @@ def _open_listener(number: int) -> Iterator["TrainingListener"]:
 def _score_run(run: "RunFolder", sources: tuple["DataSource", ...]) -> "Matrices":
     import numpy as np
 
-    from bunri.annotations.coco import read_coco
     from bunri.evaluation import evaluate_model
-    from bunri.learning.plan import RunPlan
+    from bunri.labels.coco import read_coco
     from bunri.predict.predictor import load_predictor
+    from bunri.training.plan import RunPlan
 
     predictor = load_predictor(str(run.path))
     rule = RunPlan.read(run).config.data.overlap_rule

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from bunri.config import OVERLAP_RULES, OverlapRule
-from bunri.contracts import InputError, MissingExtraError, suggest
+from bunri.core.errors import InputError, MissingExtraError, suggest
+from bunri.labels.rules import OVERLAP_RULES, OverlapRule
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A run folder or a bundle folder.")]
 Images = Annotated[
@@ -81,7 +81,7 @@ def check_page(page: Path, option: str, files: Iterable[Path] = ()) -> None:
         InputError: It is no name for a page, or is one of ``files``.
         OutputError: It cannot be written there.
     """
-    from bunri.files import check_writable
+    from bunri.core.files import check_writable
 
     if page.suffix.lower() not in {".html", ".htm"}:
         raise InputError(f"{option} must end in .html; {page} does not.")

@@ -18,7 +18,7 @@ from bunri.cli.prediction import (
     load_chosen,
     split_models,
 )
-from bunri.contracts import InputError, suggest
+from bunri.core.errors import InputError, suggest
 
 if TYPE_CHECKING:
     from bunri.predict.coco_output import CocoCollector
@@ -89,7 +89,7 @@ def run_predict(
         is_bare = choices == PredictionChoices() and not (coco or keeps_colors or keeps_probs)
         run_bulk(arguments, folder, address, num_workers, is_bare=is_bare, as_json=as_json)
         return
-    from bunri.files import check_writable, write_json
+    from bunri.core.files import check_writable, write_json
     from bunri.predict.coco_output import CocoCollector
     from bunri.predict.outputs import (
         COMPOSITION_NAME,

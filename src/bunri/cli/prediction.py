@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bunri.cli.console import print_note
-from bunri.contracts import InputError, suggest
+from bunri.core.errors import InputError, suggest
 
 if TYPE_CHECKING:
     from bunri.predict.predictor import AdjustSettings, AnyPredictor
@@ -147,10 +147,10 @@ def split_models(arguments: Sequence[str]) -> tuple[list[str], list[Path]]:
         InputError: No photo is left.
         ModelError: The first argument is nothing at all, or a run without a model.
     """
-    from bunri.files import is_file, is_folder
-    from bunri.images import PHOTO_SUFFIXES
+    from bunri.core.files import is_file, is_folder
+    from bunri.images.photos import PHOTO_SUFFIXES
+    from bunri.model.lookup import DEFAULT_MODEL, find_model, is_model, list_shipped_models
     from bunri.predict.ensemble import is_ensemble_file
-    from bunri.stored_model import DEFAULT_MODEL, find_model, is_model, list_shipped_models
 
     are_models = [is_model(one) or is_ensemble_file(one) for one in arguments]
     count = [*are_models, False].index(False)

@@ -63,9 +63,9 @@ def run_pseudo_label(
     Then: [bold]bunri train --data data/train.json --data data/test_pseudo.json --val
     data/val.json --set data.pseudo_weight=0.5 --out runs/student[/bold]
     """
-    from bunri.annotations.document import write_document
-    from bunri.contracts import OutputError
-    from bunri.files import check_writable, is_file, is_folder, replace_folder
+    from bunri.core.errors import OutputError
+    from bunri.core.files import check_writable, is_file, is_folder, replace_folder
+    from bunri.labels.document import write_document
     from bunri.predict.predictor import load_predictor
     from bunri.predict.pseudo_labels import (
         HARD_THRESHOLD,

@@ -8,11 +8,11 @@ import typer
 
 from bunri.cli.console import print_line, print_note, show_progress
 from bunri.cli.options import BatchSize, check_page, require_plotly
-from bunri.contracts import InputError
+from bunri.core.errors import InputError
 
 if TYPE_CHECKING:
-    from bunri.comparison import Comparison
     from bunri.report.records import DataFile, RunRecord
+    from bunri.scores.comparison import Comparison
 
 
 def run_report(
@@ -25,8 +25,7 @@ def run_report(
         ),
     ],
     out: Annotated[
-        Path,
-        typer.Option("--out", metavar="PATH", help="The page; with --wrap-up a folder."),
+        Path, typer.Option("--out", metavar="PATH", help="The page; with --wrap-up a folder.")
     ],
     wrap_up: Annotated[
         bool,
@@ -46,9 +45,9 @@ def run_report(
     Example: [bold]bunri report runs/first runs/second --out experiments.html[/bold]
     """
     require_plotly("bunri report")
-    from bunri.comparison import line_up_results
     from bunri.report.records import read_records
-    from bunri.report.wrapup_files import check_wrapup_folder
+    from bunri.report.wrapup.files import check_wrapup_folder
+    from bunri.scores.comparison import line_up_results
 
     doubles = sorted({run for run in runs if runs.count(run) > 1})
     if doubles:
@@ -67,14 +66,14 @@ def run_report(
     if wrap_up:
         _write_wrapup(out, records, comparison)
         return
-    from bunri.report.experiments_page import write_experiments_page
+    from bunri.report.pages.experiments import write_experiments_page
 
     write_experiments_page(out, records, comparison)
     print_line(f"Page: {out}")
 
 
 def _write_wrapup(folder: Path, records: "Sequence[RunRecord]", comparison: "Comparison") -> None:
-    from bunri.report.wrapup_files import PAGE_NAME, write_wrapup
+    from bunri.report.wrapup.files import PAGE_NAME, write_wrapup
 
     why_not = write_wrapup(folder, records, comparison, _diagnose)
     print_line(f"Wrap-up: {folder / PAGE_NAME}, and as Markdown{'' if why_not else ' and PDF'}")
@@ -86,7 +85,7 @@ def _write_wrapup(folder: Path, records: "Sequence[RunRecord]", comparison: "Com
 
 def _diagnose(file: "DataFile") -> list[tuple[str, int]]:
     """Return what the doctor finds in the JSON alone, errors first; notes are left out."""
-    from bunri.audit.doctor import Doctor, read_coco_file
+    from bunri.doctor.doctor import Doctor, read_coco_file
 
     found = (
         Doctor("json", show_progress)

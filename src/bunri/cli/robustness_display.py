@@ -10,9 +10,9 @@ from rich.table import Table
 from bunri.cli.console import format_score, out, print_line
 
 if TYPE_CHECKING:
-    from bunri.intervals import Difference
-    from bunri.metrics import ScoreSheet
-    from bunri.robustness import CorruptionScores, RobustnessScores
+    from bunri.scores.intervals import Difference
+    from bunri.scores.metrics import ScoreSheet
+    from bunri.scores.robustness import CorruptionScores, RobustnessScores
 
 
 def print_robustness(scores: "RobustnessScores", clean: "ScoreSheet") -> None:

@@ -27,10 +27,10 @@ def run_score(
 
     Example: [bold]bunri score submission.csv data/val.json[/bold]
     """
-    from bunri.annotations.coco import read_coco, require_labels
     from bunri.evaluation import score_submission
-    from bunri.intervals import bootstrap_scores
-    from bunri.metrics import compute_scores
+    from bunri.labels.coco import read_coco, require_labels
+    from bunri.scores.intervals import bootstrap_scores
+    from bunri.scores.metrics import compute_scores
 
     rule = parse_rule(overlap_rule)
     dataset = require_labels(read_coco(labels, image_root=images))

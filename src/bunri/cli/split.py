@@ -8,10 +8,10 @@ import typer
 
 from bunri.cli.console import print_json, print_line, print_note, show_progress
 from bunri.cli.options import DEFAULT_RULE, AsJson, Images, Rule, parse_rule
-from bunri.contracts import MAX_PROBLEMS_SHOWN, InputError
+from bunri.core.errors import MAX_PROBLEMS_SHOWN, InputError
 
 if TYPE_CHECKING:
-    from bunri.audit.split import SplitPlan
+    from bunri.split.split import SplitPlan
 
 
 def run_split(
@@ -56,8 +56,7 @@ def run_split(
         ),
     ] = None,
     skips_photos: Annotated[
-        bool,
-        typer.Option("--no-photos", help="Do not look at the photos: copies are not found."),
+        bool, typer.Option("--no-photos", help="Do not look at the photos: copies are not found.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -70,9 +69,9 @@ def run_split(
 
     Example: [bold]bunri split data/train_all.json --folds 5 --against data/test.json[/bold]
     """
-    from bunri.audit.folds import Parts
-    from bunri.audit.leaks import parse_kind
-    from bunri.audit.split import SplitRequest, plan_split, refuse_used, write_split
+    from bunri.split.folds import Parts
+    from bunri.split.leaks import parse_kind
+    from bunri.split.split import SplitRequest, plan_split, refuse_used, write_split
 
     if num_folds is not None and val_share is None:
         parts = Parts.make_folds(num_folds)

@@ -18,12 +18,12 @@ from bunri.cli.options import (
     refuse_replacing,
     require_plotly,
 )
-from bunri.contracts import drop_controls
+from bunri.core.errors import drop_controls
 
 if TYPE_CHECKING:
-    from bunri.annotations.records import LabelledSet
-    from bunri.audit.statistics import LabelStatistics, SetStatistics
-    from bunri.config import OverlapRule
+    from bunri.labels.records import LabelledSet
+    from bunri.labels.rules import OverlapRule
+    from bunri.stats.statistics import LabelStatistics, SetStatistics
 
 
 def run_stats(
@@ -55,12 +55,12 @@ def run_stats(
     Example: [bold]bunri stats data/train.json data/val.json --out stats.html[/bold]
     """
     require_plotly("bunri stats")
-    from bunri.annotations.coco import require_nonempty, require_photos
-    from bunri.annotations.sources import pair_roots, read_together
-    from bunri.audit.gallery import choose_photos
-    from bunri.audit.statistics_json import describe_statistics
-    from bunri.files import write_json
-    from bunri.report.stats_page import prepare_samples, write_stats_page
+    from bunri.core.files import write_json
+    from bunri.labels.coco import require_nonempty, require_photos
+    from bunri.labels.sources import pair_roots, read_together
+    from bunri.report.pages.stats import prepare_samples, write_stats_page
+    from bunri.stats.gallery import choose_photos
+    from bunri.stats.statistics_json import describe_statistics
 
     rule = parse_rule(overlap_rule)
     figures_path = _name_figures(page, data)
@@ -89,7 +89,7 @@ def _name_figures(page: Path, data: Sequence[Path]) -> Path:
         InputError: ``page`` is no name for a page, or one of the two would replace the data.
         OutputError: It cannot be written there.
     """
-    from bunri.files import check_writable
+    from bunri.core.files import check_writable
 
     check_page(page, "--out", data)
     # "train.html" beside train.json must not replace the labels.
@@ -103,7 +103,7 @@ def _name_figures(page: Path, data: Sequence[Path]) -> Path:
 def _collect(
     sets: "Sequence[LabelledSet]", rule: "OverlapRule", *, opens_photos: bool
 ) -> "list[SetStatistics]":
-    from bunri.audit.statistics import collect_statistics, name_sets
+    from bunri.stats.statistics import collect_statistics, name_sets
 
     total = sum(len(dataset.photos) for dataset in sets)
     with show_progress("Counting photos", total) as advance:

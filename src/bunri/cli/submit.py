@@ -39,8 +39,8 @@ def run_submit(
 
     Example: [bold]bunri submit runs/first data/test.json --out submission.csv[/bold]
     """
-    from bunri.annotations.coco import read_coco, require_photos
     from bunri.evaluation import predict_submission
+    from bunri.labels.coco import read_coco, require_photos
     from bunri.submission import write_submission
 
     choices = PredictionChoices(weights, combine, tta, tiles, changes, is_plain)

@@ -13,7 +13,7 @@ from bunri.cli.options import require_torch
 from bunri.cli.truth import AllowPseudo, match_allowed
 
 if TYPE_CHECKING:
-    from bunri.learning.plan import DataSource
+    from bunri.training.plan import DataSource
 
 
 def run_train(
@@ -101,7 +101,7 @@ def run_train(
     crash: [bold]bunri train --resume --out runs/first[/bold]. On four GPUs: [bold]--devices
     4[/bold]; the batch stays as large as it is set.
     """
-    from bunri.config import DEFAULT_RECIPE, dump_config, load_config, read_recipe
+    from bunri.training.config import DEFAULT_RECIPE, dump_config, load_config, read_recipe
 
     given = (recipe, data, val, images, val_images, num_folds, also_train, also_images,
              allow_pseudo, overrides, show_config)  # fmt: skip
@@ -124,12 +124,12 @@ def run_train(
         fold_options=(also_train, also_images),
     )
     require_torch("Training")
-    from bunri.bundle import read_bundle
     from bunri.cli.training_display import explain_stop, hush_followers, open_display
-    from bunri.learning.folds import FoldsFolder, FoldsRequest
-    from bunri.learning.launching import open_processes
-    from bunri.learning.plan import DataSource, RunFolder, RunPlan
-    from bunri.learning.runs import resume_training, start_training
+    from bunri.model.bundle import read_bundle
+    from bunri.training.folds import FoldsFolder, FoldsRequest
+    from bunri.training.launching import open_processes
+    from bunri.training.plan import DataSource, RunFolder, RunPlan
+    from bunri.training.runs import resume_training, start_training
 
     train_sources = DataSource.pair(data or [], images or [], "--images")
     request = None
@@ -186,7 +186,7 @@ def _refuse_mixture(
 def _pair_val_sources(
     files: list[Path], roots: list[Path], allowed: list[Path]
 ) -> tuple["DataSource", ...]:
-    from bunri.learning.plan import DataSource
+    from bunri.training.plan import DataSource
 
     named = match_allowed(allowed, files, "--allow-pseudo")
     sources = DataSource.pair(files, roots, "--val-images")

@@ -20,7 +20,7 @@ from rich.progress import (
 from bunri.cli.console import err, format_score, out, print_note
 
 if TYPE_CHECKING:
-    from bunri.learning.processes import Processes
+    from bunri.training.processes import Processes
 
 EXIT_TERMINATED = 143
 """By SIGTERM: 128 + 15, as shells and schedulers reckon."""
@@ -149,7 +149,7 @@ def explain_stop(folder: Path, marker: Path) -> Iterator[None]:
         folder: What it writes into.
         marker: A file that is there once it can be gone on with.
     """
-    from bunri.learning.termination import TerminatedError
+    from bunri.training.termination import TerminatedError
 
     try:
         yield
@@ -168,8 +168,8 @@ def hush_followers(processes: "Processes") -> Iterator[None]:
 
     Another speaks only of what went wrong in itself alone.
     """
-    from bunri.contracts import BunriError
-    from bunri.learning.processes import PeerError
+    from bunri.core.errors import BunriError
+    from bunri.training.processes import PeerError
 
     if processes.is_first:
         yield

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bunri.cli.console import print_note, show_progress
-from bunri.contracts import BACKGROUND_INDEX, InputError, suggest
+from bunri.core.contracts import BACKGROUND_INDEX
+from bunri.core.errors import InputError, suggest
 
 if TYPE_CHECKING:
-    from bunri.annotations.records import LabelledSet
-    from bunri.bundle_info import BundleInfo
+    from bunri.labels.records import LabelledSet
+    from bunri.model.info import BundleInfo
 
 AllowPseudo = Annotated[
     list[Path] | None,
@@ -61,7 +62,7 @@ def refuse_pseudo_labels(dataset: "LabelledSet", allowed: Sequence[Path] | None)
         AnnotationError: They are.
         InputError: ``--allow-pseudo`` names another file.
     """
-    from bunri.annotations.coco import require_truth
+    from bunri.labels.coco import require_truth
 
     if not match_allowed(allowed, [dataset.source], "--allow-pseudo"):
         require_truth(dataset)

@@ -17,13 +17,8 @@ from bunri.cli.console import (
 )
 from bunri.cli.options import DEFAULT_RULE, AsJson, Images, Rule, parse_rule
 from bunri.cli.prediction import Models
-from bunri.cli.truth import (
-    AllowPseudo,
-    AllowTrained,
-    refuse_learned_photos,
-    refuse_pseudo_labels,
-)
-from bunri.contracts import InputError, ModelError, OutputError, drop_controls, suggest
+from bunri.cli.truth import AllowPseudo, AllowTrained, refuse_learned_photos, refuse_pseudo_labels
+from bunri.core.errors import InputError, ModelError, OutputError, drop_controls, suggest
 
 if TYPE_CHECKING:
     from bunri.predict.ensemble import Member
@@ -62,7 +57,7 @@ def run_tune(
 
     Several: [bold]bunri tune runs/a runs/b data/val.json --out runs/both.json[/bold]
     """
-    from bunri.annotations.coco import read_coco, require_labels, require_photos
+    from bunri.labels.coco import read_coco, require_labels, require_photos
     from bunri.predict.ensemble import Member, list_differences
     from bunri.predict.tune import SCORES, tune
 
@@ -103,9 +98,9 @@ def _check_target(models: list[str], output: Path | None) -> None:
         InputError: ``--out`` is missing or has no meaning, or members lie elsewhere.
         OutputError: It cannot be written, or exists.
     """
-    from bunri.files import check_writable, is_file
+    from bunri.core.files import check_writable, is_file
+    from bunri.model.lookup import find_kept_info
     from bunri.predict.ensemble import name_members
-    from bunri.stored_model import find_kept_info
 
     if len(models) == 1:
         if output is not None:
@@ -121,7 +116,7 @@ def _check_target(models: list[str], output: Path | None) -> None:
 
 
 def _describe(tuning: "Tuning", data: Path, score: str, num_photos: int) -> dict[str, Any]:
-    from bunri.files import hash_file
+    from bunri.core.files import hash_file
 
     return {
         "data": str(data),
@@ -140,9 +135,9 @@ def _describe(tuning: "Tuning", data: Path, score: str, num_photos: int) -> dict
 def _keep(
     tuning: "Tuning", members: "list[Member]", output: Path | None, evidence: dict[str, Any]
 ) -> Path:
-    from bunri.bundle import write_prediction
+    from bunri.model.bundle import write_prediction
+    from bunri.model.lookup import find_kept_info
     from bunri.predict.ensemble import EnsembleFile, write_ensemble
-    from bunri.stored_model import find_kept_info
 
     settings = tuning.best.settings.model_dump(mode="json", exclude_defaults=True)
     prediction = {"settings": settings, "evidence": evidence}

@@ -7,7 +7,7 @@ import typer
 
 from bunri.cli.console import print_line, print_note, show_progress
 from bunri.cli.options import Images
-from bunri.contracts import InputError
+from bunri.core.errors import InputError
 
 
 def run_view(
@@ -34,10 +34,10 @@ def run_view(
 
     Example: [bold]bunri view first.csv second.csv data/test.json --out submissions.html[/bold]
     """
-    from bunri.annotations.coco import read_coco
-    from bunri.classes import COMPETITION_TABLE
-    from bunri.files import check_writable
-    from bunri.report.submissions_page import write_submissions_page
+    from bunri.core.files import check_writable
+    from bunri.core.waste_classes import COMPETITION_TABLE
+    from bunri.labels.coco import read_coco
+    from bunri.report.pages.submissions import write_submissions_page
     from bunri.submission import compare_submissions
 
     if images is not None and data is None:

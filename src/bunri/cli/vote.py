@@ -6,13 +6,12 @@ from typing import Annotated
 import typer
 
 from bunri.cli.console import print_line, print_note
-from bunri.contracts import InputError
+from bunri.core.errors import InputError
 
 
 def run_vote(
     submissions: Annotated[
-        list[Path],
-        typer.Argument(metavar="A.csv B.csv...", help="Plain or packed (.csv.gz)."),
+        list[Path], typer.Argument(metavar="A.csv B.csv...", help="Plain or packed (.csv.gz).")
     ],
     path: Annotated[
         Path, typer.Option("--out", metavar="CSV", help="Plain, or packed if it ends in .gz.")
@@ -40,7 +39,7 @@ def run_vote(
 
     Example: [bold]bunri vote a.csv b.csv c.csv --weights 2,1,1 --out voted.csv[/bold]
     """
-    from bunri.files import check_writable
+    from bunri.core.files import check_writable
     from bunri.submission import (
         complete_priority,
         parse_priority,

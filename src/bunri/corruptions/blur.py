@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from bunri.contracts import ImageArray
+from bunri.core.contracts import ImageArray
 from bunri.corruptions.scale import draw_direction, measure_unit
-from bunri.images import resize_image
+from bunri.images.frames import resize_image
 
 DEFOCUS_RADIUS_PX = (2.0, 3.5, 5.5, 8.0, 11.0)
 MOTION_LENGTH_PX = (9, 15, 23, 33, 45)

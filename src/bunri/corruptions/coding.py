@@ -9,9 +9,10 @@ import io
 import numpy as np
 from PIL import Image
 
-from bunri.contracts import ImageArray
+from bunri.core.contracts import ImageArray
 from bunri.corruptions.scale import REFERENCE_PX
-from bunri.images import decode_photo, fit_size_hw
+from bunri.images.frames import fit_size_hw
+from bunri.images.photos import decode_photo
 
 JPEG_QUALITY = (25, 18, 15, 10, 7)
 PIXEL_SHARE = (0.5, 0.36, 0.26, 0.19, 0.13)

@@ -6,9 +6,9 @@ spatter; glare is not among theirs. Shapes are drawn in a coarse picture, as non
 
 import numpy as np
 
-from bunri.contracts import FloatArray, ImageArray
+from bunri.core.contracts import FloatArray, ImageArray
 from bunri.corruptions.scale import draw_direction, lay_over, place_grid
-from bunri.noise import make_noise
+from bunri.images.noise import make_noise
 
 GLARE_RADIUS = (0.035, 0.055, 0.085, 0.12, 0.165)
 """Of what is white altogether, as a share of the longer side."""

@@ -7,7 +7,7 @@ as a camera does it, in linear light; contrast is theirs, less strong; darkness 
 import numpy as np
 from PIL import Image
 
-from bunri.contracts import ImageArray
+from bunri.core.contracts import ImageArray
 from bunri.corruptions.noise import apply_table, make_gaussian_table
 
 DARK_STOPS = (1.0, 1.8, 2.6, 3.4, 4.2)

@@ -14,7 +14,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from bunri.contracts import ImageArray
+from bunri.core.contracts import ImageArray
 from bunri.corruptions.scale import measure_unit
 
 SIGMA = (0.08, 0.12, 0.18, 0.26, 0.38)

@@ -10,13 +10,14 @@ from typing import Literal
 
 import numpy as np
 
-from bunri.audit.similarity import hash_pixels
-from bunri.contracts import ImageArray, InputError, check_image, suggest
+from bunri.core.contracts import ImageArray, check_image
+from bunri.core.errors import InputError, suggest
 from bunri.corruptions.blur import blur_defocus, blur_gaussian, blur_motion, blur_zoom
 from bunri.corruptions.coding import compress_jpeg, pixelate
 from bunri.corruptions.lens import add_dirt, add_fog, add_glare
 from bunri.corruptions.light import brighten, darken, reduce_contrast
 from bunri.corruptions.noise import add_gaussian_noise, add_impulse_noise, add_shot_noise
+from bunri.images.similarity import hash_pixels
 
 SEVERITIES = range(1, 6)
 DEFAULT_SEVERITY = 3

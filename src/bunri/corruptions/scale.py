@@ -6,8 +6,8 @@ Owns the photo that lengths are given for. Knows no corruption.
 import numpy as np
 from PIL import Image
 
-from bunri.contracts import FloatArray, ImageArray
-from bunri.images import fit_size_hw
+from bunri.core.contracts import FloatArray, ImageArray
+from bunri.images.frames import fit_size_hw
 
 REFERENCE_PX = 512
 """Lengths are for a photo whose longer side has this many pixels. Networks see photos at about

@@ -10,25 +10,27 @@ from pathlib import Path
 
 from onnx import ModelProto
 
-from bunri.annotations.cache import MaskCache
-from bunri.annotations.records import LabelledSet
-from bunri.bundle import ONNX_NAME, WEIGHTS_NAME, write_bundle
-from bunri.bundle_info import BundleInfo
-from bunri.config import OverlapRule
-from bunri.contracts import FloatArray, ImageArray, InputError, MaskArray, ModelError, Tracker
+from bunri.core.contracts import FloatArray, ImageArray, MaskArray
+from bunri.core.errors import InputError, ModelError
+from bunri.core.files import is_file, write_json, write_text
+from bunri.core.progress import Tracker
 from bunri.export.graph import build_graph
 from bunri.export.network import trace_network
 from bunri.export.parity import ParityReport, list_variants, measure_parity
 from bunri.export.quantize import MAX_PHOTOS, MIN_PHOTOS, quantize_network
-from bunri.files import is_file, write_json, write_text
-from bunri.images import check_photo_headers, read_photo_as_labelled
-from bunri.intervals import bootstrap_scores
-from bunri.learning.networks import load_network
-from bunri.metrics import compute_scores, stack_matrices
-from bunri.model_card import NAME_KEY
-from bunri.predict.torch_backend import TorchBackend
+from bunri.labels.cache import MaskCache
+from bunri.labels.photos import check_photo_headers, read_photo_as_labelled
+from bunri.labels.records import LabelledSet
+from bunri.labels.rules import OverlapRule
+from bunri.model.bundle import ONNX_NAME, WEIGHTS_NAME, write_bundle
+from bunri.model.card import NAME_KEY
+from bunri.model.info import BundleInfo
+from bunri.model.lookup import PARAMETERS_KEY, StoredModel
+from bunri.predict.backends.torch_backend import TorchBackend
 from bunri.scenes import render_scene
-from bunri.stored_model import PARAMETERS_KEY, StoredModel
+from bunri.scores.intervals import bootstrap_scores
+from bunri.scores.metrics import compute_scores, stack_matrices
+from bunri.training.networks.build import load_network
 
 PARITY_JSON = "parity.json"
 PARITY_TEXT = "parity.md"
@@ -47,7 +49,7 @@ class ExportRequest:
         rule: How masks are drawn from the labels of ``val``.
         has_probs: Whether the graph also gives probabilities.
         frame_px: Longer side of a photo in the network's frame; None for the model's own.
-        notes: For the model card; see :func:`bunri.model_card.describe_model`.
+        notes: For the model card; see :func:`bunri.model.card.describe_model`.
     """
 
     model: StoredModel

@@ -16,10 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from bunri.bundle_info import BundleInfo
-from bunri.config import STRIDE_PX
-from bunri.images import Preprocessing
-from bunri.onnx_file import CLASSES, FRAME, FRAME_PROBS, PHOTOS, PROBS, make_metadata
+from bunri.images.frames import STRIDE_PX, Preprocessing
+from bunri.model.info import BundleInfo
+from bunri.model.onnx_file import CLASSES, FRAME, FRAME_PROBS, PHOTOS, PROBS, make_metadata
 
 OPSET = 18
 IR_VERSION = 9
@@ -120,7 +119,7 @@ def _add_preparation(writer: _Writer, preprocessing: Preprocessing) -> tuple[str
 
 
 def _add_fitted_size(writer: _Writer, size_hw: str, longer_px: int) -> str:
-    """Add what :func:`bunri.images.fit_size_hw` does; it rounds halves to even."""
+    """Add what :func:`bunri.images.frames.fit_size_hw` does; it rounds halves to even."""
     longest = writer.add("ReduceMax", size_hw, keepdims=1)
     double = writer.add("Mul", longest, writer.keep([2], np.int64))
     doubled_hw = writer.add("Mul", size_hw, writer.keep([2 * longer_px], np.int64))
@@ -186,7 +185,7 @@ def _add_triangle_weights(writer: _Writer, from_hw: str, to_hw: str, axis: int) 
 
 
 def _add_restoration(writer: _Writer, photo_hw: str, content_hw: str, *, has_probs: bool) -> None:
-    """Add what :func:`bunri.images.restore_mask` does: from ``FRAME_PROBS`` to ``CLASSES``."""
+    """Add the way back to the photo, from ``FRAME_PROBS`` to ``CLASSES``."""
     content, content_hw = _add_crop(writer, content_hw)
     shrinks = writer.add("Less", photo_hw, content_hw)
     shrinks = writer.add("Cast", shrinks, to=TensorProto.INT64)
@@ -206,7 +205,7 @@ def _add_restoration(writer: _Writer, photo_hw: str, content_hw: str, *, has_pro
 
 
 def _add_crop(writer: _Writer, content_hw: str) -> tuple[str, str]:
-    """Add what :func:`bunri.images.crop_content` does to ``FRAME_PROBS``.
+    """Add what :func:`bunri.images.frames.crop_content` does to ``FRAME_PROBS``.
 
     Returns:
         Names of the planes and of their height and width.

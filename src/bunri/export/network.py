@@ -19,11 +19,11 @@ from segmentation_models_pytorch.decoders.fpn.decoder import FPNDecoder, Segment
 from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 
-from bunri.config import STRIDE_PX
-from bunri.contracts import ModelError, summarize
+from bunri.core.errors import ModelError, summarize
 from bunri.export.graph import IR_VERSION, OPSET
-from bunri.onnx_file import FRAME, FRAME_PROBS
-from bunri.predict.onnx_backend import OnnxBackend
+from bunri.images.frames import STRIDE_PX
+from bunri.model.onnx_file import FRAME, FRAME_PROBS
+from bunri.predict.backends.onnx_backend import OnnxBackend
 
 _MAX_DIFFERENCE = 1e-3
 _RULE = "Networks made of convolutions can be, such as fpn, unet and deeplabv3plus."
@@ -136,8 +136,7 @@ def trace_network(network: nn.Module, name: str) -> onnx.ModelProto:
             )
     except Exception as error:  # torch's exporter fails in many ways
         raise ModelError(
-            f"The network {name} cannot be written as ONNX: {summarize(error)}.",
-            hint=_RULE,
+            f"The network {name} cannot be written as ONNX: {summarize(error)}.", hint=_RULE
         ) from error
     if program is None:
         raise ModelError(f"The network {name} cannot be written as ONNX.", hint=_RULE)

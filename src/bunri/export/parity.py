@@ -20,13 +20,14 @@ import onnxruntime
 import torch
 from onnx import ModelProto
 
-from bunri.bundle_info import BundleInfo
-from bunri.contracts import ImageArray, MaskArray, ModelError, summarize
-from bunri.metrics import Matrix, compute_global_miou, count_confusion, stack_matrices
-from bunri.onnx_file import CLASSES, PHOTOS, cut_network
-from bunri.predict.backends import Backend
-from bunri.predict.onnx_backend import OnnxBackend
+from bunri.core.contracts import ImageArray, MaskArray
+from bunri.core.errors import ModelError, summarize
+from bunri.model.info import BundleInfo
+from bunri.model.onnx_file import CLASSES, PHOTOS, cut_network
+from bunri.predict.backends.engines import Backend
+from bunri.predict.backends.onnx_backend import OnnxBackend
 from bunri.predict.predictor import Predictor
+from bunri.scores.metrics import Matrix, compute_global_miou, count_confusion, stack_matrices
 
 Precision = Literal["f32", "bf16", "int8"]
 Predict = Callable[[ImageArray], MaskArray]
@@ -179,7 +180,7 @@ def list_variants(
         whole = _open_whole_graph(graph)
         found.append(Variant("ONNX Runtime, whole graph", first, whole, is_shipped))
         for precision in precisions if has_openvino else ():
-            from bunri.predict.openvino_backend import OpenVinoBackend
+            from bunri.predict.backends.openvino_backend import OpenVinoBackend
 
             hint = "bf16" if precision == "bf16" else None
             backend = OpenVinoBackend(network, NUM_THREADS, hint)

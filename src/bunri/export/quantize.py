@@ -33,8 +33,8 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from bunri.contracts import FloatArray
-from bunri.onnx_file import FRAME, collect_nodes
+from bunri.core.contracts import FloatArray
+from bunri.model.onnx_file import FRAME, collect_nodes
 
 MIN_PHOTOS = 16
 """Fewer say too little of the range of activations."""

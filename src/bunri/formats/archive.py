@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bunri.contracts import MAX_JSON_BYTES, InputError, OutputError, PathError, summarize
-from bunri.files import is_file, is_folder, join_under
+from bunri.core.contracts import MAX_JSON_BYTES
+from bunri.core.errors import InputError, OutputError, PathError, summarize
+from bunri.core.files import is_file, is_folder, join_under
 
 MAX_ENTRIES = 65_535
 """Also the most that an archive without the 64-bit extension can hold."""

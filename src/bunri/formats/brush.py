@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from bunri.annotations.components import find_runs
-from bunri.contracts import AnnotationError
+from bunri.core.errors import AnnotationError
+from bunri.labels.components import find_runs
 
 _CHANNELS = 4
 _VALUE_BITS = 8

@@ -6,17 +6,17 @@ Owns writing it; reading is ``annotations.coco``. The format: https://cocodatase
 from pathlib import Path
 from typing import Any
 
-from bunri.annotations.coco import IGNORED_KEY, read_coco
-from bunri.annotations.document import write_document
-from bunri.annotations.pseudo import MARK
-from bunri.annotations.rasterize import find_box, trace_runs
-from bunri.annotations.records import Annotation, LabelledSet, Photo, RunLengths
-from bunri.annotations.run_lengths import count_pixels, encode_counts
-from bunri.config import OverlapRule
-from bunri.contracts import Tracker
-from bunri.files import is_folder
+from bunri.core.files import is_folder
+from bunri.core.progress import Tracker
 from bunri.formats.naming import find_single_file
 from bunri.formats.reading import ReadOptions
+from bunri.labels.coco import IGNORED_KEY, read_coco
+from bunri.labels.document import write_document
+from bunri.labels.pseudo import MARK
+from bunri.labels.rasterize import find_box, trace_runs
+from bunri.labels.records import Annotation, LabelledSet, Photo, RunLengths
+from bunri.labels.rules import OverlapRule
+from bunri.labels.run_lengths import count_pixels, encode_counts
 
 
 def read_coco_set(path: Path, options: ReadOptions) -> LabelledSet:
@@ -36,10 +36,7 @@ def read_coco_set(path: Path, options: ReadOptions) -> LabelledSet:
 
 
 def write_coco_set(
-    dataset: LabelledSet,
-    path: Path,
-    _rule: OverlapRule,
-    _progress: Tracker,
+    dataset: LabelledSet, path: Path, _rule: OverlapRule, _progress: Tracker
 ) -> None:
     """Write a COCO JSON: polygons and run lengths as they are, one object per line.
 

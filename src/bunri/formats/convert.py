@@ -12,19 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bunri.annotations.coco import require_labels, require_photos
-from bunri.annotations.overlap import draw_mask
-from bunri.annotations.records import LabelledSet
-from bunri.config import OverlapRule
-from bunri.contracts import (
-    BACKGROUND_INDEX,
-    IGNORE_INDEX,
-    InputError,
-    MaskArray,
-    OutputError,
-    Tracker,
-)
-from bunri.files import (
+from bunri.core.contracts import BACKGROUND_INDEX, IGNORE_INDEX, MaskArray
+from bunri.core.errors import InputError, OutputError
+from bunri.core.files import (
     is_file,
     is_folder,
     join_under,
@@ -32,10 +22,15 @@ from bunri.files import (
     replace_atomically,
     replace_folder,
 )
+from bunri.core.progress import Tracker
 from bunri.formats.naming import tidy_name
 from bunri.formats.reading import ReadOptions, show_nothing
 from bunri.formats.registry import Format
 from bunri.formats.shapes import express_set
+from bunri.labels.coco import require_labels, require_photos
+from bunri.labels.overlap import draw_mask
+from bunri.labels.records import LabelledSet
+from bunri.labels.rules import OverlapRule
 
 _LOCK_NAME = ".lock"
 

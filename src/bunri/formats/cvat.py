@@ -17,16 +17,18 @@ import numpy.typing as npt
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
-from bunri.annotations.outlines import encode_region
-from bunri.annotations.rasterize import draw_crop
-from bunri.annotations.records import Annotation, LabelledSet, Photo, Polygons, RunLengths
-from bunri.annotations.segmentations import parse_polygon
-from bunri.config import OverlapRule
-from bunri.contracts import MAX_JSON_BYTES, AnnotationError, PathError, Tracker, summarize
-from bunri.files import is_file, is_folder, replace_atomically
+from bunri.core.contracts import MAX_JSON_BYTES
+from bunri.core.errors import AnnotationError, PathError, summarize
+from bunri.core.files import is_file, is_folder, replace_atomically
+from bunri.core.progress import Tracker
 from bunri.formats.coco import shorten_numbers
 from bunri.formats.naming import find_single_file, refuse_unprintable
 from bunri.formats.reading import ReadOptions, SetBuilder
+from bunri.labels.outlines import encode_region
+from bunri.labels.rasterize import draw_crop
+from bunri.labels.records import Annotation, LabelledSet, Photo, Polygons, RunLengths
+from bunri.labels.rules import OverlapRule
+from bunri.labels.segmentations import parse_polygon
 
 USUAL_NAME, PHOTOS_NAME = "annotations.xml", "images"
 

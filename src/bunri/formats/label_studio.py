@@ -17,17 +17,18 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 import numpy as np
 import numpy.typing as npt
 
-from bunri.annotations.document import read_json, write_rows
-from bunri.annotations.outlines import encode_region
-from bunri.annotations.rasterize import draw_crop
-from bunri.annotations.records import Annotation, LabelledSet, Photo, Polygons, Segmentation
-from bunri.annotations.segmentations import parse_polygon
-from bunri.config import OverlapRule
-from bunri.contracts import AnnotationError, Tracker
+from bunri.core.errors import AnnotationError
+from bunri.core.progress import Tracker
 from bunri.formats.brush import decode_brush, encode_brush
 from bunri.formats.naming import cut_suffix, find_single_file
 from bunri.formats.reading import PhotoFinder, ReadOptions, SetBuilder
-from bunri.images import PHOTO_SUFFIXES
+from bunri.images.photos import PHOTO_SUFFIXES
+from bunri.labels.document import read_json, write_rows
+from bunri.labels.outlines import encode_region
+from bunri.labels.rasterize import draw_crop
+from bunri.labels.records import Annotation, LabelledSet, Photo, Polygons, Segmentation
+from bunri.labels.rules import OverlapRule
+from bunri.labels.segmentations import parse_polygon
 
 _LOCAL_FILES = "/data/local-files/"
 _UPLOADS = "/data/upload/"

@@ -18,17 +18,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bunri.annotations.document import read_json
-from bunri.annotations.outlines import encode_region
-from bunri.annotations.records import LabelledSet, Photo, Polygons, Segmentation
-from bunri.annotations.segmentations import parse_polygon
-from bunri.config import OverlapRule
-from bunri.contracts import AnnotationError, PathError, Tracker
-from bunri.files import is_file, is_folder, join_under
+from bunri.core.errors import AnnotationError, PathError
+from bunri.core.files import is_file, is_folder, join_under
+from bunri.core.progress import Tracker
 from bunri.formats.coco import shorten_numbers
 from bunri.formats.naming import cut_suffix, find_files, name_outputs, refuse_unprintable, tidy_name
 from bunri.formats.reading import PhotoFinder, ReadOptions, SetBuilder
-from bunri.images import decode_photo
+from bunri.images.photos import decode_photo
+from bunri.labels.document import read_json
+from bunri.labels.outlines import encode_region
+from bunri.labels.records import LabelledSet, Photo, Polygons, Segmentation
+from bunri.labels.rules import OverlapRule
+from bunri.labels.segmentations import parse_polygon
 
 LABELS_NAME = "labels.txt"
 _VERSION = "5.5.0"

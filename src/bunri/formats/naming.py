@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from bunri.annotations.records import Photo
-from bunri.contracts import InputError, PathError
-from bunri.files import is_file, is_folder
-from bunri.images import PHOTO_SUFFIXES
+from bunri.core.errors import InputError, PathError
+from bunri.core.files import is_file, is_folder
+from bunri.images.photos import PHOTO_SUFFIXES
+from bunri.labels.records import Photo
 
 
 def tidy_name(file_name: str) -> str:

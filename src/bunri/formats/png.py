@@ -14,27 +14,21 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from bunri.annotations.document import read_json
-from bunri.annotations.outlines import split_region
-from bunri.annotations.overlap import draw_mask
-from bunri.annotations.records import LabelledSet
-from bunri.classes import COMPETITION_TABLE
-from bunri.config import OverlapRule
-from bunri.contracts import (
-    BACKGROUND_INDEX,
-    IGNORE_INDEX,
-    AnnotationError,
-    ClassTable,
-    ImageArray,
-    InputError,
-    MaskArray,
-    Tracker,
-)
-from bunri.files import is_file, is_folder, join_under
+from bunri.core.classes import ClassTable
+from bunri.core.contracts import BACKGROUND_INDEX, IGNORE_INDEX, ImageArray, MaskArray
+from bunri.core.errors import AnnotationError, InputError
+from bunri.core.files import is_file, is_folder, join_under
+from bunri.core.progress import Tracker
+from bunri.core.waste_classes import COMPETITION_TABLE
 from bunri.formats.naming import cut_suffix, find_files, name_outputs
 from bunri.formats.reading import PhotoFinder, ReadOptions, SetBuilder
 from bunri.formats.tables import TABLE_NAME, parse_class_table, write_class_table
-from bunri.images import read_index_mask, read_photo
+from bunri.images.photos import read_index_mask, read_photo
+from bunri.labels.document import read_json
+from bunri.labels.outlines import split_region
+from bunri.labels.overlap import draw_mask
+from bunri.labels.records import LabelledSet
+from bunri.labels.rules import OverlapRule
 
 MASKS_NAME, PHOTOS_NAME = "masks", "images"
 _MAX_COLORS_NAMED = 10

@@ -10,23 +10,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from bunri.annotations.coco import is_name, parse_photo
-from bunri.annotations.records import Annotation, LabelledSet, Photo, Polygons, Segmentation
-from bunri.classes import BACKGROUND_NAMES, COMPETITION_TABLE, choose_class_table
-from bunri.contracts import (
-    BACKGROUND_INDEX,
-    AnnotationError,
-    ClassTable,
-    ImageError,
-    InputError,
-    PathError,
-    Tracker,
-    normalize_name,
-    suggest,
-)
-from bunri.files import is_folder
+from bunri.core.classes import ClassTable, normalize_name
+from bunri.core.contracts import BACKGROUND_INDEX
+from bunri.core.errors import AnnotationError, ImageError, InputError, PathError, suggest
+from bunri.core.files import is_folder
+from bunri.core.progress import Tracker
+from bunri.core.waste_classes import BACKGROUND_NAMES, COMPETITION_TABLE, choose_class_table
 from bunri.formats.naming import cut_suffix, list_photos, tidy_name
-from bunri.images import read_size_hw
+from bunri.images.photos import read_size_hw
+from bunri.labels.coco import is_name, parse_photo
+from bunri.labels.records import Annotation, LabelledSet, Photo, Polygons, Segmentation
 
 
 @contextmanager

@@ -8,14 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bunri.annotations.records import LabelledSet
-from bunri.config import OverlapRule
-from bunri.contracts import InputError, Tracker, suggest
-from bunri.files import is_file, is_folder
+from bunri.core.errors import InputError, suggest
+from bunri.core.files import is_file, is_folder
+from bunri.core.progress import Tracker
 from bunri.formats import coco, cvat, label_studio, labelme, png, shapes, yolo
 from bunri.formats.naming import find_files
 from bunri.formats.reading import ReadOptions
 from bunri.formats.tables import TABLE_NAME
+from bunri.labels.records import LabelledSet
+from bunri.labels.rules import OverlapRule
 
 _PEEK_BYTES = 2**16
 _PNG_COLOR_TYPE = 25  # this byte of a PNG says grey, palette or colours

@@ -10,13 +10,14 @@ from itertools import count
 
 import numpy as np
 
-from bunri.annotations.outlines import encode_region, trace_keyholes, trace_parts
-from bunri.annotations.overlap import draw_mask, sort_to_paint
-from bunri.annotations.rasterize import MIN_POLYGON_POINTS, draw_crop, trace_runs
-from bunri.annotations.records import Annotation, LabelledSet, Photo, Polygons, Segmentation
-from bunri.annotations.run_lengths import count_pixels
-from bunri.config import OverlapRule
-from bunri.contracts import BACKGROUND_INDEX, MaskArray, Tracker
+from bunri.core.contracts import BACKGROUND_INDEX, MaskArray
+from bunri.core.progress import Tracker
+from bunri.labels.outlines import encode_region, trace_keyholes, trace_parts
+from bunri.labels.overlap import draw_mask, sort_to_paint
+from bunri.labels.rasterize import MIN_POLYGON_POINTS, draw_crop, trace_runs
+from bunri.labels.records import Annotation, LabelledSet, Photo, Polygons, Segmentation
+from bunri.labels.rules import OverlapRule
+from bunri.labels.run_lengths import count_pixels
 
 INSET_PX = 0.05
 """So that OpenCV and Pillow, which paint outlines too, fill the same pixels as pycocotools."""

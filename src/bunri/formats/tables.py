@@ -8,18 +8,12 @@ import io
 from pathlib import Path
 from typing import Any
 
-from bunri.annotations.document import read_json
-from bunri.classes import BACKGROUND_NAMES
-from bunri.contracts import (
-    BACKGROUND_INDEX,
-    AnnotationError,
-    ClassInfo,
-    ClassTable,
-    InputError,
-    PathError,
-    normalize_name,
-)
-from bunri.files import is_file, write_json
+from bunri.core.classes import ClassInfo, ClassTable, normalize_name
+from bunri.core.contracts import BACKGROUND_INDEX
+from bunri.core.errors import AnnotationError, InputError, PathError
+from bunri.core.files import is_file, write_json
+from bunri.core.waste_classes import BACKGROUND_NAMES
+from bunri.labels.document import read_json
 
 TABLE_NAME = "classes.json"
 MAX_TABLE_BYTES = 2**20

@@ -15,21 +15,16 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from bunri.annotations.records import LabelledSet, Photo, Polygons
-from bunri.annotations.segmentations import parse_polygon
-from bunri.config import OverlapRule
-from bunri.contracts import (
-    BACKGROUND_INDEX,
-    MAX_JSON_BYTES,
-    AnnotationError,
-    ConfigError,
-    PathError,
-    Tracker,
-)
-from bunri.files import is_folder, join_under
+from bunri.core.contracts import BACKGROUND_INDEX, MAX_JSON_BYTES
+from bunri.core.errors import AnnotationError, ConfigError, PathError
+from bunri.core.files import is_folder, join_under
+from bunri.core.progress import Tracker
+from bunri.core.settings import parse_yaml
 from bunri.formats.naming import cut_suffix, find_files, name_outputs
 from bunri.formats.reading import PhotoFinder, ReadOptions, SetBuilder
-from bunri.settings_text import parse_yaml
+from bunri.labels.records import LabelledSet, Photo, Polygons
+from bunri.labels.rules import OverlapRule
+from bunri.labels.segmentations import parse_polygon
 
 PHOTOS_NAME, LABELS_NAME, SETTINGS_NAME = "images", "labels", "data.yaml"
 _DECIMALS = 6
@@ -41,12 +36,7 @@ val: images
 """
 
 
-def write_yolo(
-    dataset: LabelledSet,
-    path: Path,
-    _rule: OverlapRule,
-    progress: Tracker,
-) -> None:
+def write_yolo(dataset: LabelledSet, path: Path, _rule: OverlapRule, progress: Tracker) -> None:
     """Write ``labels/`` and ``data.yaml`` into the folder ``path``.
 
     Args:

@@ -12,14 +12,15 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from bunri import __version__
-from bunri.annotations.document import write_document
-from bunri.annotations.outlines import encode_region, trace_parts
-from bunri.annotations.pseudo import INFO_KEY, describe_teacher
-from bunri.annotations.records import Annotation, LabelledSet, Photo, Polygons
-from bunri.contracts import BACKGROUND_INDEX, ClassTable, MaskArray
+from bunri.core.classes import ClassTable
+from bunri.core.contracts import BACKGROUND_INDEX, MaskArray
 from bunri.formats.coco import describe_coco_set
+from bunri.labels.document import write_document
+from bunri.labels.outlines import encode_region, trace_parts
+from bunri.labels.pseudo import INFO_KEY, describe_teacher
+from bunri.labels.records import Annotation, LabelledSet, Photo, Polygons
+from bunri.model.lookup import StoredModel
 from bunri.predict.outputs import Prediction
-from bunri.stored_model import StoredModel
 
 Shape = Literal["polygons", "rle"]
 SHAPES: tuple[Shape, ...] = get_args(Shape)

@@ -12,11 +12,12 @@ import importlib.util
 
 import numpy as np
 
-from bunri.contracts import FloatArray, ImageArray, MissingExtraError, check_image
-from bunri.images import fit_size_hw, resize_image
-from bunri.predict.planes import ClassPlanes, FramePlanes
+from bunri.core.contracts import FloatArray, ImageArray, check_image
+from bunri.core.errors import MissingExtraError
+from bunri.images.frames import fit_size_hw, resize_image
+from bunri.images.planes import ClassPlanes, FramePlanes
+from bunri.images.resizing import resize_planes
 from bunri.predict.settings import CrfSettings
-from bunri.resizing import resize_planes
 
 _MIN_PROB = 1e-5  # how sure a network may be before the CRF has no say at all
 

@@ -12,11 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bunri.bundle_info import BundleInfo
-from bunri.contracts import ClassTable, ImageArray, InputError, ModelError
-from bunri.files import is_file, join_under, write_json
-from bunri.predict.decider import Decider
-from bunri.predict.planes import ClassPlanes, MeanPlanes, MinMaxPlanes, VotePlanes
+from bunri.core.classes import ClassTable
+from bunri.core.contracts import ImageArray
+from bunri.core.errors import InputError, ModelError
+from bunri.core.files import is_file, join_under, write_json
+from bunri.images.decider import Decider
+from bunri.images.planes import ClassPlanes, MeanPlanes, MinMaxPlanes, VotePlanes
+from bunri.model.info import BundleInfo
+from bunri.model.lookup import StoredModel, open_model
 from bunri.predict.predictor import AdjustSettings, AnyPredictor, Predictor, load_predictor
 from bunri.predict.settings import (
     COMBINES,
@@ -26,7 +29,6 @@ from bunri.predict.settings import (
     order_classes,
     read_settings,
 )
-from bunri.stored_model import StoredModel, open_model
 
 FORMAT_VERSION = 1
 _HEAD_BYTES = 200

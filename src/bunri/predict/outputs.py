@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bunri.contracts import ClassTable, ImageArray, InputError, MaskArray, PathError
-from bunri.drawing import color_mask, draw_labelled_overlay
-from bunri.files import replace_atomically, write_bytes
-from bunri.formats.soft import Planes, write_planes
-from bunri.images import PHOTO_SUFFIXES
+from bunri.core.classes import ClassTable
+from bunri.core.contracts import ImageArray, MaskArray
+from bunri.core.errors import InputError, PathError
+from bunri.core.files import replace_atomically, write_bytes
+from bunri.images.drawing import color_mask, draw_labelled_overlay
+from bunri.images.photos import PHOTO_SUFFIXES
+from bunri.labels.soft import Planes, write_planes
 
 MASKS_NAME, OVERLAYS_NAME, COLORS_NAME, PROBS_NAME = "masks", "overlays", "colors", "probs"
 COMPOSITION_NAME = "composition.csv"

@@ -10,27 +10,17 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from bunri.bundle_info import BundleInfo
-from bunri.contracts import (
-    MAX_PHOTO_PIXELS,
-    ClassTable,
-    FloatArray,
-    ImageArray,
-    InputError,
-    MaskArray,
-    ModelError,
-    check_image,
-)
-from bunri.images import (
-    crop_content,
-    fit_size_hw,
-    pad_to_stride,
-    resize_image,
-)
-from bunri.predict.backends import Backend, SharingBackend, open_backend
+from bunri.core.classes import ClassTable
+from bunri.core.contracts import MAX_PHOTO_PIXELS, FloatArray, ImageArray, MaskArray, check_image
+from bunri.core.errors import InputError, ModelError
+from bunri.images.decider import Decider, gather
+from bunri.images.frames import crop_content, fit_size_hw, pad_to_stride, resize_image
+from bunri.images.planes import ClassPlanes, FramePlanes
+from bunri.images.resizing import resize_planes
+from bunri.model.info import BundleInfo
+from bunri.model.lookup import open_model
+from bunri.predict.backends.engines import Backend, SharingBackend, open_backend
 from bunri.predict.crf import refine_planes, require_crf
-from bunri.predict.decider import Decider, gather
-from bunri.predict.planes import ClassPlanes, FramePlanes
 from bunri.predict.regions import remove_small_regions
 from bunri.predict.settings import (
     PLAIN,
@@ -42,8 +32,6 @@ from bunri.predict.settings import (
 )
 from bunri.predict.tiles import predict_tiles
 from bunri.predict.tta import View, list_views, predict_views
-from bunri.resizing import resize_planes
-from bunri.stored_model import open_model
 
 AdjustSettings = Callable[[PredictionSettings], PredictionSettings]
 """From the settings that a bundle holds to those to predict with."""
@@ -247,7 +235,7 @@ class Predictor(AnyPredictor):
             content: uint8 (h, w, 3).
 
         Returns:
-            float32 (C, h / s, w / s); see :func:`bunri.images.crop_content`.
+            float32 (C, h / s, w / s); see :func:`bunri.images.frames.crop_content`.
         """
         frame = self.info.preprocessing.frame(content)
         frame_hw = frame.shape[1], frame.shape[2]
@@ -273,7 +261,7 @@ def load_predictor(model: str, adjust: AdjustSettings | None = None) -> Predicto
     """Return a predictor for MODEL.
 
     Args:
-        model: As on the command line; see :mod:`bunri.stored_model`.
+        model: As on the command line; see :mod:`bunri.model.lookup`.
         adjust: Changes the settings that the model holds.
 
     Raises:

@@ -16,33 +16,21 @@ from typing import Any
 import numpy as np
 
 from bunri import __version__
-from bunri.annotations.coco import SOFT_KEY, read_coco, require_photos
-from bunri.annotations.outlines import encode_region
-from bunri.annotations.pseudo import INFO_KEY, describe_teacher
-from bunri.annotations.records import Annotation, LabelledSet, Photo, RunLengths, SoftLabels
-from bunri.annotations.run_lengths import count_pixels
-from bunri.contracts import (
-    BACKGROUND_INDEX,
-    IGNORE_INDEX,
-    ClassTable,
-    FloatArray,
-    ImageArray,
-    ImageError,
-    InputError,
-    MaskArray,
-    ModelError,
-    PathError,
-)
-from bunri.files import hash_file, is_folder
+from bunri.core.classes import ClassTable
+from bunri.core.contracts import BACKGROUND_INDEX, IGNORE_INDEX, FloatArray, ImageArray, MaskArray
+from bunri.core.errors import ImageError, InputError, ModelError, PathError
+from bunri.core.files import hash_file, is_folder
 from bunri.formats.coco import describe_coco_set
 from bunri.formats.naming import list_photos
-from bunri.formats.soft import Planes, shrink_plane, write_planes
-from bunri.images import (
-    check_photo_headers,
-    choose_classes,
-    read_photo_as_labelled,
-    read_size_hw,
-)
+from bunri.images.photos import read_size_hw
+from bunri.images.planes import choose_classes
+from bunri.labels.coco import SOFT_KEY, read_coco, require_photos
+from bunri.labels.outlines import encode_region
+from bunri.labels.photos import check_photo_headers, read_photo_as_labelled
+from bunri.labels.pseudo import INFO_KEY, describe_teacher
+from bunri.labels.records import Annotation, LabelledSet, Photo, RunLengths, SoftLabels
+from bunri.labels.run_lengths import count_pixels
+from bunri.labels.soft import Planes, shrink_plane, write_planes
 from bunri.predict.ensemble import list_differences
 from bunri.predict.predictor import Predictor
 

@@ -11,8 +11,8 @@ the second most probable class is not that of the surroundings it would leave an
 import numpy as np
 import numpy.typing as npt
 
-from bunri.annotations.components import LabelledRuns
-from bunri.contracts import MaskArray
+from bunri.core.contracts import MaskArray
+from bunri.labels.components import LabelledRuns
 
 _Labels = npt.NDArray[np.int32]
 

@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bunri.config import Fraction, Positive
-from bunri.contracts import ClassTable, ConfigError, InputError, suggest
-from bunri.settings_text import apply_override, explain_fault
+from bunri.core.classes import ClassTable
+from bunri.core.errors import ConfigError, InputError, suggest
+from bunri.core.fields import Fraction, Positive
+from bunri.core.settings import apply_override, explain_fault
 
 Flip = Literal["horizontal", "vertical"]
 Combine = Literal["soft", "hard", "minmax"]

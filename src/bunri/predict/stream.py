@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from bunri.contracts import ImageArray, ImageError, InputError
-from bunri.formats.soft import shrink_plane
-from bunri.images import read_photo
+from bunri.core.contracts import ImageArray
+from bunri.core.errors import ImageError, InputError
+from bunri.images.photos import read_photo
+from bunri.labels.soft import shrink_plane
 from bunri.predict.outputs import PROBS_SIDE_PX, PhotoTask, Prediction
 from bunri.predict.predictor import AnyPredictor
 

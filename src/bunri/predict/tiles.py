@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bunri.contracts import FloatArray, ImageArray
-from bunri.predict.planes import StoredPlanes
+from bunri.core.contracts import FloatArray, ImageArray
+from bunri.images.planes import StoredPlanes
 
 PredictTile = Callable[[ImageArray], FloatArray]
 """From uint8 (h, w, 3) to float32 (C, h, w)."""
@@ -41,11 +41,7 @@ def weigh_side(length_px: int) -> FloatArray:
 
 
 def predict_tiles(
-    image: ImageArray,
-    photo_hw: tuple[int, int],
-    tile_px: int,
-    overlap: float,
-    predict: PredictTile,
+    image: ImageArray, photo_hw: tuple[int, int], tile_px: int, overlap: float, predict: PredictTile
 ) -> StoredPlanes:
     """Predict a photo in tiles.
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bunri.contracts import FloatArray, ImageArray
-from bunri.images import resize_image
+from bunri.core.contracts import FloatArray, ImageArray
+from bunri.images.frames import resize_image
+from bunri.images.resizing import resize_planes
 from bunri.predict.settings import PredictionSettings
-from bunri.resizing import resize_planes
 
 RunFrame = Callable[[ImageArray], FloatArray]
 """From uint8 (h, w, 3), as large as the network shall see it, to float32 (C, h, w)."""

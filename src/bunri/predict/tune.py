@@ -18,21 +18,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bunri.annotations.cache import MaskCache
-from bunri.annotations.coco import require_nonempty
-from bunri.annotations.records import LabelledSet, Photo
-from bunri.bundle_info import BundleInfo
-from bunri.config import OverlapRule
-from bunri.contracts import BACKGROUND_INDEX, FloatArray, ImageArray, Tracker
-from bunri.images import check_photo_headers, read_photo_as_labelled
-from bunri.intervals import OVERALL_SCORES, Difference, bootstrap_difference
-from bunri.metrics import Matrices, compute_scores, count_confusion, replace_nan, stack_matrices
-from bunri.predict.decider import Decider
+from bunri.core.contracts import BACKGROUND_INDEX, FloatArray, ImageArray
+from bunri.core.progress import Tracker
+from bunri.images.decider import Decider
+from bunri.images.planes import ClassPlanes, FramePlanes
+from bunri.labels.cache import MaskCache
+from bunri.labels.coco import require_nonempty
+from bunri.labels.photos import check_photo_headers, read_photo_as_labelled
+from bunri.labels.records import LabelledSet, Photo
+from bunri.labels.rules import OverlapRule
+from bunri.model.info import BundleInfo
 from bunri.predict.ensemble import Member, combine_planes, join_infos
-from bunri.predict.planes import ClassPlanes, FramePlanes
 from bunri.predict.predictor import AnyPredictor
 from bunri.predict.settings import PLAIN, Claim, Combine, PredictionSettings
 from bunri.predict.tta import View, list_views
+from bunri.scores.intervals import OVERALL_SCORES, Difference, bootstrap_difference
+from bunri.scores.metrics import (
+    Matrices,
+    compute_scores,
+    count_confusion,
+    replace_nan,
+    stack_matrices,
+)
 
 NUM_DRAWS, CHANCE = 2000, 0.05
 REGION_SHARES = (0.0002, 0.001, 0.004)

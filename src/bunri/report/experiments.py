@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bunri.comparison import ComparedRun, Comparison
-from bunri.contracts import drop_controls
-from bunri.intervals import Difference, Interval
-from bunri.metrics import replace_nan
+from bunri.core.errors import drop_controls
 from bunri.report.page import show_signed
 from bunri.report.records import RunRecord, shorten_path
 from bunri.report.texts import Text, Texts, clean_name, join_texts
-from bunri.results import UsedModel
+from bunri.scores.comparison import ComparedRun, Comparison
+from bunri.scores.intervals import Difference, Interval
+from bunri.scores.metrics import replace_nan
+from bunri.scores.results import UsedModel
 
 MAX_CHANGES = 12
 """Settings named of one run; two recipes may differ in all of them."""

@@ -14,9 +14,9 @@ from typing import Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from bunri.boundary import find_band, find_distance_px
-from bunri.contracts import BACKGROUND_INDEX, IGNORE_INDEX, ImageArray, MaskArray
-from bunri.metrics import Matrix, count_confusion
+from bunri.core.contracts import BACKGROUND_INDEX, IGNORE_INDEX, ImageArray, MaskArray
+from bunri.scores.boundary import find_band, find_distance_px
+from bunri.scores.metrics import Matrix, count_confusion
 
 MistakeKind = Literal["missed", "invented", "confused", "boundary"]
 MISTAKE_KINDS: tuple[MistakeKind, ...] = ("missed", "invented", "confused", "boundary")

@@ -20,10 +20,10 @@ from markupsafe import Markup
 from PIL import Image
 
 from bunri import __version__
-from bunri.contracts import ImageArray, MaskArray
-from bunri.files import write_text
-from bunri.intervals import Interval
-from bunri.metrics import replace_nan
+from bunri.core.contracts import ImageArray, MaskArray
+from bunri.core.files import write_text
+from bunri.scores.intervals import Interval
+from bunri.scores.metrics import replace_nan
 
 
 def embed_picture(image: ImageArray, *, quality: int = 85) -> Markup:

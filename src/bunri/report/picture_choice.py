@@ -8,11 +8,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from bunri.annotations.records import Photo
-from bunri.contracts import ImageArray, MaskArray
-from bunri.metrics import ClassCounts
+from bunri.core.contracts import ImageArray, MaskArray
+from bunri.labels.records import Photo
 from bunri.report.mistakes import Mistakes
 from bunri.report.pictures import MAX_PICTURE_BYTES, Picture, make_picture
+from bunri.scores.metrics import ClassCounts
 
 MAX_PHOTOS = 100
 """On one page."""

@@ -11,12 +11,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bunri.contracts import ImageArray, InputError, summarize
-from bunri.files import hash_file, is_file, write_json
-from bunri.images import decode_photo
-from bunri.metrics import replace_nan
+from bunri.core.contracts import ImageArray
+from bunri.core.errors import InputError, summarize
+from bunri.core.files import hash_file, is_file, write_json
+from bunri.images.photos import decode_photo
 from bunri.report.pictures import Picture, decode_mask
-from bunri.result_files import COUNTS_NAME
+from bunri.scores.metrics import replace_nan
+from bunri.scores.result_files import COUNTS_NAME
 
 PICTURES_NAME = "pictures.json"
 NUM_KEPT = 12

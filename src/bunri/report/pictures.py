@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from bunri.annotations.records import Photo
-from bunri.contracts import ImageArray, MaskArray
-from bunri.images import fit_size_hw, resize_image, resize_mask
-from bunri.metrics import ClassCounts
+from bunri.core.contracts import ImageArray, MaskArray
+from bunri.images.frames import fit_size_hw, resize_image, resize_mask
+from bunri.labels.records import Photo
 from bunri.report.mistakes import Mistakes
+from bunri.scores.metrics import ClassCounts
 
 MAX_PICTURE_BYTES = 180_000
 """Of a photo and its masks, as base64."""

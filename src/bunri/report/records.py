@@ -10,13 +10,13 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from bunri.bundle import INFO_NAME, RUN_BUNDLE_NAME, read_bundle
-from bunri.contracts import InputError, ModelError, summarize
-from bunri.files import is_file
+from bunri.core.errors import InputError, ModelError, summarize
+from bunri.core.files import is_file
+from bunri.model.bundle import INFO_NAME, RUN_BUNDLE_NAME, read_bundle
 from bunri.report.picture_files import read_pictures
 from bunri.report.pictures import Picture
-from bunri.result_files import RUN_RESULT_NAME, find_result, read_result
-from bunri.results import Result
+from bunri.scores.result_files import RUN_RESULT_NAME, find_result, read_result
+from bunri.scores.results import Result
 
 HISTORY_NAME, TIMINGS_NAME, DATA_NAME = "metrics.jsonl", "timings.jsonl", "data.json"
 _MAX_FILE_BYTES = 64 * 2**20

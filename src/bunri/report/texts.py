@@ -11,7 +11,8 @@ from importlib import resources
 import yaml
 from markupsafe import Markup
 
-from bunri.contracts import ClassInfo, drop_controls
+from bunri.core.classes import ClassInfo
+from bunri.core.errors import drop_controls
 
 LANGUAGES = ("en", "ko")
 

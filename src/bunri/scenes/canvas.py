@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from bunri.contracts import FloatArray
+from bunri.core.contracts import FloatArray
 
 Points = npt.NDArray[np.float64]  # (N, 2), (u, v) in an object's own units
 PointsLike = Points | Sequence[tuple[float, float]]

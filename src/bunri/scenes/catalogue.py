@@ -7,24 +7,24 @@ how a thing is drawn or where it is put.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bunri.classes import COMPETITION_TABLE
+from bunri.core.waste_classes import COMPETITION_TABLE
 from bunri.scenes.canvas import Canvas
-from bunri.scenes.objects_bags import (
+from bunri.scenes.objects.bags import (
     draw_carrier_bag,
     draw_film_sheet,
     draw_knotted_bag,
     draw_roll_bag,
 )
-from bunri.scenes.objects_carton import draw_juice_brick, draw_milk_carton
-from bunri.scenes.objects_cloth import draw_glove, draw_shirt, draw_sock, draw_trousers
-from bunri.scenes.objects_foam import (
+from bunri.scenes.objects.carton import draw_juice_brick, draw_milk_carton
+from bunri.scenes.objects.cloth import draw_glove, draw_shirt, draw_sock, draw_trousers
+from bunri.scenes.objects.foam import (
     draw_foam_box,
     draw_foam_chunk,
     draw_meat_tray,
     draw_packing_block,
 )
-from bunri.scenes.objects_glass import draw_glass_bottle, draw_glass_shards, draw_jar
-from bunri.scenes.objects_metal import (
+from bunri.scenes.objects.glass import draw_glass_bottle, draw_glass_shards, draw_jar
+from bunri.scenes.objects.metal import (
     draw_block_battery,
     draw_cell,
     draw_crushed_can,
@@ -32,27 +32,27 @@ from bunri.scenes.objects_metal import (
     draw_foil,
     draw_tin,
 )
-from bunri.scenes.objects_paper import (
+from bunri.scenes.objects.paper import (
     draw_closed_box,
     draw_flat_cardboard,
     draw_newspaper,
     draw_open_box,
     draw_text_sheet,
 )
-from bunri.scenes.objects_plastic import (
+from bunri.scenes.objects.plastic import (
     draw_detergent_bottle,
     draw_drink_cup,
     draw_food_tray,
     draw_pet_bottle,
 )
-from bunri.scenes.objects_trash import (
+from bunri.scenes.objects.trash import (
     draw_cup_noodle,
     draw_face_mask,
     draw_snack_wrapper,
     draw_tissue,
     draw_toothbrush,
 )
-from bunri.scenes.objects_unknown import draw_broken_part, draw_lump, draw_tangle
+from bunri.scenes.objects.unknown import draw_broken_part, draw_lump, draw_tangle
 
 ANY_TURN_DEG = 180.0
 UPRIGHT_DEG = 12.0

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bunri.annotations.outlines import encode_region
-from bunri.annotations.rasterize import find_box
-from bunri.annotations.run_lengths import count_pixels, encode_counts
-from bunri.classes import COMPETITION_TABLE
-from bunri.contracts import ConfigError
-from bunri.files import replace_atomically, write_json, write_text
+from bunri.core.errors import ConfigError
+from bunri.core.files import replace_atomically, write_json, write_text
+from bunri.core.waste_classes import COMPETITION_TABLE
+from bunri.labels.outlines import encode_region
+from bunri.labels.rasterize import find_box
+from bunri.labels.run_lengths import count_pixels, encode_counts
 from bunri.scenes.catalogue import PHOTO_SHARES
 from bunri.scenes.render import Scene, render_scene
 from bunri.submission import HEADER

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from bunri.contracts import FloatArray
-from bunri.noise import make_noise
+from bunri.core.contracts import FloatArray
+from bunri.images.noise import make_noise
 from bunri.scenes.canvas import Color, pick_color
 
 Ground = Callable[[np.random.Generator, int], FloatArray]

@@ -5,7 +5,7 @@ Owns what several classes share in their look. Knows nothing of any one thing.
 
 import numpy as np
 
-from bunri.contracts import FloatArray
+from bunri.core.contracts import FloatArray
 from bunri.scenes.canvas import Canvas, Color, make_gray
 from bunri.scenes.solids import Face, Turned
 

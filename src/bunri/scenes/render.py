@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from bunri.contracts import BACKGROUND_INDEX, ConfigError, FloatArray, ImageArray, MaskArray
-from bunri.noise import make_noise
+from bunri.core.contracts import BACKGROUND_INDEX, FloatArray, ImageArray, MaskArray
+from bunri.core.errors import ConfigError
+from bunri.images.noise import make_noise
 from bunri.scenes.canvas import Canvas, Patch, View
 from bunri.scenes.catalogue import PHOTO_SHARES, VARIANTS, Variant
 from bunri.scenes.grounds import draw_ground

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from bunri.contracts import FloatArray
+from bunri.core.contracts import FloatArray
 from bunri.scenes.canvas import Canvas, Normals, Points, PointsLike
 
 Corners = npt.NDArray[np.float64]  # (N, 3): x right, y away, z up, in an object's units
@@ -101,17 +101,10 @@ def _trace_turned(table: Points, roundness: float) -> Points:
     v, radius, shift = table.T
     angle = np.linspace(0, np.pi, 25)
     top = np.stack(
-        [
-            shift[0] - radius[0] * np.cos(angle),
-            v[0] - roundness * radius[0] * np.sin(angle),
-        ],
-        axis=1,
+        [shift[0] - radius[0] * np.cos(angle), v[0] - roundness * radius[0] * np.sin(angle)], axis=1
     )
     bottom = np.stack(
-        [
-            shift[-1] + radius[-1] * np.cos(angle),
-            v[-1] + roundness * radius[-1] * np.sin(angle),
-        ],
+        [shift[-1] + radius[-1] * np.cos(angle), v[-1] + roundness * radius[-1] * np.sin(angle)],
         axis=1,
     )
     right = np.stack([shift + radius, v], axis=1)

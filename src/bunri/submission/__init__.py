@@ -6,11 +6,7 @@ models, photos or COCO; masks and image ids come from the caller.
 
 from bunri.submission.align import align_submissions
 from bunri.submission.check import SubmissionCheck, check_submission
-from bunri.submission.difference import (
-    PhotoDifference,
-    SubmissionDifference,
-    compare_submissions,
-)
+from bunri.submission.difference import PhotoDifference, SubmissionDifference, compare_submissions
 from bunri.submission.format import HEADER, SUBMISSION_SIZE_PX, Fault, choose_pixels, shrink_mask
 from bunri.submission.stream import read_submission, write_submission
 from bunri.submission.vote import (

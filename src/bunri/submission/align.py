@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bunri.contracts import MaskArray, SubmissionError
+from bunri.core.contracts import MaskArray
+from bunri.core.errors import SubmissionError
 from bunri.submission.format import SUBMISSION_SIZE_PX, show
 from bunri.submission.stream import read_submission
 

@@ -32,10 +32,7 @@ class SubmissionCheck:
 
 
 def check_submission(
-    path: Path,
-    expected_ids: Sequence[str] | None,
-    num_classes: int = 12,
-    max_faults: int = 10,
+    path: Path, expected_ids: Sequence[str] | None, num_classes: int = 12, max_faults: int = 10
 ) -> SubmissionCheck:
     """Find what is wrong with a submission.csv, plain or packed (``.gz``).
 

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bunri.contracts import IGNORE_INDEX, InputError, MaskArray, SubmissionError
+from bunri.core.contracts import IGNORE_INDEX, MaskArray
+from bunri.core.errors import InputError, SubmissionError
 
 SUBMISSION_SIZE_PX = 256
 """Height and width of every mask in a submission."""

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from bunri.contracts import MaskArray, PathError, SubmissionError
-from bunri.files import replace_atomically
+from bunri.core.contracts import MaskArray
+from bunri.core.errors import PathError, SubmissionError
+from bunri.core.files import replace_atomically
 from bunri.submission.format import (
     HEADER,
     MAX_ID_BYTES,

@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bunri.classes import COMPETITION_TABLE
-from bunri.contracts import ClassTable, InputError, MaskArray
+from bunri.core.classes import ClassTable
+from bunri.core.contracts import MaskArray
+from bunri.core.errors import InputError
+from bunri.core.waste_classes import COMPETITION_TABLE
 from bunri.submission.align import align_submissions
 from bunri.submission.format import SUBMISSION_SIZE_PX
 from bunri.submission.stream import read_submission
@@ -116,10 +118,7 @@ def complete_priority(first: Sequence[int], path: Path, num_classes: int) -> tup
 
 
 def vote_submissions(
-    paths: Sequence[Path],
-    weights: Sequence[int],
-    priority: Sequence[int],
-    num_classes: int = 12,
+    paths: Sequence[Path], weights: Sequence[int], priority: Sequence[int], num_classes: int = 12
 ) -> Iterator[tuple[str, MaskArray]]:
     """Yield each photo with the classes that most files vote for, in the first file's order.
 

@@ -1,0 +1,1 @@
+"""Errors, array contracts, class tables, files, settings and progress: what every room uses."""

@@ -1,0 +1,70 @@
+"""Repairs of the category list: the competition's spelling and ids, no circles.
+
+Owns these three. Each edits a document in place and says what it changed.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from bunri.doctor.category_names import find_cycles, find_moved_ids, find_renamed
+from bunri.doctor.changes import Change
+
+
+def _rename(document: dict[str, Any]) -> list[Change]:
+    changes = []
+    renamed = find_renamed(_read_names(document))
+    for position, row in enumerate(document["categories"]):
+        name = renamed.get(row.get("id"))
+        if name:
+            place = ("categories", position)
+            action = "renames the category"
+            changes.append(Change.describe("renamed-category", place, action, row["name"], name))
+            row["name"] = name
+    return changes
+
+
+def _restore_ids(document: dict[str, Any]) -> list[Change]:
+    moved = find_moved_ids(_read_names(document))
+    ids = [moved.get(row.get("id"), row.get("id")) for row in document["categories"]]
+    if len(set(ids)) < len(ids):
+        return []  # a category of another name has one of the usual ids
+    changes = []
+    for position, row in enumerate(document["categories"]):
+        if row.get("id") in moved:
+            place, new_id = ("categories", position), moved[row["id"]]
+            action = "restores the usual id, in its objects too"
+            changes.append(
+                Change.describe("renumbered-categories", place, action, row["id"], new_id)
+            )
+            row["id"] = new_id
+    for row in document.get("annotations") or ():
+        if isinstance(row, dict) and row.get("category_id") in moved:
+            row["category_id"] = moved[row["category_id"]]
+    return changes
+
+
+def _cut_cycles(document: dict[str, Any]) -> list[Change]:
+    rows = [row for row in document["categories"] if isinstance(row, dict)]
+    in_cycle = {name for cycle in find_cycles(rows) for name in cycle}
+    changes = []
+    for position, row in enumerate(document["categories"]):
+        if isinstance(row, dict) and row.get("name") in in_cycle:
+            place, before = ("categories", position), row.pop("supercategory")
+            action = "removes the supercategory"
+            changes.append(Change.describe("category-cycle", place, action, before))
+    return changes
+
+
+def _read_names(document: dict[str, Any]) -> dict[int, str]:
+    return {
+        row["id"]: row["name"]
+        for row in document["categories"]
+        if isinstance(row, dict) and type(row.get("id")) is int and isinstance(row.get("name"), str)
+    }
+
+
+CATEGORY_REPAIRS: dict[str, Callable[[dict[str, Any]], list[Change]]] = {
+    "renamed-category": _rename,
+    "renumbered-categories": _restore_ids,
+    "category-cycle": _cut_cycles,
+}

@@ -1,0 +1,267 @@
+"""Objects to pixels, bit for bit as pycocotools' ``annToMask`` does it.
+
+Owns how polygons and run lengths become pixels. Knows nothing of classes or overlap.
+
+Pixels are counted down the columns, column * height + row, as COCO's run lengths count them. An
+object stays a list of spans for as long as possible: these take far less memory than a frame for
+each object, and area and box follow from them without drawing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from bunri.core.errors import AnnotationError
+from bunri.labels.crossings import find_crossings
+from bunri.labels.records import RunLengths, Segmentation
+from bunri.labels.run_lengths import expand_run_lengths, join_runs
+
+MIN_POLYGON_POINTS = 3
+
+Box = tuple[int, int, int, int]  # left, top, width, height in pixels
+_Ints = npt.NDArray[np.int64]
+
+_MAX_CROSSINGS = 2_000_000  # at once; each takes about 50 bytes until it is half a span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spans:
+    """The pixels of objects of one photo, as spans down the columns.
+
+    Three int64 arrays (spans,): object ``owner[i]`` has the pixels from ``start[i]`` to
+    ``stop[i] - 1``. Ordered by owner, then by start; the spans of an object are not empty, do not
+    overlap, and do not touch.
+    """
+
+    size_hw: tuple[int, int]
+    num_objects: int
+    owner: _Ints
+    start: _Ints
+    stop: _Ints
+
+    def count_pixels(self) -> _Ints:
+        """Return the area of each object, int64 (objects,), in pixels."""
+        ends = np.concatenate(([0], np.cumsum(self.stop - self.start)))
+        return np.diff(ends[self.find_limits()])
+
+    def find_boxes(self) -> _Ints:
+        """Return the bounding box of each object in pixels.
+
+        Returns:
+            int64 (objects, 4): left, top, width, height; four zeros for an object without pixels.
+        """
+        height, _ = self.size_hw
+        boxes = np.zeros((self.num_objects, 4), np.int64)
+        limits = self.find_limits()
+        present = np.flatnonzero(np.diff(limits))
+        if present.size == 0:
+            return boxes
+        first, last = limits[present], limits[present + 1] - 1
+        left, top = np.divmod(self.start, height)
+        right, bottom = np.divmod(self.stop - 1, height)
+        is_wrapped = left < right  # it reaches from the foot of one column to the head of the next
+        top = np.minimum.reduceat(np.where(is_wrapped, 0, top), first)
+        bottom = np.maximum.reduceat(np.where(is_wrapped, height - 1, bottom), first)
+        left, right = left[first], right[last]
+        boxes[present] = np.stack((left, top, right - left + 1, bottom - top + 1), axis=1)
+        return boxes
+
+    def find_limits(self) -> _Ints:
+        """Return where each object's spans begin, int64 (objects + 1,); the last is their number.
+
+        Object ``i`` has the spans ``limits[i]`` to ``limits[i + 1] - 1``.
+        """
+        return np.searchsorted(self.owner, np.arange(self.num_objects + 1))
+
+
+def join_spans(batches: Sequence[Spans]) -> Spans:
+    """Return the objects of several batches of one photo, numbered on; at least one batch."""
+    shifts = np.cumsum([0, *(batch.num_objects for batch in batches)]).tolist()
+    return Spans(
+        size_hw=batches[0].size_hw,
+        num_objects=shifts[-1],
+        owner=np.concatenate([b.owner + shift for b, shift in zip(batches, shifts, strict=False)]),
+        start=np.concatenate([batch.start for batch in batches]),
+        stop=np.concatenate([batch.stop for batch in batches]),
+    )
+
+
+def trace_spans(segmentations: Sequence[Segmentation], size_hw: tuple[int, int]) -> Spans:
+    """Return the pixels of all objects of a photo, much faster together than one by one.
+
+    A polygon part with fewer than three points encloses nothing and draws nothing (pycocotools
+    would read four numbers as a box). The parts of an object are united.
+
+    Args:
+        segmentations: Outlines or run lengths, in pixels of the photo.
+        size_hw: Height and width of the photo in pixels.
+
+    Raises:
+        AnnotationError: Run lengths of another size than the photo.
+    """
+    stride = size_hw[0] * size_hw[1] + 1  # key = position + stride * owner
+    parts, owners = [], []
+    starts, stops = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for number, shape in enumerate(segmentations):
+        if isinstance(shape, RunLengths):
+            check_size(shape, size_hw)
+            keys = np.cumsum(shape.counts) + number * stride
+            starts.append(keys[0 : len(keys) // 2 * 2 : 2])
+            stops.append(keys[1::2])
+        else:
+            drawn = [part for part in shape.parts if len(part) >= 2 * MIN_POLYGON_POINTS]
+            parts += drawn
+            owners += [number] * len(drawn)
+    if parts:
+        part, position = find_crossings(parts, size_hw)
+        # Outside and inside in turn, for each part by itself; so parts are told apart first.
+        keys = np.sort(position + part * stride)
+        keys += (np.array(owners)[part] - part) * stride
+        starts.append(keys[0::2])
+        stops.append(keys[1::2])
+    start, stop = _unite(np.concatenate(starts), np.concatenate(stops))
+    owner = start // stride
+    shift = owner * stride
+    return Spans(size_hw, len(segmentations), owner, start - shift, stop - shift)
+
+
+def split_objects(segmentations: Sequence[Segmentation], size_hw: tuple[int, int]) -> list[slice]:
+    """Return which objects :func:`trace_spans` may be given at once within 100 MB or so.
+
+    All of them, but for outlines that cross very many columns.
+
+    Args:
+        segmentations: Outlines or run lengths, in pixels of the photo.
+        size_hw: Height and width of the photo in pixels.
+
+    Returns:
+        Slices that follow each other and have all objects; none is empty unless there are none.
+    """
+    width = size_hw[1]
+    if _bound_crossings_of_all(segmentations, width) <= _MAX_CROSSINGS:
+        return [slice(0, len(segmentations))]
+    starts, room = [0], _MAX_CROSSINGS
+    for number, shape in enumerate(segmentations):
+        bound = _bound_crossings(shape, width)
+        if bound > room and number > starts[-1]:
+            starts.append(number)
+            room = _MAX_CROSSINGS
+        room -= bound
+    return [slice(*limits) for limits in pairwise([*starts, len(segmentations)])]
+
+
+def _bound_crossings_of_all(segmentations: Sequence[Segmentation], width_px: int) -> int:
+    """Return a number that the column crossings of all objects together do not exceed; quick."""
+    runs = [len(shape.counts) for shape in segmentations if isinstance(shape, RunLengths)]
+    parts = [part for s in segmentations if not isinstance(s, RunLengths) for part in s.parts]
+    if not parts:
+        return sum(runs)
+    reach_px = np.abs(np.diff(np.concatenate(parts)[0::2]))
+    # Steps from part to part count too much, and closing edges are counted as full width.
+    return sum(runs) + int(np.minimum(reach_px + 1, width_px).sum()) + len(parts) * width_px
+
+
+def _bound_crossings(shape: Segmentation, width_px: int) -> int:
+    """Return a number that the column crossings of an object do not exceed."""
+    if isinstance(shape, RunLengths):
+        return len(shape.counts)
+    reaches_px = (np.abs(np.diff(part[0::2], append=part[:1])) for part in shape.parts)
+    # One more for the column at either end.
+    return sum(int(np.minimum(reach_px + 2, width_px).sum()) for reach_px in reaches_px)
+
+
+def _unite(start: _Ints, stop: _Ints) -> tuple[_Ints, _Ints]:
+    """Return spans in order, none of them empty; those that overlap or touch become one."""
+    is_empty = start == stop
+    if is_empty.any():
+        start, stop = start[~is_empty], stop[~is_empty]
+    if (start[1:] < start[:-1]).any():
+        order = np.argsort(start, kind="stable")
+        start, stop = start[order], stop[order]
+    reach = np.maximum.accumulate(stop)
+    joints = np.flatnonzero(start[1:] > reach[:-1])
+    if len(joints) + 1 < len(start):
+        start = start[np.append(0, joints + 1)]
+        reach = reach[np.append(joints, len(reach) - 1)]
+    return start, reach
+
+
+def trace_runs(segmentation: Segmentation, size_hw: tuple[int, int]) -> RunLengths:
+    """Return the pixels of one object as run lengths, as ``pycocotools.mask.encode`` has them.
+
+    That is: only the first run may be empty, and none follows the last run of 1s.
+
+    Args:
+        segmentation: Outline or run lengths, in pixels of the photo.
+        size_hw: Height and width of the photo in pixels.
+
+    Raises:
+        AnnotationError: Run lengths of another size than the photo.
+    """
+    spans = trace_spans([segmentation], size_hw)
+    return join_runs(spans.start, spans.stop, size_hw)
+
+
+def find_box(runs: RunLengths) -> Box:
+    """Return the bounding box of an object: left, top, width, height in pixels.
+
+    Four zeros for an object without pixels.
+    """
+    left, top, width, height = trace_spans([runs], runs.size_hw).find_boxes()[0].tolist()
+    return left, top, width, height
+
+
+def draw_region(segmentation: Segmentation, size_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Return the pixels of one object; see :func:`trace_spans`.
+
+    Args:
+        segmentation: Outline or run lengths, in pixels of the photo.
+        size_hw: Height and width of the photo in pixels.
+
+    Returns:
+        bool (H, W), True inside the object.
+
+    Raises:
+        AnnotationError: Run lengths of another size than the photo.
+    """
+    return expand_run_lengths(trace_runs(segmentation, size_hw))
+
+
+def draw_crop(
+    segmentation: Segmentation, size_hw: tuple[int, int]
+) -> tuple[npt.NDArray[np.bool_], tuple[int, int]]:
+    """Return the pixels of one object within its bounding box, and the box's left and top.
+
+    A small object in a large photo takes little time and memory; see :func:`draw_region`.
+
+    Args:
+        segmentation: Outline or run lengths, in pixels of the photo.
+        size_hw: Height and width of the photo in pixels.
+
+    Returns:
+        bool (h, w), of size 0 for an object without pixels; and left and top in pixels.
+
+    Raises:
+        AnnotationError: Run lengths of another size than the photo.
+    """
+    spans = trace_spans([segmentation], size_hw)
+    left, top, width, height = spans.find_boxes()[0].tolist()
+    columns = join_runs(
+        spans.start - left * size_hw[0], spans.stop - left * size_hw[0], (size_hw[0], width)
+    )
+    return expand_run_lengths(columns)[top : top + height], (left, top)
+
+
+def check_size(segmentation: Segmentation, size_hw: tuple[int, int]) -> None:
+    """Refuse run lengths of another photo.
+
+    Raises:
+        AnnotationError: They have another size than the photo.
+    """
+    if isinstance(segmentation, RunLengths) and segmentation.size_hw != size_hw:
+        raise AnnotationError(
+            f"run lengths are {segmentation.size_hw} (height, width), the photo is {size_hw}"
+        )

@@ -1,0 +1,63 @@
+"""Several annotation files at once: where the photos of each are, and one class table for all.
+
+Owns what files that are named together have to agree on. Knows nothing of what they are for.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bunri.core.errors import AnnotationError
+from bunri.labels.coco import map_categories, read_coco
+from bunri.labels.records import LabelledSet
+
+
+def pair_roots(
+    files: Sequence[Path], roots: Sequence[Path], option: str
+) -> list[tuple[Path, Path]]:
+    """Return (annotation file, folder of its photos) for each file.
+
+    Args:
+        files: Annotation files.
+        roots: One per file, or none: then photos lie beside each file.
+        option: The command line's name for ``roots``.
+
+    Raises:
+        AnnotationError: The numbers differ.
+    """
+    if roots and len(roots) != len(files):
+        raise AnnotationError(
+            f"{option} was given {len(roots)} time(s) for {len(files)} annotation file(s).",
+            hint=f"Give {option} once for each file, in the same order, or not at all.",
+        )
+    return list(zip(files, roots or [file.parent for file in files], strict=True))
+
+
+def read_together(sources: Iterable[tuple[Path, Path]]) -> list[LabelledSet]:
+    """Read files that share one class table: that of the first one with labels.
+
+    The others may lack classes of that table; they may not have more.
+
+    Args:
+        sources: At least one; see :func:`pair_roots`.
+
+    Raises:
+        PathError: A file or a folder of photos does not exist.
+        AnnotationError: A file cannot be used, or its categories are not in the table.
+    """
+    sets = [read_coco(file, image_root=root) for file, root in sources]
+    first = next((dataset for dataset in sets if dataset.is_labelled), sets[0])
+    return [_share_table(dataset, first) for dataset in sets]
+
+
+def _share_table(dataset: LabelledSet, first: LabelledSet) -> LabelledSet:
+    try:
+        index_of = map_categories(dataset.category_names, first.table)
+    except AnnotationError as error:
+        raise AnnotationError(
+            f"{dataset.source} does not fit the class table of {first.source}:",
+            problems=error.problems,
+            hint="Files that are given together share one class table: put the one with the "
+            "most classes first, or give these two one by one.",
+        ) from error
+    return replace(dataset, table=first.table, index_of_category=index_of)

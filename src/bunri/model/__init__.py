@@ -1,0 +1,1 @@
+"""A trained model on disk: its description, card, bundle and ONNX file."""

@@ -1,0 +1,152 @@
+"""What a bulk prediction is asked to work on: a folder, a list file, or a Parquet of URIs.
+
+Owns how photos are named in the results, and how one is read from where it lies. Knows nothing
+of models and workers.
+"""
+
+import hashlib
+import importlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bunri.core.contracts import MAX_PHOTO_BYTES, ImageArray
+from bunri.core.errors import ImageError, InputError, MissingExtraError, PathError, summarize
+from bunri.core.files import is_file, is_folder
+from bunri.images.photos import decode_photo, read_photo
+from bunri.predict.outputs import find_photos
+
+URI_COLUMNS = ("uri", "path", "photo")
+"""Names under which a Parquet may hold its photos; the first that is there is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class BulkPhoto:
+    """One photo to predict.
+
+    Attributes:
+        uri: An absolute path, or a URI such as ``s3://bucket/a.jpg``; stands in the results.
+        mask_name: Of its mask below ``masks``, without a suffix.
+    """
+
+    uri: str
+    mask_name: str
+
+
+def find_bulk_photos(source: Path, output_folder: Path) -> list[BulkPhoto]:
+    """Return the photos that SOURCE stands for, in a fixed order.
+
+    A folder's photos are those of all its levels, and masks keep their paths. A list file
+    (``.txt``) holds a path or URI a line, a Parquet (``.parquet``) one a row; their masks are
+    named by a hash of it, spread over 256 folders.
+
+    Raises:
+        PathError: There is no such file or folder, or no photo in it.
+        InputError: The file is none of these or is damaged, or a photo comes twice.
+        MissingExtraError: A Parquet needs pyarrow, which is not installed.
+    """
+    if is_folder(source):
+        tasks = find_photos([source], output_folder)
+        return [BulkPhoto(str(task.photo.absolute()), task.name) for task in tasks]
+    if not is_file(source):
+        raise PathError(f"{source} does not exist.")
+    readers: dict[str, Callable[[Path], list[str]]] = {
+        ".txt": _read_list,
+        ".parquet": _read_parquet,
+    }
+    read = readers.get(source.suffix.lower())
+    if read is None:
+        raise InputError(
+            f"{source} is no folder, no list of photos (.txt) and no Parquet (.parquet).",
+            hint="For single photos leave out --engine ray.",
+        )
+    uris = [_make_absolute(text, source.absolute().parent) for text in read(source)]
+    if not uris:
+        raise PathError(f"{source} lists no photo.")
+    doubles = sorted(uri for uri, count in Counter(uris).items() if count > 1)
+    if doubles:
+        raise InputError(
+            f"{source} lists photos more than once:", problems=[repr(uri) for uri in doubles]
+        )
+    return [BulkPhoto(uri, _name_mask(uri)) for uri in uris]
+
+
+def _name_mask(uri: str) -> str:
+    digest = hashlib.sha256(uri.encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{digest[:2]}/{digest[:32]}"
+
+
+def _make_absolute(text: str, folder: Path) -> str:
+    # The list is the user's own, as arguments are: its paths may lead anywhere.
+    return text if "://" in text else str(folder / text)
+
+
+def _read_list(path: Path) -> list[str]:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as UTF-8 text: {summarize(error)}.") from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _read_parquet(path: Path) -> list[str]:
+    parquet = import_extra("pyarrow.parquet")
+    arrow = import_extra("pyarrow")
+    try:
+        columns = parquet.read_schema(path).names
+        column = next((name for name in URI_COLUMNS if name in columns), None)
+        if column is None:
+            raise InputError(
+                f"{path} has none of the columns {', '.join(URI_COLUMNS)}; "
+                f"it has {', '.join(map(repr, columns))}."
+            )
+        values: Sequence[Any] = parquet.read_table(path, columns=[column])[column].to_pylist()
+    except (OSError, arrow.ArrowException) as error:
+        raise InputError(f"{path} cannot be read as Parquet: {summarize(error)}.") from error
+    wrong = [row for row, value in enumerate(values) if not isinstance(value, str) or not value]
+    if wrong:
+        raise InputError(
+            f"{path}: column {column!r} must hold text in each row; row {wrong[0]} holds "
+            f"{values[wrong[0]]!r}, and {len(wrong)} row(s) in all are wrong."
+        )
+    return list(values)
+
+
+def read_uri(uri: str) -> ImageArray:
+    """Decode a photo from a path, or from a URI of any file system that pyarrow knows.
+
+    Returns:
+        uint8 (H, W, 3) RGB, upright.
+
+    Raises:
+        ImageError: It cannot be reached, or see :func:`bunri.images.photos.read_photo`.
+    """
+    if "://" not in uri:
+        return read_photo(Path(uri))
+    arrow, files = import_extra("pyarrow"), import_extra("pyarrow.fs")
+    try:
+        system, path = files.FileSystem.from_uri(uri)
+        with system.open_input_stream(path) as stream:
+            content: bytes = stream.read(MAX_PHOTO_BYTES + 1)
+    except (OSError, ValueError, arrow.ArrowException) as error:
+        raise ImageError(f"{uri} cannot be read: {summarize(error)}.") from error
+    if len(content) > MAX_PHOTO_BYTES:
+        raise ImageError(f"{uri} has more than {MAX_PHOTO_BYTES} bytes.")
+    return decode_photo(content, name=uri)
+
+
+def import_extra(module: str) -> Any:  # noqa: ANN401 (a module without types)
+    """Return a module of the extra ``[ray]``.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"Bulk prediction needs {module.partition('.')[0]}, which is not installed.",
+            hint='Install it with: pip install "bunri[ray]"',
+        ) from error

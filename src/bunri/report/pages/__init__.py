@@ -1,0 +1,1 @@
+"""The pages: statistics, evaluation, experiments, submissions."""

@@ -1,0 +1,279 @@
+"""The evaluation page: how good a model is, how sure that is, and what its mistakes look like.
+
+Owns which figures stand where, and what needs a warning. Takes a finished evaluation and the
+pictures that were kept of it.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bunri.core.classes import ClassTable
+from bunri.report.mistakes import MISTAKE_COLORS_RGB, MISTAKE_KINDS, Mistakes
+from bunri.report.page import read_script, show_count, show_share, write_page
+from bunri.report.pages.robustness import (
+    RobustnessSection,
+    build_robustness_plots,
+    describe_robustness,
+)
+from bunri.report.picture_choice import NUM_WORST
+from bunri.report.pictures import Picture
+from bunri.report.plots.evaluation import build_evaluation_plots
+from bunri.report.plots.parts import choose_ink
+from bunri.report.plots.plots import read_plot_scripts
+from bunri.report.records import Epoch
+from bunri.report.texts import Text, Texts, clean_name, join_texts, name_class, read_texts
+from bunri.scores.boundary import DISTANCE_SHARE
+from bunri.scores.intervals import MIN_PHOTOS, Interval
+from bunri.scores.metrics import replace_nan
+from bunri.scores.results import Result, SizeScores
+
+MIN_SHARE = 0.005
+"""Of a photo's pixels that a kind of mistake must take to make the photo one of that kind."""
+SCRIPTS = ("panels.js", "sort.js", "gallery.js", "mistakes.js")
+_SCORES = ("global_miou", "per_image_miou", "pixel_accuracy", "mean_accuracy", "weighted_iou")
+
+
+def write_evaluation_page(
+    path: Path,
+    result: Result,
+    scores: dict[str, SizeScores],
+    pictures: Sequence[Picture],
+    mistakes: Mistakes,
+    history: Sequence[Epoch] = (),
+    robustness: RobustnessSection | None = None,
+) -> None:
+    """Write the page.
+
+    Args:
+        path: The HTML file.
+        result: The evaluation.
+        scores: Keys are ``results.SIZES``.
+        pictures: Photos to show, the worst first.
+        mistakes: Of all photos.
+        history: Of the training, if it is known.
+        robustness: What corruptions cost, if that was asked.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    t = read_texts("common", "evaluation")
+    own = scores["photo"]
+    classes = describe_classes(result.table)
+    values: dict[str, Any] = {
+        "t": t,
+        "model": clean_name(result.model),
+        "data": clean_name(Path(result.data).name),
+        "rule": result.overlap_rule,
+        "num_photos": len(result.photos),
+        "figures": list(_list_figures(own, t)),
+        "small": scores["submission"],
+        "cares": list(_list_cares(result, own, len(pictures), t)),
+        "classes": classes,
+        "class_rows": _list_class_rows(own),
+        "confusion": _describe_confusion(result, classes, t),
+        "kinds": _describe_kinds(mistakes),
+        "kind_colors": {kind: f"rgb{color}" for kind, color in MISTAKE_COLORS_RGB.items()},
+        "wrong_share": show_share(_measure_wrong(mistakes)),
+        "photos": [_describe_picture(one) for one in pictures],
+        "shown_classes": _find_shown(pictures),
+        "masks": _pack_masks(pictures, result.table),
+        "ways": list(_list_ways(result, t)),
+        "ece": own.calibration.error,
+        "ece_interval": own.calibration_interval,
+        "has_history": bool(history),
+        "min_share": show_share(MIN_SHARE),
+        "band_share": show_share(DISTANCE_SHARE, 0),
+        "plots": build_evaluation_plots(history, own.calibration, t),
+        "robustness": None,
+    }
+    if robustness is not None:
+        values["robustness"] = describe_robustness(robustness, t)
+        values["plots"] |= {"robustness": build_robustness_plots(robustness.scores, t)}
+    scripts = [*read_plot_scripts(), *map(read_script, SCRIPTS)]
+    write_page(path, "evaluation.html", values, scripts=scripts)
+
+
+def describe_classes(table: ClassTable) -> list[dict[str, Any]]:
+    """Return the class rows of ``templates/parts.html``."""
+    return [
+        {"index": index, "name": name_class(info), "color": f"rgb{info.color_rgb}"}
+        for index, info in enumerate(table.classes)
+    ]
+
+
+def _list_figures(own: SizeScores, t: Texts) -> Iterator[dict[str, Any]]:
+    """Yield the head figures: name, value, interval, and what it is."""
+    sheet, none = own.sheet, Interval(np.nan, np.nan)
+    rows: list[tuple[str, float, Interval]] = [
+        (name, getattr(sheet, name), own.intervals.overall[name]) for name in _SCORES
+    ]
+    rows.insert(2, ("per_batch_miou", sheet.per_batch_miou, none))
+    rows.insert(3, ("boundary_miou", own.boundary.miou, own.boundary.interval))
+    rows.append(("ece", own.calibration.error, own.calibration_interval))
+    for name, value, interval in rows:
+        places = {"size": sheet.batch_size} if name == "per_batch_miou" else {}
+        yield {
+            "name": t(name),
+            "value": replace_nan(value),
+            "interval": interval,
+            "says": t(f"say_{name}", **places),
+        }
+
+
+def _list_ways(result: Result, t: Texts) -> Iterator[Text]:
+    """Yield how photos were predicted, where that is more than one model in one look."""
+    if result.combine:
+        members = [clean_name(f"{one.model} × {one.weight:g}") for one in result.models]
+        how = t(f"combine_{result.combine}")
+        yield t("way_ensemble", how=how, models=join_texts(members))
+    if result.prediction:
+        settings = [clean_name(f"{key}={value}") for key, value in result.prediction.items()]
+        yield t("way_prediction", settings=join_texts(settings))
+
+
+def _list_cares(result: Result, own: SizeScores, num_shown: int, t: Texts) -> Iterator[Text]:
+    """Yield what a reader may be misled by."""
+    if result.is_tuned_here:
+        yield t("care_tuned_here")
+    if len(result.photos) < MIN_PHOTOS:
+        yield t("care_few_photos", limit=MIN_PHOTOS)
+    rows = list(zip(map(name_class, result.table.classes), own.sheet.classes, strict=True))
+    absent = [name for name, one in rows if not one.photos]
+    rare = [
+        t("care_rare_class", name=name, photos=one.photos)
+        for name, one in rows
+        if 0 < one.photos < MIN_PHOTOS
+    ]
+    if absent:
+        yield t("care_absent_classes", classes=join_texts(absent))
+    if rare:
+        yield t("care_rare_classes", limit=MIN_PHOTOS, classes=join_texts(rare))
+    if num_shown < len(result.photos):
+        yield t("care_part_of_photos", shown=num_shown, total=len(result.photos), worst=NUM_WORST)
+
+
+def _list_class_rows(own: SizeScores) -> list[dict[str, Any]]:
+    total = max(1, own.sheet.num_pixels)
+    columns = (own.sheet.classes, own.intervals.classes["iou"], own.boundary.class_iou)
+    return [
+        {
+            "iou": replace_nan(one.iou),
+            "interval": interval,
+            "precision": replace_nan(one.precision),
+            "recall": replace_nan(one.recall),
+            "f1": replace_nan(one.f1),
+            "boundary": replace_nan(boundary),
+            "photos": one.photos,
+            "pixels": one.pixels,
+            "pixel_share": one.pixels / total,
+        }
+        for one, interval, boundary in zip(*columns, strict=True)
+    ]
+
+
+def _describe_confusion(
+    result: Result, classes: Sequence[dict[str, Any]], t: Texts
+) -> dict[str, Any]:
+    """Return the table of truth against prediction; classes that are in neither are left out."""
+    matrices = result.sizes["photo"].matrices
+    total, photos = matrices.sum(0), (matrices > 0).sum(0)
+    seen = [i for i in range(len(total)) if total[i].any() or total[:, i].any()]
+    rows = []
+    for row in seen:
+        pixels = int(total[row].sum())
+        cells = []
+        for column in seen:
+            count = int(total[row, column])
+            share = count / pixels if pixels else 0.0
+            words = t(
+                "cell_words_right" if row == column else "cell_words",
+                truth=classes[row]["name"],
+                share=show_share(share),
+                pixels=show_count(count),
+                photos=int(photos[row, column]),
+                **({} if row == column else {"prediction": classes[column]["name"]}),
+            )
+            cells.append(
+                {
+                    "column": column,
+                    "count": count,
+                    "shown": _shorten_share(share),
+                    "style": shade_cell(share),
+                    "words": words,
+                }
+            )
+        rows.append({"row": row, "is_there": pixels > 0, "cells": cells})
+    return {"columns": seen, "rows": rows}
+
+
+def _shorten_share(share: float) -> str:
+    """Return a share as whole per cent without the sign; what is below half of one is a dot."""
+    return "·" if share < 0.005 else f"{100 * share:.0f}"
+
+
+def shade_cell(share: float) -> str:
+    """Return the CSS colours of a cell of a heat map, on the scale that plots have, too."""
+    stops = (0.0, 0.35, 0.7, 1.0)
+    lower = max(i for i in range(3) if share >= stops[i])
+    part = (share - stops[lower]) / (stops[lower + 1] - stops[lower])
+    mix = f"color-mix(in srgb, var(--heat-{lower + 1}) {100 * part:.0f}%, var(--heat-{lower}))"
+    return f"background: {mix}; color: {choose_ink(share)}"
+
+
+def _measure_wrong(mistakes: Mistakes) -> float:
+    wrong = mistakes.num_pixels - int(np.trace(mistakes.matrix))
+    return wrong / max(1, mistakes.num_pixels)
+
+
+def _describe_kinds(mistakes: Mistakes) -> list[dict[str, Any]]:
+    counts = mistakes.count()
+    wrong = max(1, mistakes.num_pixels - int(np.trace(mistakes.matrix)))
+    return [{"kind": kind, "share": counts[kind] / wrong} for kind in MISTAKE_KINDS]
+
+
+def _describe_picture(picture: Picture) -> dict[str, Any]:
+    present = sorted({truth for truth, *_ in picture.cells})
+    counts = _count_picture(picture)
+    total = max(1, sum(cell[2] for cell in picture.cells))
+    return {
+        "name": clean_name(picture.file_name),
+        "score": "–" if np.isnan(picture.miou) else f"{picture.miou:.3f}",
+        "size_hw": picture.size_hw,
+        "photo": f"data:image/jpeg;base64,{picture.photo}",
+        "classes": present,
+        "kinds": [(kind, counts[kind] / total) for kind in MISTAKE_KINDS],
+    }
+
+
+def _count_picture(picture: Picture) -> dict[Any, int]:
+    """Return the pixels of each kind of mistake in a photo."""
+    size = 1 + max((max(cell[:2]) for cell in picture.cells), default=0)
+    matrix, boundary = (np.zeros((size, size), np.int64) for _ in range(2))
+    for truth, prediction, pixels, near in picture.cells:
+        matrix[truth, prediction], boundary[truth, prediction] = pixels, near
+    return dict(Mistakes(matrix, boundary).count())
+
+
+def _find_shown(pictures: Sequence[Picture]) -> set[int]:
+    return {index for one in pictures for cell in one.cells for index in cell[:2]}
+
+
+def _pack_masks(pictures: Sequence[Picture], table: ClassTable) -> dict[str, Any]:
+    """Return what ``templates/mistakes.js`` reads; no name is in it."""
+    return {
+        "kindColors": MISTAKE_COLORS_RGB,
+        "colors": [list(info.color_rgb) for info in table.classes],
+        "minShare": MIN_SHARE,
+        "photos": [
+            {
+                "size": list(one.size_hw),
+                "truth": one.truth,
+                "prediction": one.prediction,
+                "cells": one.cells,
+            }
+            for one in pictures
+        ],
+    }

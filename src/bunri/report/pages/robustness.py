@@ -1,0 +1,149 @@
+"""The part of the evaluation page about corruptions: what they cost, and how one photo fares.
+
+Owns which figures stand where. Takes finished scores and pictures.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from markupsafe import Markup
+
+from bunri.core.classes import ClassTable
+from bunri.core.contracts import ImageArray, MaskArray
+from bunri.corruptions import CORRUPTIONS
+from bunri.images.drawing import draw_overlay_layer
+from bunri.images.frames import fit_size_hw, resize_image, resize_mask
+from bunri.report.page import embed_layer, embed_picture, show_signed
+from bunri.report.plots.intervals import Bar, plot_interval_bars
+from bunri.report.plots.plots import Plot
+from bunri.report.texts import LANGUAGES, Texts, clean_name
+from bunri.scores.intervals import Difference
+from bunri.scores.metrics import replace_nan
+from bunri.scores.robustness import CorruptionScores, RobustnessScores
+
+TILE_PX = 224
+"""Longer side. Noise packs badly: 16 tiles of nothing else take 0.35 megabytes of the page's 15."""
+_QUALITY = 70
+_KINDS = {one.name: one.kind for one in CORRUPTIONS}
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A small picture of a photo under a corruption, and of what was predicted.
+
+    Attributes:
+        name: Of the corruption, or ``clean``.
+        photo: Data URL.
+        layer: Data URL of what lies over the photo.
+        classes: Indices of what was predicted.
+    """
+
+    name: str
+    photo: Markup
+    layer: Markup
+    classes: frozenset[int]
+
+    @classmethod
+    def of(cls, name: str, image: ImageArray, mask: MaskArray, table: ClassTable) -> Self:
+        """Make a photo, uint8 (H, W, 3), and its mask, uint8 (H, W), small."""
+        photo_hw = image.shape[0], image.shape[1]
+        size_hw = fit_size_hw(photo_hw, min(TILE_PX, max(photo_hw)))
+        layer = draw_overlay_layer(resize_mask(mask, size_hw), table)
+        photo = embed_picture(resize_image(image, size_hw), quality=_QUALITY)
+        return cls(name, photo, embed_layer(layer), frozenset(np.unique(mask).tolist()))
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One photo, clean and under every corruption.
+
+    Attributes:
+        file_name: As in the annotation file.
+        photo_hw: Height and width in pixels.
+        tiles: The clean one first.
+    """
+
+    file_name: str
+    photo_hw: tuple[int, int]
+    tiles: Sequence[Tile]
+
+
+@dataclass(frozen=True, slots=True)
+class RobustnessSection:
+    """What the section is made of."""
+
+    scores: RobustnessScores
+    example: Example
+
+
+def describe_robustness(section: RobustnessSection, t: Texts) -> dict[str, Any]:
+    """Return what ``templates/evaluation_robustness.html`` shows."""
+    scores, example = section.scores, section.example
+    drops = {one.name: one.drop for one in scores.corruptions}
+    return {
+        "severity": scores.counts.severity,
+        "mean": _describe_row(scores.mean, t),
+        "worst": _describe_row(scores.worst, t),
+        "rows": [_describe_row(one, t) for one in scores.ranked],
+        "file_name": clean_name(example.file_name),
+        "photo_hw": example.photo_hw,
+        "classes": set().union(*(tile.classes for tile in example.tiles)),
+        "tiles": [
+            {
+                "name": t(f"corruption_{tile.name}"),
+                "says": t(f"corrupted_{tile.name}"),
+                "change": _show_change(drops[tile.name]) if tile.name in drops else "",
+                "photo": tile.photo,
+                "layer": tile.layer,
+            }
+            for tile in example.tiles
+        ],
+    }
+
+
+def _describe_row(one: CorruptionScores, t: Texts) -> dict[str, Any]:
+    return {
+        "name": t(f"corruption_{one.name}"),
+        "global_miou": replace_nan(one.global_miou),
+        "per_image_miou": replace_nan(one.per_image_miou),
+        "drop": _describe_drop(one.drop),
+        "per_image_drop": _describe_drop(one.per_image_drop),
+    }
+
+
+def _describe_drop(drop: Difference) -> dict[str, Any]:
+    return {"value": replace_nan(drop.value), "interval": _show_interval(drop)}
+
+
+def _show_interval(drop: Difference) -> str:
+    """Return where a drop lies; as its ends may be negative, no dash is between them."""
+    if drop.interval.to_json() is None:
+        return ""
+    ends = f"{drop.interval.low:.3f} \N{HORIZONTAL ELLIPSIS} {drop.interval.high:.3f}"
+    return ends.replace("-", "\N{MINUS SIGN}")
+
+
+def _show_change(drop: Difference) -> str:
+    if drop.verdict == "no data":
+        return ""
+    return show_signed(0 - drop.value)
+
+
+def plot_robustness(scores: RobustnessScores, t: Texts, language: str) -> Plot:
+    """Return the drops as bars, the greatest first, in the colours of their kinds."""
+    kinds = dict.fromkeys(_KINDS.values())
+    names = {kind: t(f"kind_{kind}").to(language) for kind in kinds}
+    bars = []
+    for one in scores.ranked:
+        label = t(f"corruption_{one.name}").to(language)
+        hover = [label, f"{t('drop').to(language)} {one.drop.value:.3f}", _show_interval(one.drop)]
+        group = names[_KINDS[one.name]]
+        bars.append(Bar(label, group, one.drop.value, one.drop.interval, hover))
+    return plot_interval_bars(bars, list(names.values()), t("axis_drop").to(language))
+
+
+def build_robustness_plots(scores: RobustnessScores, t: Texts) -> dict[str, Plot]:
+    """Return the plot in each language."""
+    return {language: plot_robustness(scores, t, language) for language in LANGUAGES}

@@ -1,0 +1,241 @@
+"""The statistics page: what is in a data set, told to people.
+
+Owns which figures stand where, and what needs a warning. Takes finished statistics; opens only
+the sample photos.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from bunri.core.contracts import BACKGROUND_INDEX
+from bunri.images.drawing import draw_overlay_layer
+from bunri.images.frames import fit_size_hw, resize_image, resize_mask
+from bunri.labels.cache import MaskCache
+from bunri.labels.photos import read_photo_as_labelled
+from bunri.labels.rules import OverlapRule
+from bunri.report.page import embed_layer, embed_picture, read_script, show_share, write_page
+from bunri.report.plots.plots import read_plot_scripts
+from bunri.report.plots.stats import build_plots, list_labelled
+from bunri.report.texts import Text, Texts, clean_name, join_texts, name_class, read_texts
+from bunri.stats.gallery import Choice
+from bunri.stats.statistics import LabelStatistics, SetStatistics
+from bunri.stats.tallies import GRID
+
+RARE_PHOTOS = 5
+"""A class in fewer photos cannot be in every one of the usual five folds."""
+MAX_SIZES_SHOWN = 12
+MAX_CLASSES_NAMED = 12
+"""In one warning."""
+# The more photos, the smaller each: the gallery has about as many pixels, whatever their number.
+_GALLERY_PIXELS = 24 * 512**2
+_SIDE_PX = (144, 512)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A photo of the gallery.
+
+    Attributes:
+        set_name: Which set it is from.
+        file_name: As in the annotation file.
+        size_hw: Height and width of the embedded picture in pixels.
+        photo: Data URL of the photo.
+        layer: Data URL of what is laid over it; None without labels.
+        classes: (class index, share of the pixels), the largest first, background left out.
+    """
+
+    set_name: Text
+    file_name: Text
+    size_hw: tuple[int, int]
+    photo: Markup
+    layer: Markup | None
+    classes: tuple[tuple[int, float], ...]
+
+
+def prepare_samples(
+    choices: Sequence[Choice], rule: OverlapRule, advance: Callable[[], None]
+) -> list[Sample]:
+    """Return photos for the page's gallery, reduced, with their labels as a layer.
+
+    Args:
+        choices: See :func:`bunri.stats.gallery.choose_photos`.
+        rule: How masks are drawn from labels.
+        advance: Called after each photo.
+
+    Raises:
+        ImageError: A photo cannot be used any more.
+    """
+    side_px = int((_GALLERY_PIXELS / max(1, len(choices))) ** 0.5)
+    side_px = min(max(side_px, _SIDE_PX[0]), _SIDE_PX[1])
+    samples = []
+    for figures, position in choices:
+        samples.append(_prepare_sample(figures, position, rule, side_px))
+        advance()
+    return samples
+
+
+def _prepare_sample(
+    figures: SetStatistics, position: int, rule: OverlapRule, side_px: int
+) -> Sample:
+    dataset, photo = figures.dataset, figures.dataset.photos[position]
+    size_hw = fit_size_hw(photo.size_hw, min(side_px, max(photo.size_hw)))
+    layer, classes = None, []
+    if figures.labels is not None:
+        mask = MaskCache.open_default().load_mask(dataset, photo, rule)
+        layer = embed_layer(draw_overlay_layer(resize_mask(mask, size_hw), figures.table))
+        pixels = figures.labels.contents[position]
+        classes = [(i, n / mask.size) for i, n in pixels.items() if i != BACKGROUND_INDEX]
+    image = resize_image(read_photo_as_labelled(dataset, photo), size_hw)
+    return Sample(
+        set_name=clean_name(figures.name),
+        file_name=clean_name(photo.file_name),
+        size_hw=size_hw,
+        photo=embed_picture(image, quality=82),
+        layer=layer,
+        classes=tuple(sorted(classes, key=lambda pair: -pair[1])),
+    )
+
+
+def write_stats_page(
+    path: Path,
+    sets: Sequence[SetStatistics],
+    samples: Sequence[Sample],
+    rule: OverlapRule,
+    figures_name: str,
+) -> None:
+    """Write the page.
+
+    Args:
+        path: The HTML file.
+        sets: At least one; all with one class table.
+        samples: For the gallery.
+        rule: How masks were drawn from labels.
+        figures_name: The file with the same figures for machines.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    t = read_texts("common", "stats")
+    names = ("panels.js", "gallery.js")
+    values = _collect_values(sets, samples, t) | {
+        "t": t,
+        "rule": rule,
+        "grid": GRID,
+        "max_sizes": MAX_SIZES_SHOWN,
+        "figures_name": clean_name(figures_name),
+    }
+    scripts = [*read_plot_scripts(), *map(read_script, names)]
+    write_page(path, "stats.html", values, scripts=scripts)
+
+
+def _collect_values(
+    sets: Sequence[SetStatistics], samples: Sequence[Sample], t: Texts
+) -> dict[str, Any]:
+    """Return what the template shows that comes from the data."""
+    classes = [
+        {"index": index, "name": name_class(info), "color": f"rgb{info.color_rgb}"}
+        for index, info in enumerate(sets[0].table.classes)
+    ]
+    labelled = list_labelled(sets)
+    return {
+        "sets": [{"name": clean_name(figures.name), "figures": figures} for figures in sets],
+        "labelled": [
+            {
+                "name": clean_name(figures.name),
+                "labels": labels,
+                "num_classes_seen": _count_seen_classes([figures]),
+            }
+            for figures, labels in labelled
+        ],
+        "set_tabs": [(i, clean_name(figures.name)) for i, figures in enumerate(sets)],
+        "labelled_tabs": [(i, clean_name(s.name)) for i, (s, _) in enumerate(labelled)],
+        "classes": classes,
+        "foreground": classes[BACKGROUND_INDEX + 1 :],
+        "files": join_texts([clean_name(figures.dataset.source.name) for figures in sets]),
+        "licenses": _join_licenses(sets),
+        "background": _tell_background(sets, t),
+        "object_share": _measure_object_share(sets),
+        "cares": list(_list_cares(sets, t)),
+        "num_classes_seen": _count_seen_classes(sets),
+        "samples": samples,
+        "sample_classes": {index for sample in samples for index, _ in sample.classes},
+        "plots": build_plots(sets, t),
+    }
+
+
+def _join_licenses(sets: Sequence[SetStatistics]) -> Text | None:
+    names = dict.fromkeys(name for figures in sets for name in figures.dataset.licenses)
+    return join_texts([clean_name(name) for name in names]) if names else None
+
+
+def _tell_background(sets: Sequence[SetStatistics], t: Texts) -> Text:
+    return join_texts(
+        [
+            t(
+                "share_of_set",
+                share=show_share(labels.classes[BACKGROUND_INDEX].pixel_share),
+                set=clean_name(figures.name),
+            )
+            for figures, labels in list_labelled(sets)
+        ]
+    )
+
+
+def _measure_object_share(sets: Sequence[SetStatistics]) -> float:
+    """Return the share of pixels that are not background, over all sets with labels."""
+    counts = [[one.pixels for one in labels.classes] for _, labels in list_labelled(sets)]
+    total = sum(map(sum, counts))
+    return 1 - sum(row[BACKGROUND_INDEX] for row in counts) / total if total else 0.0
+
+
+def _count_seen_classes(sets: Sequence[SetStatistics]) -> int:
+    seen = [
+        [one.photos > 0 for one in labels.classes[BACKGROUND_INDEX + 1 :]]
+        for _, labels in list_labelled(sets)
+    ]
+    return int(np.any(seen, axis=0).sum()) if seen else 0
+
+
+def _list_cares(sets: Sequence[SetStatistics], t: Texts) -> Iterator[Text]:
+    """Yield what a reader may be misled by."""
+    if any(figures.color is None for figures in sets):
+        yield t("care_no_photos")
+    for figures in sets:
+        name = clean_name(figures.name)
+        if figures.labels is None:
+            yield t("care_unlabelled", set=name)
+        else:
+            yield from _list_label_cares(figures, figures.labels, name, t)
+
+
+def _list_label_cares(
+    figures: SetStatistics, labels: LabelStatistics, name: Text, t: Texts
+) -> Iterator[Text]:
+    rows = [
+        (name_class(info), one.photos)
+        for info, one in zip(figures.table.classes, labels.classes, strict=True)
+    ]
+    absent = [class_name for class_name, photos in rows if photos == 0]
+    rare = [
+        t("care_rare_class", name=class_name, photos=photos)
+        for class_name, photos in rows
+        if 0 < photos < RARE_PHOTOS
+    ]
+    num_empty = sum(one.empty_objects for one in labels.classes)
+    if absent:
+        yield t("care_absent", set=name, classes=_list_some(absent, t))
+    if rare:
+        yield t("care_rare", set=name, limit=RARE_PHOTOS, classes=_list_some(rare, t))
+    if num_empty:
+        yield t("care_empty", set=name, count=num_empty)
+
+
+def _list_some(names: list[Text], t: Texts) -> Text:
+    rest = len(names) - MAX_CLASSES_NAMED
+    shown = names[:MAX_CLASSES_NAMED]
+    return join_texts([*shown, t("care_more", count=rest)] if rest > 0 else shown)

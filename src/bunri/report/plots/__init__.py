@@ -1,0 +1,1 @@
+"""Plots for pages, drawn by plotly in the browser."""

@@ -1,0 +1,94 @@
+"""Plots of values with their intervals, drawn as bars.
+
+Owns how they look. Knows nothing of what the values mean, nor of languages; see ``plots``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from bunri.report.plots.parts import (
+    Lines,
+    Parts,
+    choose_bar_width,
+    choose_height,
+    choose_series_color,
+    clean_label,
+    describe_axis,
+    describe_class_axis,
+    describe_hover,
+)
+from bunri.report.plots.plots import Plot, assemble_plot
+from bunri.scores.intervals import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A value and what is said of it; NaN is "no data".
+
+    Attributes:
+        label: What stands beside it.
+        group: What its colour stands for, in words.
+        value: Its length; may be negative.
+        interval: Drawn over it, if there is one.
+        hover: Said of it.
+    """
+
+    label: str
+    group: str
+    value: float
+    interval: Interval
+    hover: Lines
+
+
+def plot_interval_bars(bars: Sequence[Bar], groups: Sequence[str], axis_title: str) -> Plot:
+    """Return horizontal bars, the first at the top, with their intervals as whiskers.
+
+    Args:
+        bars: In order.
+        groups: All groups, in the order of their colours and of the legend.
+        axis_title: Of the values.
+    """
+    traces = []
+    for number, group in enumerate(groups):
+        rows = [i for i, bar in enumerate(bars) if bar.group == group and bar.value == bar.value]
+        chosen = [bars[i] for i in rows]
+        traces.append(
+            go.Bar(
+                name=clean_label(group),
+                orientation="h",
+                x=[float(f"{bar.value:.5g}") for bar in chosen],
+                y=rows,
+                width=choose_bar_width(1),
+                marker={"color": choose_series_color(number)},
+                error_x=_describe_whiskers(chosen),
+                **describe_hover([bar.hover for bar in chosen]),
+            )
+        )
+    return assemble_plot(
+        traces,
+        height=choose_height(len(bars), 1),
+        xaxis=describe_axis(axis_title, tickformat=".2f", rangemode="tozero"),
+        yaxis=describe_class_axis([bar.label for bar in bars]),
+        barmode="overlay",
+        showlegend=len(groups) > 1,
+    )
+
+
+def _describe_whiskers(bars: Sequence[Bar]) -> Parts:
+    known = [bar.interval.to_json() is not None for bar in bars]
+    ends = [
+        (bar.interval.high - bar.value, bar.value - bar.interval.low) if is_known else (0, 0)
+        for bar, is_known in zip(bars, known, strict=True)
+    ]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [float(f"{high:.5g}") for high, _ in ends],
+        "arrayminus": [float(f"{low:.5g}") for _, low in ends],
+        "visible": any(known),
+        "color": "var(--ink)",
+        "thickness": 1.5,
+        "width": 3,
+    }

@@ -1,0 +1,1 @@
+"""The competition's wrap-up, written from the records of runs."""

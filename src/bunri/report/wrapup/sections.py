@@ -1,0 +1,222 @@
+"""The wrap-up: what a series of experiments was for, what came out, and what was learned.
+
+Owns which sections there are and what they say, from the records alone: nothing is predicted and
+nothing is guessed. How a document is written is ``documents``' and the template's.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bunri.core.contracts import BACKGROUND_INDEX
+from bunri.report.experiments import (
+    Experiment,
+    find_best,
+    show_difference,
+    tell_changes,
+    tell_seconds,
+    tell_verdict,
+)
+from bunri.report.mistakes import count_kinds
+from bunri.report.page import show_count, show_figure, show_interval, show_share
+from bunri.report.pages.experiments import list_photo_cares
+from bunri.report.texts import Text, Texts, join_texts, name_class
+from bunri.report.wrapup.data import describe_data, describe_reproduction
+from bunri.report.wrapup.documents import Block, Bullets, Figure, Grid, Paragraph, Section, plain
+from bunri.report.wrapup.ensembles import tell_ensembles
+from bunri.report.wrapup.lessons import Diagnose, list_regrets
+from bunri.scores.comparison import Comparison
+from bunri.scores.metrics import Matrix
+
+NUM_CONFUSIONS, NUM_WEAKEST = 6, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a wrap-up is written from.
+
+    Attributes:
+        experiments: The runs, in order; the first is what the others are measured by.
+        comparison: Of all of them.
+        figures: Pictures of the best run's worst photos, if there are any.
+        diagnose: Looks at an annotation file; see ``wrapup_regrets``.
+    """
+
+    experiments: Sequence[Experiment]
+    comparison: Comparison
+    figures: Sequence[Figure]
+    diagnose: Diagnose
+
+
+def write_sections(material: Material, t: Texts) -> list[Section]:
+    """Return the whole document."""
+    tellers: dict[str, Callable[[Material, Texts], Iterator[Block]]] = {
+        "section_goal": _tell_goal,
+        "section_data": lambda m, t: describe_data(m.experiments, t),
+        "section_experiments": _tell_experiments,
+        "section_helped": _tell_helped,
+        "section_no_help": _tell_failed,
+        "section_ensemble": lambda m, t: tell_ensembles(m.experiments, m.comparison, t),
+        "section_error_analysis": _tell_mistakes,
+        "section_regrets": _tell_regrets,
+        "section_reproduce": lambda m, t: describe_reproduction(m.experiments, t),
+    }
+    return [Section(t(key), list(tell(material, t))) for key, tell in tellers.items()]
+
+
+def _tell_goal(material: Material, t: Texts) -> Iterator[Block]:
+    table = material.comparison.table
+    best = find_best(material.experiments)
+    sheet, intervals = best.run.sheet, best.run.intervals.overall
+    names = [name_class(info) for info in table.classes]
+    yield Paragraph(t("goal", count=len(names), classes=join_texts(names)))
+    yield Paragraph(t("goal_score", photos=len(material.comparison.photos)))
+    yield Paragraph(
+        t(
+            "goal_best",
+            name=best.name,
+            score=show_figure(sheet.global_miou),
+            interval=show_interval(intervals["global_miou"]),
+            per_image=show_figure(sheet.per_image_miou),
+            per_image_interval=show_interval(intervals["per_image_miou"]),
+        )
+    )
+
+
+def _tell_experiments(material: Material, t: Texts) -> Iterator[Block]:
+    rows = []
+    for one in material.experiments:
+        difference = one.difference
+        rows.append(
+            [
+                one.name,
+                tell_changes(one, t),
+                plain(show_figure(one.run.sheet.global_miou)),
+                plain(show_interval(one.interval)),
+                plain("\N{EN DASH}") if difference is None else tell_verdict(difference, t),
+                tell_seconds(one.record.train_s, t),
+                tell_seconds(one.run.cost.get("photo_s"), t),
+            ]
+        )
+    head = ("run_name", "what_changed", "global_miou", "interval_head", "verdict", "train_time",
+            "photo_time")  # fmt: skip
+    yield Grid([t(key) for key in head], rows, numbers_from=2)
+    if len(rows) > 1:
+        yield Paragraph(t("caption_experiments", first=material.experiments[0].name))
+    cares = list(list_photo_cares(material.comparison, t))
+    if cares:
+        yield Bullets(cares)
+
+
+def _tell_helped(material: Material, t: Texts) -> Iterator[Block]:
+    first, *others = material.experiments
+    if not others:
+        yield Paragraph(t("one_run"))
+        return
+    items = [_tell_one("helped", one, t) for one in others if _judge(one) == "better"]
+    if not items:
+        yield Paragraph(t("none_helped", first=first.name))
+    items += _tell_classes(others, "better", "class_better", t)
+    if items:
+        yield Bullets(items)
+
+
+def _tell_failed(material: Material, t: Texts) -> Iterator[Block]:
+    _, *others = material.experiments
+    if not others:
+        yield Paragraph(t("one_run"))
+        return
+    items = [_tell_one("did_worse", one, t) for one in others if _judge(one) == "worse"]
+    items += [_tell_one("did_nothing", one, t) for one in others if _judge(one) == "no evidence"]
+    if not items:
+        yield Paragraph(t("none_failed"))
+    items += _tell_classes(others, "worse", "class_worse", t)
+    if items:
+        yield Bullets(items)
+
+
+def _judge(experiment: Experiment) -> str:
+    return "" if experiment.difference is None else experiment.difference.verdict
+
+
+def _tell_one(key: str, experiment: Experiment, t: Texts) -> Text:
+    difference = experiment.difference
+    return t(
+        key,
+        name=experiment.name,
+        changes=tell_changes(experiment, t),
+        difference="" if difference is None else show_difference(difference),
+    )
+
+
+def _tell_classes(
+    experiments: Sequence[Experiment], verdict: str, key: str, t: Texts
+) -> Iterator[Text]:
+    """Yield for each run the classes whose IoU differs that way beyond chance."""
+    for one in experiments:
+        if one.run.differences is None:
+            continue
+        table = one.record.result.table
+        names = [
+            name_class(info)
+            for info, difference in zip(
+                table.classes, one.run.differences.classes["iou"], strict=True
+            )
+            if difference.verdict == verdict
+        ]
+        if names:
+            yield t(key, run=one.name, classes=join_texts(names))
+
+
+def _tell_mistakes(material: Material, t: Texts) -> Iterator[Block]:
+    best = find_best(material.experiments)
+    matrix = best.record.result.sizes["photo"].matrices.sum(0)
+    classes = [name_class(info) for info in best.record.result.table.classes]
+    kinds = count_kinds(matrix)
+    wrong = sum(kinds.values())
+    shares = {kind: show_share(count / max(1, wrong)) for kind, count in kinds.items()}
+    share = show_share(wrong / max(1, int(matrix.sum())))
+    yield Paragraph(t("analysis_of", name=best.name, share=share, **shares))
+    sheet = best.run.sheet
+    known = [i for i, one in enumerate(sheet.classes) if i != BACKGROUND_INDEX and one.photos]
+    weakest = sorted(known, key=lambda i: sheet.classes[i].iou)[:NUM_WEAKEST]
+    if weakest:
+        told = [
+            t(
+                "class_score",
+                name=classes[i],
+                score=show_figure(sheet.classes[i].iou),
+                photos=sheet.classes[i].photos,
+            )
+            for i in weakest
+        ]
+        yield Paragraph(t("worst_classes", classes=join_texts(told)))
+    yield Paragraph(t("caption_confusions"))
+    yield _list_confusions(matrix, classes, t)
+    if material.figures:
+        yield Paragraph(t("pictures_intro"))
+        yield from material.figures
+    else:
+        yield Paragraph(t("no_pictures"))
+
+
+def _list_confusions(matrix: Matrix, classes: Sequence[Text], t: Texts) -> Grid:
+    """Return the pairs of classes with the most wrong pixels."""
+    wrong = matrix * ~np.eye(len(matrix), dtype=np.bool_)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:NUM_CONFUSIONS]
+    rows = []
+    for truth, prediction in zip(*np.unravel_index(order, wrong.shape), strict=True):
+        count = int(wrong[truth, prediction])
+        if count:
+            share = show_share(count / int(matrix[truth].sum()))
+            rows.append(
+                [classes[truth], classes[prediction], plain(show_count(count)), plain(share)]
+            )
+    head = ("labelled_as", "predicted_as", "pixels", "share_of_class")
+    return Grid([t(key) for key in head], rows, numbers_from=2)
+
+
+def _tell_regrets(material: Material, t: Texts) -> Iterator[Block]:
+    regrets = list(list_regrets(material.experiments, material.diagnose, t))
+    yield Bullets(regrets) if regrets else Paragraph(t("regret_none"))

@@ -1,0 +1,1 @@
+"""Drawings of things, one file per kind."""

@@ -1,0 +1,1 @@
+"""Confusion matrices, the three mIoUs, intervals, results and comparisons."""

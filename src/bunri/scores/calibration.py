@@ -1,0 +1,131 @@
+"""Calibration: whether a model that says 80 % is right in 80 % of the pixels.
+
+Owns the reliability curve and the expected calibration error. Knows nothing of models.
+
+Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017: pixels are
+sorted into bins of equal width by the probability of their most probable class; the error is the
+mean distance between accuracy and confidence over the bins, weighted by their pixels.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bunri.core.contracts import IGNORE_INDEX, FloatArray, MaskArray
+from bunri.core.errors import InputError
+from bunri.scores.metrics import divide, replace_nan
+
+NUM_BINS = 15
+_ROUNDING = 1e-4  # softmax and interpolation in float32 may end a little above 1
+
+Floats = npt.NDArray[np.float64]
+
+
+def compute_error(counts: Floats) -> Floats:
+    """Return the expected calibration error, float64 (...), 0 to 1; NaN without pixels.
+
+    Args:
+        counts: float64 (..., 3, 15): pixels, right ones and sum of confidences of each bin.
+    """
+    pixels, right, confidence = np.moveaxis(counts, -2, 0)
+    return divide(np.abs(right - confidence).sum(-1), pixels.sum(-1))
+
+
+@dataclass(slots=True, eq=False)
+class Calibration:
+    """Pixels by confidence; grows photo by photo and stays as small as it is.
+
+    Bin i holds confidences from i / 15 up to below (i + 1) / 15; 1 is in the last.
+
+    Attributes:
+        num_photos: How many photos were added.
+        photos: float64 (3, 15) of each: pixels, right ones, sum of confidences; what an interval
+            is drawn from. Counts that were kept before there were intervals are one such row for
+            all photos together.
+    """
+
+    num_photos: int = 0
+    photos: list[Floats] = field(default_factory=list)
+
+    @property
+    def counts(self) -> Floats:
+        """Of all photos, float64 (3, 15): pixels, right ones, sum of confidences of each bin."""
+        return sum(self.photos, start=np.zeros((3, NUM_BINS)))
+
+    @property
+    def pixels(self) -> npt.NDArray[np.int64]:
+        """Pixels of each bin, int64 (15,)."""
+        pixels: npt.NDArray[np.int64] = self.counts[0].astype(np.int64)
+        return pixels
+
+    @property
+    def right(self) -> npt.NDArray[np.int64]:
+        """Those of them that are right, int64 (15,)."""
+        right: npt.NDArray[np.int64] = self.counts[1].astype(np.int64)
+        return right
+
+    @property
+    def confidence(self) -> Floats:
+        """Sum of their confidences, float64 (15,)."""
+        confidence: Floats = self.counts[2]
+        return confidence
+
+    def add(self, truth: MaskArray, prediction: MaskArray, confidence: FloatArray) -> None:
+        """Count a photo.
+
+        Args:
+            truth: uint8 (H, W), class index; pixels of 255 are not counted.
+            prediction: uint8 (H, W), the most probable class.
+            confidence: float32 (H, W), its probability, 0 to 1.
+
+        Raises:
+            InputError: Different sizes, or a probability that is none.
+        """
+        if not truth.shape == prediction.shape == confidence.shape:
+            raise InputError(
+                f"Truth is {truth.shape}, prediction {prediction.shape}, "
+                f"confidence {confidence.shape}: sizes differ."
+            )
+        counted = truth != IGNORE_INDEX
+        values = confidence[counted]
+        # Said the other way round, since every comparison with NaN is false.
+        wrong = ~((values >= 0) & (values <= 1 + _ROUNDING))
+        if wrong.any():
+            raise InputError(
+                f"A confidence must be a number from 0 to 1; found {values[wrong][0]}."
+            )
+        bins = np.minimum((values * NUM_BINS).astype(np.intp), NUM_BINS - 1)
+        is_right = (truth == prediction)[counted]
+        joint = np.bincount(bins + NUM_BINS * is_right, minlength=2 * NUM_BINS)
+        right, pixels = joint[NUM_BINS:], joint[:NUM_BINS] + joint[NUM_BINS:]
+        total = np.bincount(bins, values, minlength=NUM_BINS)
+        self.num_photos += 1
+        self.photos.append(np.stack((pixels, right, total)))
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error, 0 to 1; NaN without pixels."""
+        return float(compute_error(self.counts))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the error and the reliability curve as plain values."""
+        pixels = self.pixels.tolist()
+        accuracy = divide(self.right, pixels).tolist()
+        confidence = divide(self.confidence, pixels).tolist()
+        return {
+            "num_photos": self.num_photos,
+            "num_pixels": sum(pixels),
+            "ece": replace_nan(self.error),
+            "bins": [
+                {
+                    "from": i / NUM_BINS,
+                    "to": (i + 1) / NUM_BINS,
+                    "pixels": pixels[i],
+                    "accuracy": replace_nan(accuracy[i]),
+                    "confidence": replace_nan(confidence[i]),
+                }
+                for i in range(NUM_BINS)
+            ],
+        }

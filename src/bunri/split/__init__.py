@@ -1,0 +1,1 @@
+"""Folds and validation splits that keep copies of a photo together."""

@@ -1,0 +1,94 @@
+"""Which photos belong together: twins, and those that a pattern on their names says so of.
+
+Owns the joining of links to groups. Knows nothing of pixels, classes or folds.
+"""
+
+import re
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from bunri.core.errors import InputError, summarize
+
+Group = tuple[int, ...]
+"""Positions of photos that stay together, in ascending order."""
+
+
+def match_names(names: Sequence[str], pattern: str | None) -> list[str | None]:
+    r"""Return what each name has in common with its group, None where there is nothing.
+
+    That is the pattern's first group, such as ``12`` of ``scene_12_left.jpg`` for
+    ``scene_(\d+)``, or all that it matched if it has no group.
+
+    Args:
+        names: File names as in the JSON, folders included.
+        pattern: A regular expression, looked for anywhere in a name; None for none.
+
+    Raises:
+        InputError: It is no regular expression.
+    """
+    if pattern is None:
+        return [None] * len(names)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of patterns that a later Python may read otherwise
+            compiled = re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise InputError(
+            f"{pattern!r} is not a regular expression: {summarize(error)}.",
+            hint=r"For names such as scene_12_left.jpg, for example: 'scene_(\d+)'",
+        ) from error
+    found = [compiled.search(name) for name in names]
+    return [match and match[1 if compiled.groups else 0] for match in found]
+
+
+def require_matches(names: Sequence[str], pattern: str | None) -> list[str | None]:
+    """Return :func:`match_names`, sure that the pattern is found in some name.
+
+    Raises:
+        InputError: It is no regular expression, or is found in no name.
+    """
+    keys = match_names(names, pattern)
+    if pattern is not None and not any(key is not None for key in keys):
+        raise InputError(
+            f"The pattern {pattern!r} is found in none of {len(names)} file names, "
+            f"such as {names[0]!r}.",
+            hint="It is looked for anywhere in 'file_name', folders included.",
+        )
+    return keys
+
+
+def join_photos(
+    num_photos: int, links: Iterable[tuple[int, int]], keys: Sequence[str | None] = ()
+) -> list[Group]:
+    """Return groups of photos that are linked, directly or over others, or have an equal key.
+
+    Args:
+        num_photos: Photos in all; each is in exactly one group.
+        links: Pairs of positions.
+        keys: One for each photo, or none at all; a photo without (None) is joined by links only.
+
+    Returns:
+        Groups in the order of their first photos.
+    """
+    root = list(range(num_photos))
+
+    def find_root(place: int) -> int:
+        while root[place] != place:
+            root[place] = root[root[place]]
+            place = root[place]
+        return place
+
+    first_with: dict[str, int] = {}
+    same_key = [
+        (first_with.setdefault(key, place), place)
+        for place, key in enumerate(keys)
+        if key is not None
+    ]
+    for one, other in (*links, *same_key):
+        low, high = sorted((find_root(one), find_root(other)))
+        root[high] = low
+    members: dict[int, list[int]] = defaultdict(list)
+    for place in range(num_photos):
+        members[find_root(place)].append(place)
+    return [tuple(group) for group in members.values()]

@@ -1,0 +1,121 @@
+"""Photos that two splits have in common, so that a score on one is not a score on the unseen.
+
+Owns the kinds of leaks. Knows nothing of how splits are made or what is done about leaks.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any, Literal, get_args
+
+from bunri.core.errors import InputError, suggest
+from bunri.images.similarity import Fingerprint, find_twins
+
+LeakKind = Literal["same-name", "same-pixels", "near-duplicate", "same-group"]
+LEAK_KINDS: tuple[LeakKind, ...] = get_args(LeakKind)
+"""From the plainest to the faintest; a pair of photos is told once, as the plainest it is."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SplitPhoto:
+    """What is known of a photo.
+
+    Attributes:
+        name: Its file name.
+        print: Its fingerprint, None if the photo was not looked at.
+        group: What it has in common with photos that must stay together, None for none.
+    """
+
+    name: str
+    print: Fingerprint | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A photo of one split that another split gives away."""
+
+    kind: LeakKind
+    first_split: str
+    first_name: str
+    second_split: str
+    second_name: str
+    similarity: float | None
+    """1 for equal pixels, see ``similarity`` for copies, None where pixels say nothing."""
+
+    def __str__(self) -> str:
+        alike = "" if self.similarity is None else f", similarity {self.similarity:.3f}"
+        return (
+            f"{self.kind}: {self.first_name!r} ({self.first_split}) and "
+            f"{self.second_name!r} ({self.second_split}){alike}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the leak as plain values."""
+        return asdict(self)
+
+
+def parse_kind(name: str) -> LeakKind:
+    """Return a kind of leak by its name.
+
+    Raises:
+        InputError: There is no such kind.
+    """
+    for kind in LEAK_KINDS:
+        if name == kind:
+            return kind
+    raise InputError(f"There is no kind of leak {name!r}.{suggest(name, LEAK_KINDS)}")
+
+
+def find_leaks(
+    splits: Mapping[str, list[SplitPhoto]], advance: Callable[[], None] | None = None
+) -> list[Leak]:
+    """Return every pair of photos in two different splits that should not be.
+
+    Kinds:
+        ``same-name``: the same file name, unless both photos were looked at and differ: photos
+        in different folders may well have one name.
+        ``same-pixels``, ``near-duplicate``: see :func:`bunri.images.similarity.find_twins`.
+        ``same-group``: the same group; for two splits told once, by its first photo in each.
+
+    Args:
+        splits: Name of a split -> its photos.
+        advance: Called once for each photo that has a fingerprint.
+
+    Returns:
+        Leaks by kind, then in the order of the splits and their photos.
+    """
+    places = [(split, photo) for split, photos in splits.items() for photo in photos]
+    found: dict[tuple[int, int], tuple[LeakKind, float | None]] = {}
+    for pair in _find_pairs(places, lambda photo: photo.group):
+        found[pair] = "same-group", None
+    printed = [place for place, (_, photo) in enumerate(places) if photo.print is not None]
+    prints = [photo.print for _, photo in places if photo.print is not None]
+    for twins in find_twins(prints, advance=advance):
+        pair = printed[twins.first], printed[twins.second]
+        found[pair] = "same-pixels" if twins.is_exact else "near-duplicate", twins.similarity
+    for pair in _find_pairs(places, lambda photo: photo.name.replace("\\", "/")):
+        kind, similarity = found.get(pair, (None, None))
+        is_seen = all(places[place][1].print is not None for place in pair)
+        if not is_seen or kind in ("same-pixels", "near-duplicate"):
+            found[pair] = "same-name", similarity
+    leaks = []
+    for (first, second), (kind, similarity) in sorted(found.items()):
+        (one_split, one), (other_split, other) = places[first], places[second]
+        if one_split != other_split:
+            leaks.append(Leak(kind, one_split, one.name, other_split, other.name, similarity))
+    return sorted(leaks, key=lambda leak: LEAK_KINDS.index(leak.kind))
+
+
+def _find_pairs(
+    places: list[tuple[str, SplitPhoto]], key: Callable[[SplitPhoto], str | None]
+) -> Iterator[tuple[int, int]]:
+    """Give pairs of places with an equal key: for each key, the first of each split."""
+    firsts: dict[str, dict[str, int]] = defaultdict(dict)
+    for place, (split, photo) in enumerate(places):
+        value = key(photo)
+        if value is not None:
+            firsts[value].setdefault(split, place)
+    for same in firsts.values():
+        yield from combinations(same.values(), 2)

@@ -1,0 +1,109 @@
+"""What is told about a split: its groups, its classes by part, its balance.
+
+Owns the figures of report.json. Knows nothing of files, leaks or the command line.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bunri.labels.records import LabelledSet
+from bunri.split.balance import BALANCE_TEXT, Contents, IntArray, measure_balance
+from bunri.split.folds import Parts, find_absent, find_required, split_randomly
+from bunri.split.groups import Group
+
+NUM_RANDOM_SPLITS = 20
+
+
+def describe_split(
+    dataset: LabelledSet,
+    contents: Contents,
+    groups: Sequence[Group],
+    parts: Parts,
+    part_of: IntArray,
+) -> dict[str, Any]:
+    """Return the figures of a split as plain values.
+
+    Args:
+        dataset: What was split.
+        contents: What its photos hold.
+        groups: Photos that stay together.
+        parts: What it was split into.
+        part_of: int64 (photos,), the part that each photo went into.
+    """
+    together = [group for group in groups if len(group) > 1]
+    rows = [
+        {"name": name, "num_photos": int((part_of == part).sum()), "wanted_share": share}
+        for part, (name, share) in enumerate(zip(parts.names, parts.shares, strict=True))
+    ]
+    required = find_required(contents, groups, len(parts.names))
+    return {
+        "num_photos": len(part_of),
+        "num_groups": len(groups),
+        "groups": [[dataset.photos[place].file_name for place in group] for group in together],
+        "parts": rows,
+        "classes": _describe_classes(dataset, contents, part_of, parts.names, required),
+        "balance": {
+            **measure_balance(contents, part_of, parts.shares).to_json(),
+            "definition": BALANCE_TEXT,
+            "random_splits": _describe_random(contents, groups, parts.shares, required),
+        },
+    }
+
+
+def _describe_classes(
+    dataset: LabelledSet,
+    contents: Contents,
+    part_of: IntArray,
+    names: Sequence[str],
+    required: Sequence[int],
+) -> list[dict[str, Any]]:
+    absent = find_absent(contents, part_of, len(names))
+    rows = []
+    for index in range(1, len(dataset.table)):
+        pixels, shows = contents.pixels[:, index], contents.pixels[:, index] > 0
+        parts = []
+        for part, name in enumerate(names):
+            inside = part_of == part
+            num_photos, num_pixels = int(shows[inside].sum()), int(pixels[inside].sum())
+            area = int(contents.areas[inside].sum())
+            parts.append(
+                {
+                    "name": name,
+                    "photos": num_photos,
+                    "pixels": num_pixels,
+                    "photo_share": num_photos / max(1, int(inside.sum())),
+                    "pixel_share": num_pixels / max(1, area),
+                }
+            )
+        rows.append(
+            {
+                "name": dataset.table.names[index],
+                "photos": int(shows.sum()),
+                "pixels": int(pixels.sum()),
+                "must_be_in_every_part": index in required,
+                "absent_from": [names[part] for c, part in absent if c == index],
+                "parts": parts,
+            }
+        )
+    return rows
+
+
+def _describe_random(
+    contents: Contents, groups: Sequence[Group], shares: Sequence[float], required: Sequence[int]
+) -> dict[str, Any]:
+    """Return the balance of random splits of the same groups, the same ones every time."""
+    figures, num_complete = [], 0
+    for seed in range(NUM_RANDOM_SPLITS):
+        part_of = split_randomly(groups, shares, seed)
+        figures.append(measure_balance(contents, part_of, shares).figure)
+        absent = {c for c, _ in find_absent(contents, part_of, len(shares))}
+        num_complete += not absent & set(required)
+    return {
+        "count": NUM_RANDOM_SPLITS,
+        "keep_groups_together": True,
+        "mean_figure": float(np.mean(figures)),
+        "best_figure": min(figures),
+        "num_with_required_classes_in_every_part": num_complete,
+    }

@@ -1,0 +1,181 @@
+"""Networks made of an encoder by name and a decoder: segmentation_models.pytorch's, or U-Net 3+.
+
+Owns which encoders and decoders there are, what ``model.decoder_channels`` and
+``model.dropout`` mean to each decoder, and the check that the two fit. Weights are random.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import timm
+import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
+from segmentation_models_pytorch.encoders import get_encoder_names
+from torch import Tensor, nn
+
+from bunri.core.errors import ConfigError, suggest
+from bunri.training.config import ModelConfig, ModelName
+from bunri.training.networks.unet3plus import UNet3Plus
+
+PAN_MIN_PX = 128
+"""Below, the three poolings of PAN's attention leave nothing of features at stride 16."""
+
+TIMM_TWINS: Mapping[str, str] = {
+    "inceptionresnetv2": "inception_resnet_v2",
+    "inceptionv4": "inception_v4",
+    "mobilenet_v2": "mobilenetv2_100",
+    "se_resnet50": "legacy_seresnet50",
+    "se_resnet101": "legacy_seresnet101",
+    "se_resnet152": "legacy_seresnet152",
+    "se_resnext50_32x4d": "legacy_seresnext50_32x4d",
+    "se_resnext101_32x4d": "legacy_seresnext101_32x4d",
+    "senet154": "legacy_senet154",
+}
+"""Encoders of segmentation_models.pytorch -> the timm model with the same tensors.
+
+Theirs differ in what timm does not offer: Inception with padding, so that features halve
+exactly; squeeze-and-excitation networks that can be dilated; MobileNetV2 with its last layer.
+"""
+
+
+class _PaddedPan(smp.PAN):  # type: ignore[misc]
+    """PAN that pads frames too small for its attention with zeros, and crops their logits."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        height, width = pixels.shape[-2:]
+        missing = (0, max(0, PAN_MIN_PX - width), 0, max(0, PAN_MIN_PX - height))
+        logits: Tensor = super().forward(F.pad(pixels, missing))
+        stride = (height + missing[3]) // logits.shape[-2]
+        return logits[..., : height // stride, : width // stride]
+
+
+class _PooledNorm(nn.BatchNorm2d):
+    """Batch normalisation that takes its running statistics for one value a channel.
+
+    An epoch's last batch may be one photo, of which global pooling leaves one value.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:  # (N, C, h, w)
+        if not self.training or features.numel() > self.num_features:
+            return super().forward(features)
+        return F.batch_norm(
+            features, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoder:
+    """One row of the builder table."""
+
+    network: Callable[..., nn.Module]
+    read_options: Callable[[ModelConfig], dict[str, Any]]
+    needs: str = "features at strides 4 to 32 of photos of any size"
+
+
+# smp would enlarge these decoders' logits to the frame; whoever needs that does it once, later.
+_AS_DECODED = {"upsampling": 1}
+_KEPT_AT_16 = "features that stay at stride 16 to the end, of photos of any size"
+
+
+def _read_fpn_options(config: ModelConfig) -> dict[str, Any]:
+    return {
+        "decoder_pyramid_channels": config.decoder_channels,
+        "decoder_segmentation_channels": config.decoder_channels // 2,
+        "decoder_dropout": config.dropout,
+        **_AS_DECODED,
+    }
+
+
+def _read_unet_options(config: ModelConfig) -> dict[str, Any]:
+    # Strides 16 to 1: 256 to 16 channels for the default of 128, which are smp's own.
+    return {"decoder_channels": [config.decoder_channels * 2 // 2**i for i in range(5)]}
+
+
+def _read_unet3plus_options(config: ModelConfig) -> dict[str, Any]:
+    # Half: 64 for the default of 128, which is the paper's own.
+    return {"branch_channels": config.decoder_channels // 2, "dropout": config.dropout}
+
+
+def _read_deeplab_options(config: ModelConfig) -> dict[str, Any]:
+    channels = config.decoder_channels
+    return {"decoder_channels": channels, "decoder_aspp_dropout": config.dropout, **_AS_DECODED}
+
+
+def _read_pan_options(config: ModelConfig) -> dict[str, Any]:
+    # A quarter: 32 for the default of 128, which is smp's own.
+    return {"decoder_channels": config.decoder_channels // 4, **_AS_DECODED}
+
+
+def _read_upernet_options(config: ModelConfig) -> dict[str, Any]:
+    return {"decoder_channels": config.decoder_channels, **_AS_DECODED}
+
+
+def _read_segformer_options(config: ModelConfig) -> dict[str, Any]:
+    return {"decoder_segmentation_channels": config.decoder_channels, **_AS_DECODED}
+
+
+_DECODERS: Mapping[ModelName, _Decoder] = {
+    "fpn": _Decoder(smp.FPN, _read_fpn_options),
+    "unet": _Decoder(smp.Unet, _read_unet_options),
+    "unetplusplus": _Decoder(smp.UnetPlusPlus, _read_unet_options),
+    "unet3plus": _Decoder(UNet3Plus, _read_unet3plus_options),
+    "deeplabv3plus": _Decoder(smp.DeepLabV3Plus, _read_deeplab_options, _KEPT_AT_16),
+    "pan": _Decoder(_PaddedPan, _read_pan_options, _KEPT_AT_16),
+    "upernet": _Decoder(smp.UPerNet, _read_upernet_options),
+    "segformer": _Decoder(smp.Segformer, _read_segformer_options),
+}
+
+
+def build_on_encoder(config: ModelConfig, num_classes: int) -> nn.Module:
+    """Return the network of a decoder's name on ``config.encoder``, in training mode.
+
+    Raises:
+        ConfigError: There is no such encoder, or it does not fit the decoder.
+    """
+    encoder_name = _find_encoder(config.encoder)
+    decoder = _DECODERS[config.name]
+    try:
+        network = decoder.network(
+            encoder_name=encoder_name,
+            encoder_weights=None,  # load_weights is the only provider
+            classes=num_classes,
+            **decoder.read_options(config),
+        )
+        _exchange_norms(network.get_submodule("decoder"))
+        # Some encoders take one size of photo only, and say so no earlier than here.
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, 3, 64, 96))
+    except Exception as error:  # each of timm's thousand encoders fails in its own way
+        article = "an" if config.name == "fpn" else "a"
+        raise ConfigError(
+            f"model.encoder: {config.encoder!r} cannot be the encoder of {article} {config.name}, "
+            f"which needs {decoder.needs} ({type(error).__name__}).",
+            hint="Convolutional encoders can, for example tf_efficientnet_lite0 or resnet34.",
+        ) from error
+    return network.train()
+
+
+def _exchange_norms(decoder: nn.Module) -> None:
+    """Put :class:`_PooledNorm` in place of every batch normalisation, under the same names."""
+    for parent in decoder.modules():
+        for name, child in parent.named_children():
+            if type(child) is nn.BatchNorm2d:
+                norm = _PooledNorm(child.num_features, child.eps, child.momentum)
+                norm.load_state_dict(child.state_dict())
+                setattr(parent, name, norm)
+
+
+def _find_encoder(name: str) -> str:
+    """Return what smp calls an encoder; of two with one name, timm's is meant."""
+    if timm.is_model(name):
+        return f"tu-{name}"
+    # Those called timm-* are deprecated doubles of timm's own.
+    own = [known for known in get_encoder_names() if not known.startswith("timm-")]
+    if name in own:
+        return name
+    raise ConfigError(
+        "model.encoder: timm and segmentation_models.pytorch have no encoder "
+        f"{name!r}.{suggest(name, [*timm.list_models(), *own])}"
+    )

@@ -1,0 +1,131 @@
+"""How weights move: optimiser, learning rate over time, averages.
+
+Owns what ``optim`` means. Knows nothing of data, epochs or number formats.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from bunri.training.config import OptimConfig
+
+
+def build_optimizer(network: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
+    """Return an optimiser with one group per stage of the encoder, deepest last, then the rest.
+
+    Each group carries its full rate as ``base_lr``; the schedule scales it. Without layer
+    decay the whole encoder is one group.
+    """
+    encoder = list(network.get_submodule("encoder").named_parameters())
+    in_encoder = {id(p) for _, p in encoder}
+    rest = [p for p in network.parameters() if id(p) not in in_encoder]
+    stages = split_stages(encoder) if config.layer_decay < 1 else [[p for _, p in encoder]]
+    deepest_rate = config.lr * config.encoder_lr_scale
+    rates = [deepest_rate * config.layer_decay**i for i in reversed(range(len(stages)))]
+    groups = [
+        {"params": params, "lr": rate, "base_lr": rate}
+        for params, rate in zip([*stages, rest], [*rates, config.lr], strict=True)
+    ]
+    match config.name:
+        case "adam":
+            return torch.optim.Adam(groups, weight_decay=config.weight_decay)
+        case "adamw":
+            return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+        case "sgd":
+            return torch.optim.SGD(
+                groups, momentum=config.momentum, weight_decay=config.weight_decay
+            )
+
+
+def split_stages(parameters: Sequence[tuple[str, nn.Parameter]]) -> list[list[nn.Parameter]]:
+    """Return an encoder's parameters by stage, from the photo inwards.
+
+    The first number in a parameter's name is its stage, as in ``layer1.0.conv1``,
+    ``blocks.3.0.bn1`` or ``stages_2.blocks.0``: so it is in every encoder of timm and of
+    segmentation_models.pytorch. Names without one go with their neighbour before, the first
+    with the shallowest stage.
+    """
+    numbers: list[int | None] = []
+    for name, _ in parameters:
+        found = re.search(r"\d+", name)
+        previous = numbers[-1] if numbers else None
+        numbers.append(int(found[0]) if found else previous)
+    stages = sorted({-1 if number is None else number for number in numbers})
+    return [
+        [
+            p
+            for (_, p), number in zip(parameters, numbers, strict=True)
+            if (-1 if number is None else number) == stage
+        ]
+        for stage in stages
+    ]
+
+
+class WeightAverage:
+    """The average of a network's weights and buffers over steps, which is kept instead of them.
+
+    Averaged weights generalise better than those of any single step (Polyak & Juditsky 1992),
+    most of all when few photos make the steps noisy. Either an exponential moving average,
+    which starts short and grows to its full length, so that a brief run is not held back by
+    its first steps; or the plain average over the last share of all steps (Izmailov et al.
+    2018, stochastic weight averaging, here over every step).
+
+    Args:
+        network: What is averaged.
+        config: Which average.
+        num_steps: Of the whole run.
+    """
+
+    def __init__(self, network: nn.Module, config: OptimConfig, num_steps: int) -> None:
+        self._decay = config.ema_decay
+        self._first_step = math.floor((1 - config.swa_share) * num_steps) if config.swa_share else 0
+        self.averaged = AveragedModel(network, avg_fn=self._blend, use_buffers=True)
+
+    @property
+    def module(self) -> nn.Module:
+        """The averaged network; before the average starts, the network as it is."""
+        module: nn.Module = self.averaged.module
+        return module
+
+    def update(self, network: nn.Module, step: int) -> None:
+        """Take in the weights after a step, counted from 0."""
+        if step <= self._first_step:
+            self.averaged.n_averaged.zero_()  # so that the update copies
+        self.averaged.update_parameters(network)
+
+    def _blend(self, averaged: Tensor, current: Tensor, num_averaged: Tensor | int) -> Tensor:
+        num = int(num_averaged)
+        share = 1 - min(self._decay, (1 + num) / (10 + num)) if self._decay else 1 / (num + 1)
+        return averaged + (current - averaged) * share
+
+
+def build_average(network: nn.Module, config: OptimConfig, num_steps: int) -> WeightAverage | None:
+    """Return the average of weights that the settings ask for; None: the weights as they are."""
+    if not (config.ema_decay or config.swa_share):
+        return None
+    return WeightAverage(network, config, num_steps)
+
+
+def scale_rate(step: int, num_steps: int, config: OptimConfig) -> float:
+    """Return the factor on the learning rate at a step, 0 to 1.
+
+    Args:
+        step: From 0.
+        num_steps: Steps of the whole run.
+        config: Schedule and warm-up.
+    """
+    warmup_steps = config.warmup * num_steps
+    if step < warmup_steps:
+        return (step + 1) / (warmup_steps + 1)
+    done = (step - warmup_steps) / (num_steps - warmup_steps)
+    match config.schedule:
+        case "constant":
+            return 1.0
+        case "cosine":
+            return 0.5 * (1 + math.cos(math.pi * done))
+        case "poly":
+            return math.pow(1 - done, config.poly_power)

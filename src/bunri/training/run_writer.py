@@ -1,0 +1,121 @@
+"""What a run leaves in its folder while it goes: the model, pictures, figures.
+
+Owns how these files come from training. Their names are ``plan``'s; when they are written is the
+loop's.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+from safetensors.torch import save
+from torch import nn
+
+from bunri.core.classes import ClassTable
+from bunri.core.files import replace_atomically, write_text
+from bunri.images.drawing import Comparison, draw_comparisons
+from bunri.images.frames import Preprocessing
+from bunri.labels.records import LabelledSet
+from bunri.model.bundle import write_bundle
+from bunri.model.info import BundleInfo
+from bunri.scores.metrics import ScoreSheet
+from bunri.training.config import Config
+from bunri.training.networks.build import describe_network
+from bunri.training.networks.weights import PretrainedWeights
+from bunri.training.plan import RunFolder
+
+
+@dataclass(frozen=True, slots=True)
+class RunWriter:
+    """Writes into one run folder.
+
+    Attributes:
+        folder: Where.
+        config: The run's settings.
+        sets: The labelled sets, ``train`` and ``val``.
+    """
+
+    folder: RunFolder
+    config: Config
+    sets: Mapping[str, Sequence[LabelledSet]]
+
+    @property
+    def table(self) -> ClassTable:
+        """The class table of all sets."""
+        return self.sets["train"][0].table
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """From a photo to the network's frame, as the model will do it."""
+        return Preprocessing.build(self.config.input.size_px, self.config.input.normalization)
+
+    def write_bundle(
+        self,
+        network: nn.Module,
+        epoch: int,
+        scores: ScoreSheet,
+        licenses: dict[str, str],
+        photo_hashes: frozenset[str],
+    ) -> None:
+        """Store a network as the run's model; see :class:`bunri.model.bundle.BundleInfo`."""
+        tensors = {k: v.contiguous().cpu() for k, v in network.state_dict().items()}
+        info = BundleInfo(
+            table=self.table,
+            preprocessing=self.preprocessing,
+            architecture=describe_network(self.config.model, len(self.table)),
+            training=self._describe_training(epoch),
+            scores=scores.to_json(self.table.names),
+            licenses=licenses,
+            photo_hashes=photo_hashes,
+        )
+        write_bundle(self.folder.bundle, info, save(tensors))
+
+    def _describe_training(self, epoch: int) -> dict[str, Any]:
+        names = {part: ", ".join(map(_describe_set, sets)) for part, sets in self.sets.items()}
+        return {
+            "trained on": names["train"],
+            "validated on": names["val"],
+            "epoch": f"{epoch} of {self.config.train.epochs}",
+            "chosen by": self.config.train.select_by,
+            "config": self.config.model_dump(mode="json"),
+        }
+
+    def write_samples(self, epoch: int, samples: Sequence[Comparison]) -> None:
+        """Draw validation photos beside truth and prediction."""
+        if not samples:
+            return
+        picture = draw_comparisons(samples, self.table)
+        with replace_atomically(self.folder.path_of_samples(epoch)) as temporary:
+            Image.fromarray(picture).save(temporary, quality=88)
+
+    def write_history(self, history: Sequence[Mapping[str, Any]]) -> None:
+        """Write the metrics of all epochs."""
+        lines = [json.dumps(record, ensure_ascii=False) for record in history]
+        write_text(self.folder.metrics, "".join(line + "\n" for line in lines))
+
+    def cut_timings(self, num_epochs: int) -> None:
+        """Drop the timings of epochs that will be run again."""
+        path = self.folder.timings
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        write_text(path, "".join(lines[:num_epochs]))
+
+    def add_timing(self, epoch: int, seconds: Mapping[str, float]) -> None:
+        """Add the seconds that an epoch took."""
+        with self.folder.timings.open("a") as file:
+            file.write(json.dumps({"epoch": epoch, **seconds}) + "\n")
+
+
+def _describe_set(dataset: LabelledSet) -> str:
+    pseudo = " with pseudo-labels" if dataset.is_pseudo else ""
+    return f"{dataset.source.name} ({len(dataset.photos)} photos{pseudo})"
+
+
+def describe_licenses(
+    pretrained: PretrainedWeights | None, datasets: Sequence[LabelledSet]
+) -> dict[str, str]:
+    """Return where weights and photos are from and under which licences."""
+    start = f"{pretrained.license} ({pretrained.source})" if pretrained else "random start"
+    names = list(dict.fromkeys(name for d in datasets for name in d.licenses))
+    return {"weights": start, "data": ", ".join(names) or "not declared in the annotation files"}

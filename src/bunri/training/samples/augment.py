@@ -1,0 +1,116 @@
+"""What is changed at random on a training photo, its mask always with it.
+
+Owns which changes are made and in which order: view, pasted objects, local contrast, flips,
+colours, then light, lens, sensor and storage. Knows nothing of order or seeds of samples: the
+caller seeds torch. A change that is off draws no random number, so the others stay as they are.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from bunri.core.contracts import IGNORE_INDEX, ImageArray, MaskArray
+from bunri.images.frames import fit_size_hw, resize_image, resize_mask
+from bunri.training.config import AugmentConfig
+from bunri.training.samples.geometry import RandomView, happens, turn_quarters
+from bunri.training.samples.photometry import PhotoChange, list_light_changes, load_clahe
+
+Augmentation = Callable[[ImageArray, MaskArray], tuple[ImageArray, MaskArray]]
+"""uint8 (H, W, 3) and uint8 (H, W) in, the same types at the training size out."""
+Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""uint8 (3, H, W) and uint8 (H, W) in and out."""
+
+
+def build_augmentation(
+    config: AugmentConfig, frame_px: int, paste: Step | None = None
+) -> Augmentation:
+    """Return the transform that settings ask for.
+
+    Args:
+        config: Which changes, and how strong.
+        frame_px: Side of the square frame when ``crop_size_px`` is null.
+        paste: What lays objects over a sample, see :mod:`bunri.training.samples.mixing`.
+
+    Raises:
+        MissingExtraError: A change needs a library that is not installed.
+    """
+    steps = _list_steps(config, frame_px, paste)
+
+    def augment(image: ImageArray, mask: MaskArray) -> tuple[ImageArray, MaskArray]:
+        if config.crop_size_px is None:
+            image, mask = _fit_square(image, mask, frame_px)
+        if not steps:
+            return image, mask
+        # A copy: cached photos are read-only, and torch wants to own what it holds.
+        pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)
+        labels = torch.from_numpy(mask.copy())
+        for step in steps:
+            pixels, labels = step(pixels, labels)
+        return np.ascontiguousarray(pixels.permute(1, 2, 0).numpy()), labels.numpy()
+
+    return augment
+
+
+def _list_steps(config: AugmentConfig, frame_px: int, paste: Step | None) -> list[Step]:
+    steps: list[Step] = []
+    if config.crop_size_px is not None or config.rotate or config.grid or config.elastic:
+        steps.append(RandomView(config, frame_px))
+    if config.quarter_turn:  # the view is a square: before or after it is the same
+        steps.append(_make_random(turn_quarters, config.quarter_turn))
+    if paste is not None:
+        steps.append(paste)
+    if config.clahe:
+        steps.append(_make_random(_spare_mask(load_clahe()), config.clahe))
+    if config.hflip:
+        steps.append(_wrap_torchvision(v2.RandomHorizontalFlip(config.hflip)))
+    if config.vflip:
+        steps.append(_wrap_torchvision(v2.RandomVerticalFlip(config.vflip)))
+    if config.brightness or config.contrast or config.saturation or config.hue:
+        jitter = v2.ColorJitter(config.brightness, config.contrast, config.saturation, config.hue)
+        steps.append(_spare_mask(jitter))
+    for change, chance in list_light_changes(config):
+        if chance:
+            steps.append(_make_random(_spare_mask(change), chance))
+    return steps
+
+
+def _make_random(step: Step, chance: float) -> Step:
+    """Return a step that is made as often as asked."""
+
+    def make_or_not(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        return step(image, mask) if happens(chance) else (image, mask)
+
+    return make_or_not
+
+
+def _spare_mask(change: PhotoChange) -> Step:
+    """Return a step that changes the photo alone."""
+
+    def change_photo(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        return change(image), mask
+
+    return change_photo
+
+
+def _wrap_torchvision(transform: Callable[..., tuple[Tensor, Tensor]]) -> Step:
+    """Return a step that tells torchvision which is the photo and which the mask."""
+
+    def call(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        moved = transform(tv_tensors.Image(image), tv_tensors.Mask(mask))
+        return moved[0].as_subclass(Tensor), moved[1].as_subclass(Tensor)
+
+    return call
+
+
+def _fit_square(image: ImageArray, mask: MaskArray, side_px: int) -> tuple[ImageArray, MaskArray]:
+    """Scale the longer side to ``side_px`` and pad to a square; padding is ignored."""
+    height, width = fit_size_hw((image.shape[0], image.shape[1]), side_px)
+    square = np.zeros((side_px, side_px, 3), np.uint8)
+    labels = np.full((side_px, side_px), IGNORE_INDEX, np.uint8)
+    square[:height, :width] = resize_image(image, (height, width))
+    labels[:height, :width] = resize_mask(mask, (height, width))
+    return square, labels

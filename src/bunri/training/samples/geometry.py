@@ -1,0 +1,225 @@
+"""Where each pixel of a training sample is read from in its photo.
+
+Owns the crop, the turn and the distortions, as one map that is read once: to turn a whole photo
+and crop it then takes five times as long at 512 x 512 and 130 times at 12 megapixels, and each
+change of its own would blur it again. Colours are :mod:`photometry`'s. Torch's generator is
+drawn from.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import grid_sample, interpolate
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
+
+from bunri.core.contracts import BACKGROUND_INDEX, IGNORE_INDEX
+from bunri.training.config import AugmentConfig
+
+GRID_CELLS = 5
+"""Cells of the mesh along each side."""
+GRID_STRETCH = 0.4
+"""A cell is up to this share wider or narrower than it was."""
+ELASTIC_KNOTS = 7
+"""Shifts are drawn at this many points along each side; between them they go over smoothly."""
+ELASTIC_SHIFT = 0.012
+"""Standard deviation of a shift, as a share of the crop's side."""
+
+Box = tuple[int, int, int, int]
+"""Top, left, height and width in px of the photo."""
+
+
+class RandomView:
+    """Crops a photo, turns the crop about itself and bends it; scales it to a square.
+
+    What is outside the photo becomes 0, and ``IGNORE_INDEX`` in the mask. The crop follows
+    ``RandomResizedCrop``; one that holds an object is laid at random around one of its pixels,
+    of a class drawn first, so that large classes do not win, and is turned about this pixel.
+
+    Args:
+        config: Which changes, and how strong.
+        frame_px: Side of the square; without a crop, photos are such squares already.
+    """
+
+    def __init__(self, config: AugmentConfig, frame_px: int) -> None:
+        self._config = config
+        self._side_px = config.crop_size_px or frame_px
+        self._crop = v2.RandomResizedCrop(
+            self._side_px, scale=config.crop_area, ratio=config.crop_aspect
+        )
+        self._spread = _build_spread(self._side_px)
+
+    def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is seen of a photo, uint8 (3, H, W), and its mask, uint8 (H, W)."""
+        box, pivot_yx = self._draw_box(image, mask)
+        points = self._draw_points(box, pivot_yx)
+        if points is None:
+            size, nearest = [self._side_px, self._side_px], v2.InterpolationMode.NEAREST
+            pixels: Tensor = functional.resized_crop(image, *box, size)
+            labels: Tensor = functional.resized_crop(mask[None], *box, size, nearest)
+            return pixels, labels[0]
+        shrink = min(box[2:]) / self._side_px
+        return read_pixels(image, points, shrink), read_labels(mask, points)
+
+    def _draw_box(self, image: Tensor, mask: Tensor) -> tuple[Box, tuple[float, float]]:
+        """Return the crop, and the point, y and x, that it is turned about."""
+        config, (height, width) = self._config, mask.shape
+        if config.crop_size_px is None:
+            return (0, 0, height, width), (height / 2, width / 2)
+        found = self._crop.make_params([image])
+        box: Box = found["top"], found["left"], found["height"], found["width"]
+        anchor = find_object_pixel(mask) if happens(config.crop_object) else None
+        if anchor is None:
+            return box, (box[0] + box[2] / 2, box[1] + box[3] / 2)
+        return _place_around(anchor, box, (height, width)), (anchor[0] + 0.5, anchor[1] + 0.5)
+
+    def _draw_points(self, box: Box, pivot_yx: tuple[float, float]) -> Tensor | None:
+        """Return where each pixel is read, see :func:`read_pixels`; None: the box as it is."""
+        config, side_px = self._config, self._side_px
+        angle_deg = draw(-config.rotate_deg, config.rotate_deg) if happens(config.rotate) else 0.0
+        has_grid, is_elastic = happens(config.grid), happens(config.elastic)
+        if not (angle_deg or has_grid or is_elastic):
+            return None
+        y, x = (_stretch_cells(side_px) if has_grid else _find_centers(side_px) for _ in range(2))
+        points = torch.stack(torch.meshgrid(y, x, indexing="ij"))
+        if is_elastic:
+            knots = ELASTIC_SHIFT * torch.randn(2, ELASTIC_KNOTS, ELASTIC_KNOTS)
+            points += self._spread @ knots @ self._spread.T
+        top, left, height, width = box
+        points[0] = points[0] * height + top
+        points[1] = points[1] * width + left
+        return _turn_about(points, pivot_yx, angle_deg)
+
+
+def turn_quarters(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a square photo, (3, H, H), and its mask turned by 90, 180 or 270 degrees."""
+    turns = int(torch.randint(1, 4, ()))
+    return torch.rot90(image, turns, (-2, -1)), torch.rot90(mask, turns, (-2, -1))
+
+
+def read_pixels(image: Tensor, points: Tensor, shrink: float) -> Tensor:
+    """Return a photo's colours at points, bilinear; 0 outside the photo.
+
+    Args:
+        image: uint8 (3, H, W).
+        points: float32 (2, h, w), y and x in px of the photo, corners at whole numbers.
+        shrink: How far apart neighbouring points are. Above 1, what they span is scaled down
+            first with antialiasing, as a crop without a turn is.
+
+    Returns:
+        uint8 (3, h, w).
+    """
+    sides = image.shape[-2:]
+    first = [min(max(int(p.min()) - 1, 0), n - 1) for p, n in zip(points, sides, strict=True)]
+    last = [min(max(int(p.max()) + 2, 1), n) for p, n in zip(points, sides, strict=True)]
+    spans = [max(1, b - a) for a, b in zip(first, last, strict=True)]
+    window = image[:, first[0] : first[0] + spans[0], first[1] : first[1] + spans[1]]
+    if shrink > 1.0:
+        window = functional.resize(window, [math.ceil(span / shrink) for span in spans])
+    # grid_sample wants x before y, and -1..1 from the window's one edge to the other.
+    x, y = ((points[axis] - first[axis]) * (2.0 / spans[axis]) - 1.0 for axis in (1, 0))
+    read = grid_sample(
+        window.float()[None],
+        torch.stack((x, y), -1)[None],
+        padding_mode="border",
+        align_corners=False,
+    )
+    colors = read[0].round_().to(torch.uint8)
+    return colors.mul_(_find_inside(points, image.shape))
+
+
+def read_labels(labels: Tensor, points: Tensor) -> Tensor:
+    """Return a mask's values at points, nearest neighbour; ``IGNORE_INDEX`` outside the photo.
+
+    Args:
+        labels: uint8 (H, W).
+        points: As in :func:`read_pixels`.
+
+    Returns:
+        uint8 (h, w).
+    """
+    height, width = labels.shape
+    y, x = points.long()  # whole part: a pixel reaches from its number to the next
+    read = labels[y.clamp_(0, height - 1), x.clamp_(0, width - 1)]
+    return read.masked_fill_(~_find_inside(points, labels.shape), IGNORE_INDEX)
+
+
+def _find_inside(points: Tensor, shape: torch.Size) -> Tensor:
+    """Return whether points lie in a photo, bool (h, w); pixels and labels share this answer."""
+    y, x = points
+    height, width = shape[-2:]
+    is_inside: Tensor = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+    return is_inside
+
+
+def find_object_pixel(labels: Tensor) -> tuple[int, int] | None:
+    """Return y and x of a random pixel of a random class; None if all is background or ignored.
+
+    Args:
+        labels: uint8 (H, W).
+    """
+    flat = labels.flatten()
+    counts = torch.bincount(flat, minlength=IGNORE_INDEX + 1)
+    counts[[BACKGROUND_INDEX, IGNORE_INDEX]] = 0
+    present = counts.nonzero().flatten()
+    if not len(present):
+        return None
+    index = present[torch.randint(len(present), ())]
+    places = (flat == index).nonzero().flatten()
+    y, x = divmod(int(places[torch.randint(len(places), ())]), labels.shape[1])
+    return y, x
+
+
+def happens(probability: float) -> bool:
+    """Return True as often as asked; draws a number unless the answer is known."""
+    return probability > 0.0 and bool(torch.rand(()) < probability)
+
+
+def draw(low: float, high: float) -> float:
+    """Return a number between two others, all equally likely."""
+    return low + (high - low) * float(torch.rand(()))
+
+
+def _place_around(anchor: tuple[int, int], box: Box, photo_hw: tuple[int, int]) -> Box:
+    """Return a box of the same size at a random place where it holds a pixel."""
+    sides = box[2:]
+    corner = []
+    for pixel, side, limit in zip(anchor, sides, photo_hw, strict=True):
+        low, high = max(0, pixel - side + 1), min(pixel, limit - side)
+        corner.append(int(torch.randint(low, high + 1, ())))
+    return corner[0], corner[1], *sides
+
+
+def _find_centers(side_px: int) -> Tensor:
+    """Return where the centres of pixels in a row are, float32 (side,), as shares of the side."""
+    return (torch.arange(side_px) + 0.5) / side_px
+
+
+def _stretch_cells(side_px: int) -> Tensor:
+    """Return the same with cells of a mesh stretched; the edges stay."""
+    widths = 1.0 + GRID_STRETCH * (2.0 * torch.rand(GRID_CELLS) - 1.0)
+    edges = torch.cat((torch.zeros(1), torch.cumsum(widths, 0) / widths.sum()))
+    place = _find_centers(side_px) * GRID_CELLS
+    cell = place.long()
+    return edges[cell] + (place - cell) * (edges[cell + 1] - edges[cell])
+
+
+def _build_spread(side_px: int) -> Tensor:
+    """Return what takes values at a row's knots to its pixels, bicubic: float32 (side, knots).
+
+    Bicubic interpolation of a plane is this along its columns and its rows, at a twentieth of
+    the cost.
+    """
+    knots = torch.eye(ELASTIC_KNOTS)[None, None]
+    size = (side_px, ELASTIC_KNOTS)
+    return interpolate(knots, size, mode="bicubic", align_corners=True)[0, 0]
+
+
+def _turn_about(points: Tensor, pivot_yx: tuple[float, float], angle_deg: float) -> Tensor:
+    """Return points, float32 (2, h, w), turned about one of them."""
+    if not angle_deg:
+        return points
+    cosine, sine = math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))
+    y, x = points[0] - pivot_yx[0], points[1] - pivot_yx[1]
+    return torch.stack((cosine * y + sine * x + pivot_yx[0], cosine * x - sine * y + pivot_yx[1]))

@@ -1,0 +1,181 @@
+"""Batches from loader processes, and what happens when one of these dies or hangs.
+
+Owns the loader. Which sample stands where is ``data``'s; since it depends on its position
+alone, a loader that fails is simply started anew at the first sample that is missing.
+"""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import TracebackType
+
+from torch.nn import functional
+from torch.utils.data import DataLoader, default_collate
+
+from bunri.core.contracts import IGNORE_INDEX
+from bunri.core.errors import RunError
+from bunri.images.frames import pad_to_stride
+from bunri.training.config import TrainConfig
+from bunri.training.processes import ALONE, Processes
+from bunri.training.samples.data import Batch, Sample, TrainingStream
+
+MAX_RESTARTS = 3
+"""In a row, without a batch in between; then the photos or the machine are at fault."""
+POLL_S = 5
+"""How often a silent loader process is looked at."""
+
+
+def iterate_batches(
+    stream: TrainingStream,
+    epoch: int,
+    config: TrainConfig,
+    *,
+    first_batch: int = 0,
+    pin_memory: bool = False,
+    warn: Callable[[str], None] = lambda _: None,
+    processes: Processes = ALONE,
+) -> Iterator[Batch]:
+    """Yield the batches of an epoch; of each, the samples of this process.
+
+    Workers are started anew for each epoch: they hold nothing but a view of the store, and
+    so each sees the epoch's number.
+
+    Args:
+        stream: The samples.
+        epoch: From 0.
+        config: Batch size, and how many loader processes.
+        first_batch: Where to begin in the epoch.
+        pin_memory: Faster copies to a GPU.
+        warn: Told when a loader process was replaced.
+        processes: Who share each batch.
+
+    Raises:
+        RunError: Loader processes keep dying or hanging.
+    """
+    stream.epoch = epoch
+    size = config.batch_size
+    starts = range(first_batch * size, len(stream), size)
+    positions = range(len(stream))
+    missing = [processes.take_share(positions[start : start + size]) for start in starts]
+    failures = 0
+    while missing:
+        try:
+            for batch in _load(stream, missing, config, pin_memory):
+                missing, failures = missing[1:], 0
+                yield batch
+        except _WorkerError as error:
+            failures += 1
+            if failures > MAX_RESTARTS:
+                photos = stream.name_photos(missing[0])
+                after = sum(map(len, missing))
+                raise RunError(
+                    f"A loader process {error}, {failures} times in a row, among "
+                    f"{', '.join(photos[:3])} and the {after} samples after.",
+                    hint="Try --set train.num_workers=0; it loads in the training process, and "
+                    "shows what fails.",
+                ) from error
+            warn(f"A loader process {error}; it was replaced.")
+
+
+class _WorkerError(Exception):
+    """A loader process is lost; the message says how."""
+
+
+class WaitClock:
+    """Adds up how long training waits for its loader."""
+
+    def __init__(self) -> None:
+        self.waited_s = 0.0
+
+    def watch(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Yield the batches; the time until each is there counts, what is done with it does not."""
+        while True:
+            started = time.monotonic()
+            batch = next(batches, None)
+            self.waited_s += time.monotonic() - started
+            if batch is None:
+                return
+            yield batch
+
+
+def collate_samples(samples: list[Sample]) -> Batch:
+    """Return samples as a batch, padded to multiples of 32 at the bottom and right.
+
+    Padding is 0 in pixels (N, 3, h, w) and ignored in targets (N, h, w).
+    """
+    pixels, targets, is_pseudo = default_collate(samples)
+    height, width = targets.shape[1:]
+    padding = 0, pad_to_stride(width) - width, 0, pad_to_stride(height) - height
+    if any(padding):
+        pixels = functional.pad(pixels, padding)
+        targets = functional.pad(targets, padding, value=IGNORE_INDEX)
+    return pixels, targets, is_pseudo
+
+
+def _load(
+    stream: TrainingStream, batches: list[list[int]], config: TrainConfig, pin_memory: bool
+) -> Iterator[Batch]:
+    """Yield batches, given by their positions, until the end, or until a loader process is lost."""
+    iterator = _open_loader(stream, batches, config, pin_memory)
+    silent_s = 0
+    while True:
+        try:
+            batch = next(iterator, None)
+        except (EOFError, ConnectionError) as error:  # the tensors went with it
+            raise _WorkerError("died while it handed over a batch") from error
+        except RuntimeError as error:
+            text = str(error)
+            if "DataLoader worker" in text and "exited unexpectedly" in text:
+                raise _WorkerError("died (is there enough memory?)") from error
+            if "DataLoader timed out" not in text:
+                raise
+            silent_s += POLL_S
+            if config.worker_timeout_s and silent_s >= config.worker_timeout_s:
+                what = f"was silent for {silent_s} s (train.worker_timeout_s)"
+                raise _WorkerError(what) from error
+            continue
+        if batch is None:
+            return
+        silent_s = 0
+        yield batch
+
+
+def _open_loader(
+    stream: TrainingStream, batches: list[list[int]], config: TrainConfig, pin_memory: bool
+) -> Iterator[Batch]:
+    num_workers = config.num_workers
+    loader = DataLoader(
+        stream,
+        batch_sampler=batches,
+        num_workers=num_workers,
+        collate_fn=collate_samples,
+        pin_memory=pin_memory,
+        multiprocessing_context="fork" if num_workers else None,
+        worker_init_fn=_ignore_hangups,
+        timeout=POLL_S if num_workers else 0,
+    )
+    earlier = signal.getsignal(signal.SIGCHLD)
+    iterator: Iterator[Batch] = iter(loader)
+    # Torch would raise the death of a worker wherever this process happens to be, be it in
+    # the middle of an update or of a file; here it is noticed when a batch is asked for.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, earlier)
+    return iterator
+
+
+def _ignore_hangups(_worker: int) -> None:
+    """Keep a worker silent when training is stopped while a batch is being handed over.
+
+    The thread that hands tensors over then finds the line dead, and would print a traceback
+    into the message that says how to go on. A worker's own errors take another way.
+    """
+
+    def print_others(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(error, ConnectionError | EOFError):
+            sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = print_others

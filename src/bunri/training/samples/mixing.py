@@ -1,0 +1,198 @@
+"""Samples made of more than one photo: pasted objects, CutMix, ClassMix.
+
+Owns what is laid over what. Which other photo it is, the caller knows: it is one of the
+training photos. Torch's generator is drawn from.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bunri.core.classes import ClassTable, normalize_name
+from bunri.core.contracts import BACKGROUND_INDEX, IGNORE_INDEX, ImageArray, MaskArray
+from bunri.core.errors import ConfigError, suggest
+from bunri.images.frames import resize_image, resize_mask
+from bunri.training.config import AugmentConfig, Config
+from bunri.training.samples.geometry import draw, happens
+from bunri.training.samples.object_bank import MIN_OBJECT_PX, CutObject, LabelledPhotos, ObjectBank
+
+MAX_PASTED = 3
+"""Objects pasted into one sample, at most; at least 1."""
+PASTE_SCALE = (0.5, 1.5)
+
+Pair = tuple[ImageArray, MaskArray]
+
+
+class ObjectPaste:
+    """Lay one to three objects of a bank over a photo, each with its labels.
+
+    The class is drawn first, so that all are pasted alike; then one of its objects, its scale,
+    a flip, a quarter turn, and a place around a pixel that is not ignored. Ignored pixels stay
+    as they are: padding stays padding.
+
+    Args:
+        bank: What to paste.
+        store: The photos that are trained on.
+        chance: How often.
+
+    Raises:
+        InputError: The bank holds objects of other photos.
+    """
+
+    def __init__(self, bank: ObjectBank, store: LabelledPhotos, chance: float) -> None:
+        bank.refuse_foreign(store)
+        self._objects = list(bank.objects.values())
+        self._chance = chance
+
+    def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a photo, uint8 (3, H, W), and its mask, uint8 (H, W), with objects."""
+        if not happens(self._chance):
+            return image, mask
+        pixels = image.permute(1, 2, 0).numpy().copy()
+        labels = mask.numpy().copy()
+        free = np.flatnonzero(labels != IGNORE_INDEX)
+        for _ in range(int(torch.randint(1, MAX_PASTED + 1, ())) if free.size else 0):
+            objects = self._objects[int(torch.randint(len(self._objects), ()))]
+            item = objects[int(torch.randint(len(objects), ()))]
+            place = int(free[int(torch.randint(free.size, ()))])
+            _paste(pixels, labels, item, divmod(place, labels.shape[1]))
+        return torch.from_numpy(pixels).permute(2, 0, 1), torch.from_numpy(labels)
+
+
+def build_paste(config: Config, store: LabelledPhotos, table: ClassTable) -> ObjectPaste | None:
+    """Return what pastes objects cut from the training photos, None if it is off.
+
+    Args:
+        config: All settings.
+        store: The training photos, and no others.
+        table: Their classes.
+
+    Raises:
+        ConfigError: A class is unknown or the background, or there is nothing to paste.
+    """
+    if not config.augment.paste:
+        return None
+    names = config.augment.paste_classes
+    if names is None:
+        indices = find_rare_classes(store.list_classes(), config.data.repeat_rare)
+    else:
+        indices = find_classes(names, table)
+    bank = ObjectBank.cut(store, indices, config.input.size_px)
+    if not bank.objects:
+        reason = f"no class is in fewer than data.repeat_rare = {config.data.repeat_rare:g} of them"
+        if indices:
+            wanted = ", ".join(table.names[index] for index in indices)
+            reason = f"no object of at least {MIN_OBJECT_PX} px is of {wanted}"
+        raise ConfigError(
+            f"augment.paste is {config.augment.paste:g}, but the training photos hold nothing to "
+            f"paste: {reason}.",
+            hint="Name other classes in augment.paste_classes, or set augment.paste to 0.",
+        )
+    return ObjectPaste(bank, store, config.augment.paste)
+
+
+def find_rare_classes(classes: Sequence[set[int]], threshold: float) -> list[int]:
+    """Return the classes that are in fewer than a share of the photos, but in one at least.
+
+    Args:
+        classes: The classes in each photo.
+        threshold: The share, 0 to 1.
+    """
+    present = set[int]().union(*classes) - {BACKGROUND_INDEX}
+    limit = threshold * len(classes)
+    return sorted(i for i in present if sum(i in photo for photo in classes) < limit)
+
+
+def find_classes(names: Sequence[str], table: ClassTable) -> list[int]:
+    """Return the indices of classes that can be pasted.
+
+    Raises:
+        ConfigError: Some cannot; all are listed, each with the nearest names.
+    """
+    allowed = table.names[BACKGROUND_INDEX + 1 :]
+    index_of = {normalize_name(name): i for i, name in enumerate(table.names)}
+    del index_of[normalize_name(table.names[BACKGROUND_INDEX])]
+    unknown = [name for name in names if normalize_name(name) not in index_of]
+    if unknown:
+        raise ConfigError(
+            "augment.paste_classes names classes that cannot be pasted:",
+            problems=[f"{name!r} is no object class.{suggest(name, allowed)}" for name in unknown],
+        )
+    return sorted({index_of[normalize_name(name)] for name in names})
+
+
+def mix_pairs(config: AugmentConfig, own: Pair, draw_other: Callable[[], Pair]) -> Pair:
+    """Return a sample over which parts of another photo were laid, or not.
+
+    Args:
+        config: How often.
+        own: The sample.
+        draw_other: Gives the other photo at the same size; called only when it is needed. One
+            photo serves both ways of mixing.
+    """
+    cuts, lays = happens(config.cutmix), happens(config.classmix)
+    if not (cuts or lays):
+        return own
+    other, labels = draw_other()
+    region = np.zeros(labels.shape, np.bool_)
+    if cuts:
+        rows, columns = draw_rectangle((labels.shape[0], labels.shape[1]))
+        region[rows, columns] = True
+    if lays:
+        region |= np.isin(labels, draw_classes(labels))
+    return np.where(region[..., None], other, own[0]), np.where(region, labels, own[1])
+
+
+def draw_rectangle(size_hw: tuple[int, int]) -> tuple[slice, slice]:
+    """Return rows and columns of CutMix's rectangle (Yun et al. 2019, arXiv:1905.04899).
+
+    It covers a share of the area that is Beta(1, 1), evenly, distributed; its middle is
+    anywhere, and what would be outside is cut off.
+    """
+    share = math.sqrt(draw(0.0, 1.0))
+    sides = []
+    for size in size_hw:
+        middle, reach = draw(0.0, size), share * size / 2
+        sides.append(slice(max(0, round(middle - reach)), min(size, round(middle + reach))))
+    return sides[0], sides[1]
+
+
+def draw_classes(labels: MaskArray) -> npt.NDArray[np.int64]:
+    """Return half of the classes in a mask, rounded up (Olsson et al. 2020, arXiv:2007.07936).
+
+    Other than there, the background is never among them: where it is in nearly every photo and
+    most of it, it would hide what it is laid over, and a photo without objects gives none.
+    """
+    counts = np.bincount(labels.ravel(), minlength=IGNORE_INDEX + 1)
+    counts[[BACKGROUND_INDEX, IGNORE_INDEX]] = 0
+    present = np.flatnonzero(counts)
+    order = torch.randperm(len(present)).numpy()
+    chosen: npt.NDArray[np.int64] = present[order[: -(-len(present) // 2)]]
+    return chosen
+
+
+def _paste(
+    pixels: ImageArray, labels: MaskArray, item: CutObject, middle_yx: tuple[int, int]
+) -> None:
+    """Lay an object over a photo and its mask, changing both."""
+    scale = draw(*PASTE_SCALE)
+    height, width = (max(1, round(side * scale)) for side in item.inside.shape)
+    turns, is_flipped = int(torch.randint(4, ())), happens(0.5)
+    object_pixels = np.rot90(resize_image(item.pixels, (height, width)), turns)
+    inside = np.rot90(resize_mask(item.inside, (height, width)), turns)
+    if is_flipped:
+        object_pixels, inside = object_pixels[:, ::-1], inside[:, ::-1]
+    on_photo, on_object = [], []
+    for middle, side, limit in zip(middle_yx, inside.shape, labels.shape, strict=True):
+        first = middle - side // 2
+        start, stop = max(0, first), min(limit, first + side)
+        on_photo.append(slice(start, stop))
+        on_object.append(slice(start - first, stop - first))
+    ground, cut = tuple(on_photo), tuple(on_object)
+    shows = (inside[cut] == 1) & (labels[ground] != IGNORE_INDEX)
+    pixels[ground][shows] = object_pixels[cut][shows]
+    labels[ground][shows] = item.class_index

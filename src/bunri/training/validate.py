@@ -1,0 +1,121 @@
+"""A network against labelled photos, in the photos' own frame.
+
+Owns how validation figures are made from a network. Scores themselves are ``metrics``'.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bunri.core.contracts import IGNORE_INDEX, MaskArray
+from bunri.images.drawing import Comparison
+from bunri.images.frames import Frame, Preprocessing, resize_mask
+from bunri.images.planes import restore_mask
+from bunri.scores.metrics import Matrices, count_confusion
+from bunri.training.config import LossConfig
+from bunri.training.losses.losses import compute_loss
+from bunri.training.networks.inference import compute_logits, to_probs
+from bunri.training.processes import ALONE, Processes
+from bunri.training.samples.data import PhotoStore
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Validation:
+    """What one pass over the validation photos gave.
+
+    Attributes:
+        loss: Mean over batches, as the 2021 notebook reckons it.
+        matrices: int64 (N, C, C), one confusion matrix per photo, in the order of the set.
+        samples: (photo, truth, prediction) of this process's first photos, for pictures.
+    """
+
+    loss: float
+    matrices: Matrices
+    samples: list[Comparison]
+
+
+@torch.no_grad()
+def validate(
+    network: nn.Module,
+    store: PhotoStore,
+    preprocessing: Preprocessing,
+    loss_config: LossConfig,
+    num_classes: int,
+    *,
+    batch_size: int,
+    num_samples: int,
+    device: torch.device,
+    processes: Processes = ALONE,
+    advance: Callable[[], None] = lambda: None,
+) -> Validation:
+    """Predict every photo of ``store`` and count.
+
+    The loss is taken in the network's frame; masks are compared at the photo's own size.
+    Processes take whole batches in turn and exchange what they counted.
+
+    Args:
+        network: In evaluation mode.
+        store: The validation photos.
+        preprocessing: The network's.
+        loss_config: The training loss.
+        num_classes: Outputs of the network.
+        batch_size: Photos at once, and in a batch of the loss's mean.
+        num_samples: How many photos to return for pictures.
+        device: Where the network is.
+        processes: Who share the batches.
+        advance: Called after each round of batches, equally often in all processes.
+    """
+    batches = list(_batch(range(len(store)), batch_size))
+    losses = torch.zeros(len(batches), dtype=torch.float64)
+    matrices = torch.zeros((len(store), num_classes, num_classes), dtype=torch.int64)
+    samples: list[Comparison] = []
+    for start in range(0, len(batches), processes.count):
+        for number in range(start, len(batches))[processes.rank : processes.rank + 1]:
+            pairs = [store.load(index) for index in batches[number]]
+            frames = [preprocessing.prepare(image) for image, _ in pairs]
+            logits = [compute_logits(network, frame.pixels, device) for frame in frames]
+            targets = [
+                _frame_targets(mask, frame) for (_, mask), frame in zip(pairs, frames, strict=True)
+            ]
+            losses[number] = _batch_loss(logits, targets, loss_config)
+            for index, (image, truth), frame, scores in zip(
+                batches[number], pairs, frames, logits, strict=True
+            ):
+                prediction = restore_mask(to_probs(scores), frame)
+                counts = count_confusion(truth, prediction, num_classes)
+                matrices[index] = torch.from_numpy(counts)
+                if len(samples) < num_samples:
+                    samples.append(Comparison(image, truth, prediction))
+        advance()
+    loss = float(np.mean(processes.sum_up(losses).numpy()))
+    return Validation(loss, processes.sum_up(matrices).numpy(), samples)
+
+
+def _frame_targets(mask: MaskArray, frame: Frame) -> Tensor:
+    """Return the mask in the network's frame, int64 (1, h, w), padding ignored."""
+    height, width = frame.content_hw
+    targets = np.full(frame.pixels.shape[1:], IGNORE_INDEX, np.int64)
+    targets[:height, :width] = resize_mask(mask, frame.content_hw)
+    return torch.from_numpy(targets).unsqueeze(0)
+
+
+def _batch_loss(logits: list[Tensor], targets: list[Tensor], config: LossConfig) -> float:
+    """Return the loss of a batch; photos of other shapes are weighed by their number."""
+    total, count = 0.0, 0
+    for shape in dict.fromkeys(scores.shape for scores in logits):
+        group = [i for i, scores in enumerate(logits) if scores.shape == shape]
+        scores = torch.cat([logits[i] for i in group])
+        truth = torch.cat([targets[i] for i in group]).to(scores.device)
+        total += float(compute_loss(scores, truth, config)) * len(group)
+        count += len(group)
+    return total / count
+
+
+def _batch(indices: range, size: int) -> Iterator[list[int]]:
+    iterator = iter(indices)
+    while batch := list(islice(iterator, size)):
+        yield batch

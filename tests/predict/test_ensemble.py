@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bunri.core.errors import ConfigError, InputError, ModelError, PathError
+from bunri.core.settings import load_settings
 from bunri.predict.ensemble import (
     Ensemble,
     EnsembleFile,
@@ -13,7 +14,7 @@ from bunri.predict.ensemble import (
     read_ensemble,
     write_ensemble,
 )
-from bunri.predict.settings import PredictionSettings, parse_tiles, parse_tta, read_settings
+from bunri.predict.settings import PredictionSettings, parse_tiles, parse_tta
 from tests.predict.fakes import SMALL_TABLE, FakeMember, FixedBackend, build
 
 IMAGE = np.zeros((30, 40, 3), np.uint8)
@@ -98,11 +99,15 @@ def test_ensemble_file__damaged(change, tmp_path):
 
 def test_settings__all_faults_at_once():
     with pytest.raises(ConfigError) as caught:
-        read_settings({}, ["flip=[horizontal]", "min_region_share=2", "tta"], "options")
+        load_settings(
+            PredictionSettings, {}, ["flip=[horizontal]", "min_region_share=2", "tta"], "options"
+        )
     text = str(caught.value)
     for part in ("flip: unknown setting. Did you mean 'flips'", "min_region_share: 2", "'tta'"):
         assert part in text
-    chosen = read_settings({"crf": None}, ["crf.num_steps=9", "tiles={}"], "options")
+    chosen = load_settings(
+        PredictionSettings, {"crf": None}, ["crf.num_steps=9", "tiles={}"], "options"
+    )
     assert chosen.crf is not None
     assert (chosen.crf.num_steps, chosen.tiles is None) == (9, False)
 
@@ -110,7 +115,7 @@ def test_settings__all_faults_at_once():
 def test_read_settings__says_what_is_wrong_with_scales_once():
     for text, fault in (("[9,1]", "scales.0: 9 is not allowed"), ("[]", "scales must name one")):
         with pytest.raises(ConfigError) as caught:
-            read_settings({}, [f"scales={text}"], "options")
+            load_settings(PredictionSettings, {}, [f"scales={text}"], "options")
         (problem,) = caught.value.problems
         assert fault in problem
 

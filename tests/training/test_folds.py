@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from bunri.core.errors import AnnotationError, InputError, RunError
-from bunri.formats.reading import show_nothing
+from bunri.core.progress import show_nothing
 from bunri.labels.coco import read_coco
 from bunri.model.bundle import read_bundle
 from bunri.scores.intervals import bootstrap_scores

@@ -95,7 +95,8 @@ def plan_adjustment(choices: PredictionChoices) -> "AdjustSettings":
         InputError: Options do not fit.
         ConfigError: A setting is unknown or out of range.
     """
-    from bunri.predict.settings import parse_tiles, parse_tta, read_settings
+    from bunri.core.settings import load_settings
+    from bunri.predict.settings import PredictionSettings, parse_tiles, parse_tta
 
     changed: dict[str, Any] = {}
     if choices.tta is not None:
@@ -103,11 +104,13 @@ def plan_adjustment(choices: PredictionChoices) -> "AdjustSettings":
     if choices.tiles is not None:
         changed["tiles"] = parse_tiles(choices.tiles)
     overrides = choices.changes or ()
-    read_settings(changed, overrides, "options of prediction")
+    load_settings(PredictionSettings, changed, overrides, "options of prediction")
 
     def adjust(settings: "PredictionSettings") -> "PredictionSettings":
         stored = {} if choices.is_plain else settings.model_dump(mode="json")
-        return read_settings({**stored, **changed}, overrides, "options of prediction")
+        return load_settings(
+            PredictionSettings, {**stored, **changed}, overrides, "options of prediction"
+        )
 
     return adjust
 

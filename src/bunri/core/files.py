@@ -8,9 +8,9 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -43,16 +43,10 @@ def replace_atomically(path: Path, *, durable: bool = True) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The suffix stays last: Pillow and numpy choose the format by it.
-        handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f"{_PARTIAL}{path.stem[:40]}-", suffix=path.suffix
-        )
-        os.close(handle)
-        temporary = Path(name)
+        temporary = _create_partial(path)
         yield temporary
         if durable:
             _flush_to_disk(temporary)
-        temporary.chmod(0o666 & ~_read_umask())
         temporary.replace(path)
         if durable:
             _flush_to_disk(path.parent)
@@ -150,10 +144,17 @@ def _flush_to_disk(path: Path) -> None:
         os.close(handle)
 
 
-def _read_umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _create_partial(path: Path) -> Path:
+    """Create an empty file beside ``path`` under a name of its own.
+
+    The permissions are those of any new file: the system applies the umask, which a process can
+    only read by setting it, and that would be seen by all of its threads.
+    """
+    # The suffix stays last: Pillow and numpy choose the format by it.
+    name = f"{_PARTIAL}{path.stem[:40]}-{secrets.token_hex(8)}{path.suffix}"
+    partial = path.with_name(name)
+    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    return partial
 
 
 def _explain_os_error(path: Path, error: OSError) -> str:

@@ -1,16 +1,54 @@
-"""Settings as text: a careful YAML, ``key.path=value``, and what is wrong with them in words.
+"""The one loader of settings: YAML, ``key.path=value`` overrides, and every fault at once.
 
-Knows no setting: models of settings are given, and are whoever's.
+Knows no setting; each room declares its own as a :class:`Section`.
 """
 
+import json
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bunri.core.errors import ConfigError, suggest
+
+
+class Section(BaseModel):
+    """Base class of every group of settings: unknown keys refused, no conversion, frozen."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+S = TypeVar("S", bound=Section)
+
+
+def load_settings(
+    model: type[S], values: Mapping[str, Any], overrides: Sequence[str], source: str
+) -> S:
+    """Return settings with ``key.path=value`` overrides on top.
+
+    Args:
+        model: The settings' class.
+        values: Settings by name, nested as in YAML or JSON; absent ones keep their default.
+        overrides: Values of ``--set``, for example ``optim.lr=3e-4``; ``crf={}`` turns a section
+            on with its defaults, ``crf=null`` off.
+        source: Name of the settings in error messages.
+
+    Raises:
+        ConfigError: Unknown keys, wrong types, values out of range; all faults at once.
+    """
+    changed = json.loads(json.dumps(dict(values), default=str))
+    problems = [p for override in overrides if (p := apply_override(changed, override))]
+    try:
+        # Strict validation of JSON takes a list for a tuple and 1 for 1.0, and nothing else.
+        settings = model.model_validate_json(json.dumps(changed, default=str))
+    except ValidationError as error:
+        problems += [explain_fault(model, dict(detail)) for detail in error.errors()]
+    if problems:
+        noun = "fault" if len(problems) == 1 else "faults"
+        raise ConfigError(f"{len(problems)} {noun} in {source}:", problems=problems)
+    return settings
 
 
 class _Loader(yaml.SafeLoader):

@@ -12,7 +12,7 @@ from bunri.core.classes import ClassTable
 from bunri.core.contracts import ImageArray
 from bunri.core.errors import InputError, PathError
 from bunri.core.files import is_folder, join_under
-from bunri.core.progress import Tracker
+from bunri.core.progress import Progress
 from bunri.core.waste_classes import choose_class_table
 from bunri.doctor.checks import Need
 from bunri.doctor.findings import Diagnosis, Findings
@@ -89,7 +89,7 @@ class Doctor:
     """
 
     depth: Depth
-    track: Tracker
+    track: Progress
     predict_probs: PredictProbs | None = None
     model_table: ClassTable | None = None
     _looks: dict[tuple[Path, tuple[int, int]], _PhotoLook] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from onnx import ModelProto
 from bunri.core.contracts import FloatArray, ImageArray, MaskArray
 from bunri.core.errors import InputError, ModelError
 from bunri.core.files import is_file, write_json, write_text
-from bunri.core.progress import Tracker
+from bunri.core.progress import Progress
 from bunri.export.graph import build_graph
 from bunri.export.network import trace_network
 from bunri.export.parity import ParityReport, list_variants, measure_parity
@@ -86,7 +86,7 @@ def check_request(request: ExportRequest) -> None:
         check_photo_headers(dataset)
 
 
-def export_model(request: ExportRequest, folder: Path, show_progress: Tracker) -> ParityReport:
+def export_model(request: ExportRequest, folder: Path, show_progress: Progress) -> ParityReport:
     """Write a bundle with an ONNX file, and the parity report beside it.
 
     Nothing is written if a bound of parity is missed: see the report's ``faults``.
@@ -145,7 +145,7 @@ def _describe_export(request: ExportRequest, name: str) -> BundleInfo:
 
 
 def _load_frames(
-    dataset: LabelledSet, info: BundleInfo, show_progress: Tracker
+    dataset: LabelledSet, info: BundleInfo, show_progress: Progress
 ) -> list[FloatArray]:
     """Return photos from all over a set as the network sees them."""
     count = min(MAX_PHOTOS, len(dataset.photos))
@@ -164,7 +164,7 @@ def _measure(
     info: BundleInfo,
     f32: ModelProto,
     int8: ModelProto | None,
-    show_progress: Tracker,
+    show_progress: Progress,
 ) -> ParityReport:
     variants = list_variants(info, TorchBackend(request.model.place, info), f32, int8)
     dataset = request.val or request.calibration

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bunri.core.files import is_folder
-from bunri.core.progress import Tracker
+from bunri.core.progress import Progress
 from bunri.formats.naming import find_single_file
 from bunri.formats.reading import ReadOptions
 from bunri.labels.coco import IGNORED_KEY, read_coco
@@ -36,7 +36,7 @@ def read_coco_set(path: Path, options: ReadOptions) -> LabelledSet:
 
 
 def write_coco_set(
-    dataset: LabelledSet, path: Path, _rule: OverlapRule, _progress: Tracker
+    dataset: LabelledSet, path: Path, _rule: OverlapRule, _progress: Progress
 ) -> None:
     """Write a COCO JSON: polygons and run lengths as they are, one object per line.
 

@@ -22,9 +22,9 @@ from bunri.core.files import (
     replace_atomically,
     replace_folder,
 )
-from bunri.core.progress import Tracker
+from bunri.core.progress import Progress, show_nothing
 from bunri.formats.naming import tidy_name
-from bunri.formats.reading import ReadOptions, show_nothing
+from bunri.formats.reading import ReadOptions
 from bunri.formats.registry import Format
 from bunri.formats.shapes import express_set
 from bunri.labels.coco import require_labels, require_photos
@@ -71,7 +71,7 @@ def write_labels(
     rule: OverlapRule,
     *,
     copy_photos: bool = False,
-    progress: Tracker = show_nothing,
+    progress: Progress = show_nothing,
 ) -> Written:
     """Write a labelled set; all of it or nothing.
 
@@ -115,7 +115,7 @@ def write_labels(
 
 
 def _express(
-    dataset: LabelledSet, format_: Format, rule: OverlapRule, progress: Tracker
+    dataset: LabelledSet, format_: Format, rule: OverlapRule, progress: Progress
 ) -> tuple[LabelledSet, int]:
     """Return the set as the format can hold it, and in how many photos objects were cut."""
     if format_.reshape is None:
@@ -173,7 +173,7 @@ def _hold_folder(folder: Path) -> Iterator[Path]:
             raise
 
 
-def _copy_photos(dataset: LabelledSet, root: Path, progress: Tracker) -> None:
+def _copy_photos(dataset: LabelledSet, root: Path, progress: Progress) -> None:
     """Copy all photos below ``root``; one that is there already is never replaced."""
     targets = {photo.id: join_under(root, photo.file_name) for photo in dataset.photos}
     taken = [
@@ -197,7 +197,7 @@ def measure_loss(
     format_: Format,
     rule: OverlapRule,
     *,
-    progress: Tracker = show_nothing,
+    progress: Progress = show_nothing,
 ) -> Loss:
     """Read back what was written and count pixels whose class is another one.
 

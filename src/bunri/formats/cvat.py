@@ -20,7 +20,7 @@ from defusedxml.ElementTree import iterparse
 from bunri.core.contracts import MAX_JSON_BYTES
 from bunri.core.errors import AnnotationError, PathError, summarize
 from bunri.core.files import is_file, is_folder, replace_atomically
-from bunri.core.progress import Tracker
+from bunri.core.progress import Progress
 from bunri.formats.coco import shorten_numbers
 from bunri.formats.naming import find_single_file, refuse_unprintable
 from bunri.formats.reading import ReadOptions, SetBuilder
@@ -33,7 +33,7 @@ from bunri.labels.segmentations import parse_polygon
 USUAL_NAME, PHOTOS_NAME = "annotations.xml", "images"
 
 
-def write_cvat(dataset: LabelledSet, path: Path, _rule: OverlapRule, progress: Tracker) -> None:
+def write_cvat(dataset: LabelledSet, path: Path, _rule: OverlapRule, progress: Progress) -> None:
     """Write the XML.
 
     Args:

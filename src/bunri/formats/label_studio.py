@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bunri.core.errors import AnnotationError
-from bunri.core.progress import Tracker
+from bunri.core.progress import Progress
 from bunri.formats.brush import decode_brush, encode_brush
 from bunri.formats.naming import cut_suffix, find_single_file
 from bunri.formats.reading import PhotoFinder, ReadOptions, SetBuilder
@@ -41,7 +41,7 @@ _GRID = 5
 
 
 def write_label_studio(
-    dataset: LabelledSet, path: Path, _rule: OverlapRule, progress: Tracker
+    dataset: LabelledSet, path: Path, _rule: OverlapRule, progress: Progress
 ) -> None:
     """Write the JSON.
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from bunri.core.errors import AnnotationError, PathError
 from bunri.core.files import is_file, is_folder, join_under
-from bunri.core.progress import Tracker
+from bunri.core.progress import Progress
 from bunri.formats.coco import shorten_numbers
 from bunri.formats.naming import cut_suffix, find_files, name_outputs, refuse_unprintable, tidy_name
 from bunri.formats.reading import PhotoFinder, ReadOptions, SetBuilder
@@ -37,7 +37,7 @@ _IGNORE, _BACKGROUND = "__ignore__", "_background_"
 _CIRCLE_POINTS = 360
 
 
-def write_labelme(dataset: LabelledSet, path: Path, _rule: OverlapRule, progress: Tracker) -> None:
+def write_labelme(dataset: LabelledSet, path: Path, _rule: OverlapRule, progress: Progress) -> None:
     """Write a JSON per photo and ``labels.txt`` into the folder ``path``.
 
     Args:

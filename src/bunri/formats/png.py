@@ -18,7 +18,7 @@ from bunri.core.classes import ClassTable
 from bunri.core.contracts import BACKGROUND_INDEX, IGNORE_INDEX, ImageArray, MaskArray
 from bunri.core.errors import AnnotationError, InputError
 from bunri.core.files import is_file, is_folder, join_under
-from bunri.core.progress import Tracker
+from bunri.core.progress import Progress
 from bunri.core.waste_classes import COMPETITION_TABLE
 from bunri.formats.naming import cut_suffix, find_files, name_outputs
 from bunri.formats.reading import PhotoFinder, ReadOptions, SetBuilder
@@ -40,7 +40,7 @@ def _write(
     dataset: LabelledSet,
     path: Path,
     rule: OverlapRule,
-    progress: Tracker,
+    progress: Progress,
 ) -> None:
     """Write masks and ``classes.json`` into the folder ``path``."""
     names = name_outputs(dataset.photos, ".png")

@@ -4,7 +4,7 @@ Owns numbering, and the class table where a format has no category ids. Knows no
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,18 +14,12 @@ from bunri.core.classes import ClassTable, normalize_name
 from bunri.core.contracts import BACKGROUND_INDEX
 from bunri.core.errors import AnnotationError, ImageError, InputError, PathError, suggest
 from bunri.core.files import is_folder
-from bunri.core.progress import Tracker
+from bunri.core.progress import Progress, show_nothing
 from bunri.core.waste_classes import BACKGROUND_NAMES, COMPETITION_TABLE, choose_class_table
 from bunri.formats.naming import cut_suffix, list_photos, tidy_name
 from bunri.images.photos import read_size_hw
 from bunri.labels.coco import is_name, parse_photo
 from bunri.labels.records import Annotation, LabelledSet, Photo, Polygons, Segmentation
-
-
-@contextmanager
-def show_nothing(label: str, total: int) -> Iterator[Callable[[], None]]:  # noqa: ARG001
-    """Be the progress display of those who want none."""
-    yield lambda: None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +34,7 @@ class ReadOptions:
     """A set whose classes, category ids and photo ids this one shares; goes before ``table``."""
     photos: Sequence[Photo] = ()
     """Photos whose names and sizes are known, for formats that lack them."""
-    progress: Tracker = show_nothing
+    progress: Progress = show_nothing
 
     @property
     def known_photos(self) -> Sequence[Photo]:

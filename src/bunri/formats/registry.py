@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bunri.core.errors import InputError, suggest
 from bunri.core.files import is_file, is_folder
-from bunri.core.progress import Tracker
+from bunri.core.progress import Progress
 from bunri.formats import coco, cvat, label_studio, labelme, png, shapes, yolo
 from bunri.formats.naming import find_files
 from bunri.formats.reading import ReadOptions
@@ -43,7 +43,7 @@ class Format:
     title: str
     suffix: str
     read: Callable[[Path, ReadOptions], LabelledSet]
-    write: Callable[[LabelledSet, Path, OverlapRule, Tracker], None]
+    write: Callable[[LabelledSet, Path, OverlapRule, Progress], None]
     reshape: shapes.Reshape | None
     photo_folder: str = ""
     is_layered: bool = True

@@ -11,7 +11,7 @@ from itertools import count
 import numpy as np
 
 from bunri.core.contracts import BACKGROUND_INDEX, MaskArray
-from bunri.core.progress import Tracker
+from bunri.core.progress import Progress
 from bunri.labels.outlines import encode_region, trace_keyholes, trace_parts
 from bunri.labels.overlap import draw_mask, sort_to_paint
 from bunri.labels.rasterize import MIN_POLYGON_POINTS, draw_crop, trace_runs
@@ -82,7 +82,7 @@ def express_set(
     dataset: LabelledSet,
     rule: OverlapRule,
     reshape: Reshape,
-    progress: Tracker,
+    progress: Progress,
     *,
     is_layered: bool,
     keeps_background: bool,

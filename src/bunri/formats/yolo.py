@@ -18,7 +18,7 @@ import yaml
 from bunri.core.contracts import BACKGROUND_INDEX, MAX_JSON_BYTES
 from bunri.core.errors import AnnotationError, ConfigError, PathError
 from bunri.core.files import is_folder, join_under
-from bunri.core.progress import Tracker
+from bunri.core.progress import Progress
 from bunri.core.settings import parse_yaml
 from bunri.formats.naming import cut_suffix, find_files, name_outputs
 from bunri.formats.reading import PhotoFinder, ReadOptions, SetBuilder
@@ -36,7 +36,7 @@ val: images
 """
 
 
-def write_yolo(dataset: LabelledSet, path: Path, _rule: OverlapRule, progress: Tracker) -> None:
+def write_yolo(dataset: LabelledSet, path: Path, _rule: OverlapRule, progress: Progress) -> None:
     """Write ``labels/`` and ``data.yaml`` into the folder ``path``.
 
     Args:

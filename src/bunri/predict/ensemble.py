@@ -16,19 +16,13 @@ from bunri.core.classes import ClassTable
 from bunri.core.contracts import ImageArray
 from bunri.core.errors import InputError, ModelError
 from bunri.core.files import is_file, join_under, write_json
+from bunri.core.settings import load_settings
 from bunri.images.decider import Decider
 from bunri.images.planes import ClassPlanes, MeanPlanes, MinMaxPlanes, VotePlanes
 from bunri.model.info import BundleInfo
 from bunri.model.lookup import StoredModel, open_model
 from bunri.predict.predictor import AdjustSettings, AnyPredictor, Predictor, load_predictor
-from bunri.predict.settings import (
-    COMBINES,
-    PLAIN,
-    Combine,
-    PredictionSettings,
-    order_classes,
-    read_settings,
-)
+from bunri.predict.settings import COMBINES, PLAIN, Combine, PredictionSettings, order_classes
 
 FORMAT_VERSION = 1
 _HEAD_BYTES = 200
@@ -264,7 +258,7 @@ def read_ensemble(path: Path) -> EnsembleFile:
         if not names or not all(isinstance(name, str) for name in names):
             raise ValueError("'ensemble' must list models")
         prediction = dict(content["prediction"])
-        read_settings(prediction.get("settings", {}), (), f"{path}: prediction")
+        load_settings(PredictionSettings, prediction.get("settings", {}), (), f"{path}: prediction")
         models = tuple(str(join_under(path.parent, name)) for name in names)
         return EnsembleFile(models, tuple(map(float, weights)), content["combine"], prediction)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -305,7 +299,7 @@ def load_models(
         check_weights(weights or [1], 1)
         return load_predictor(models[0], adjust)
     stored = prediction.get("settings", {})
-    common = adjust(read_settings(stored, (), "prediction"))
+    common = adjust(load_settings(PredictionSettings, stored, (), "prediction"))
     members = [Member(model, (lambda _: common) if stored else adjust) for model in models]
     weights = weights or [1.0] * len(members)
     return Ensemble(members, weights, combine or "soft", common, prediction=prediction)

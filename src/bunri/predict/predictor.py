@@ -13,6 +13,7 @@ import numpy as np
 from bunri.core.classes import ClassTable
 from bunri.core.contracts import MAX_PHOTO_PIXELS, FloatArray, ImageArray, MaskArray, check_image
 from bunri.core.errors import InputError, ModelError
+from bunri.core.settings import load_settings
 from bunri.images.decider import Decider, gather
 from bunri.images.frames import crop_content, fit_size_hw, pad_to_stride, resize_image
 from bunri.images.planes import ClassPlanes, FramePlanes
@@ -28,7 +29,6 @@ from bunri.predict.settings import (
     TileSettings,
     check_classes,
     order_classes,
-    read_settings,
 )
 from bunri.predict.tiles import predict_tiles
 from bunri.predict.tta import View, list_views, predict_views
@@ -270,7 +270,9 @@ def load_predictor(model: str, adjust: AdjustSettings | None = None) -> Predicto
         MissingExtraError: What it runs on is not installed.
     """
     stored = open_model(model)
-    settings = read_settings(stored.info.prediction.get("settings", {}), (), f"{model}: prediction")
+    settings = load_settings(
+        PredictionSettings, stored.info.prediction.get("settings", {}), (), f"{model}: prediction"
+    )
     if adjust is not None:
         settings = adjust(settings)
     return Predictor(stored.info, open_backend(stored), settings)

@@ -4,16 +4,14 @@ Owns names, defaults and limits. Knows nothing of what a setting does. By defaul
 what ``bunri tune`` showed to help is stored in the bundle, and is the default of that model.
 """
 
-import json
-from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from bunri.core.classes import ClassTable
-from bunri.core.errors import ConfigError, InputError, suggest
+from bunri.core.errors import InputError, suggest
 from bunri.core.fields import Fraction, Positive
-from bunri.core.settings import apply_override, explain_fault
+from bunri.core.settings import Section
 
 Flip = Literal["horizontal", "vertical"]
 Combine = Literal["soft", "hard", "minmax"]
@@ -23,13 +21,7 @@ MAX_SCALE = 4.0
 _Scale = Annotated[float, Field(ge=0.25, le=MAX_SCALE)]
 
 
-class _Part(BaseModel):
-    """Base of every group: no unknown keys, no silent conversion, no change."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class TileSettings(_Part):
+class TileSettings(Section):
     """How a photo is cut into overlapping squares of the model's frame size."""
 
     scale: Annotated[float, Field(gt=0.0)] | None = None
@@ -38,7 +30,7 @@ class TileSettings(_Part):
     """Share of a tile's side that it has at least in common with the next."""
 
 
-class CrfSettings(_Part):
+class CrfSettings(Section):
     """Dense CRF (Krähenbühl and Koltun, 2011); the defaults are that paper's."""
 
     num_steps: Annotated[int, Field(ge=1, le=50)] = 5
@@ -52,14 +44,14 @@ class CrfSettings(_Part):
     """Larger photos are refined at this size: memory grows with pixels times classes."""
 
 
-class Claim(_Part):
+class Claim(Section):
     """A class that takes a pixel at this probability, whatever is more probable."""
 
     name: str
     probability: Fraction
 
 
-class PredictionSettings(_Part):
+class PredictionSettings(Section):
     """Everything about prediction that is no part of the network."""
 
     flips: tuple[Flip, ...] = ()
@@ -89,32 +81,6 @@ class PredictionSettings(_Part):
 
 
 PLAIN = PredictionSettings()
-
-
-def read_settings(
-    values: Mapping[str, Any], overrides: Sequence[str], source: str
-) -> PredictionSettings:
-    """Return settings with ``key.path=value`` overrides on top.
-
-    Args:
-        values: As in ``bunri.json``.
-        overrides: What ``--set`` was given, for example ``crf.num_steps=10``; ``crf={}`` turns a
-            part on with its defaults, ``crf=null`` off.
-        source: How error messages call it.
-
-    Raises:
-        ConfigError: All faults at once.
-    """
-    changed = json.loads(json.dumps(dict(values)))
-    problems = [p for override in overrides if (p := apply_override(changed, override))]
-    settings = PLAIN
-    try:
-        settings = PredictionSettings.model_validate_json(json.dumps(changed, default=str))
-    except ValidationError as error:
-        problems += [explain_fault(PredictionSettings, dict(d)) for d in error.errors()]
-    if problems:
-        raise ConfigError(f"{len(problems)} fault(s) in {source}:", problems=problems)
-    return settings
 
 
 def parse_tta(text: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bunri.core.contracts import BACKGROUND_INDEX, FloatArray, ImageArray
-from bunri.core.progress import Tracker
+from bunri.core.progress import Progress
 from bunri.images.decider import Decider
 from bunri.images.planes import ClassPlanes, FramePlanes
 from bunri.labels.cache import MaskCache
@@ -122,7 +122,7 @@ def tune(
     members: Sequence[Member],
     dataset: LabelledSet,
     rule: OverlapRule,
-    tracker: Tracker,
+    tracker: Progress,
     *,
     score: str = "global_miou",
     tries_crf: bool = False,
@@ -160,7 +160,7 @@ def _search(
     count: Callable[[Candidate], Matrices],
     start: Candidate,
     stages: Sequence[_Stage],
-    tracker: Tracker,
+    tracker: Progress,
     score: str,
 ) -> Tuning:
     num_trials = sum(len(propose(start)) for _, propose in stages)

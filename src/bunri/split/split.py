@@ -13,7 +13,7 @@ import numpy as np
 
 from bunri.core.errors import AnnotationError, ImageError, OutputError, RunError, summarize
 from bunri.core.files import lock_folder, replace_folder, write_json
-from bunri.core.progress import Tracker
+from bunri.core.progress import Progress
 from bunri.images.similarity import Twins, find_twins, fingerprint_photo
 from bunri.labels.coco import read_coco, require_labels
 from bunri.labels.document import read_document, select_photos, write_document
@@ -76,7 +76,7 @@ class SplitPlan:
     refused: tuple[Leak, ...]
 
 
-def plan_split(request: SplitRequest, track: Tracker) -> SplitPlan:
+def plan_split(request: SplitRequest, track: Progress) -> SplitPlan:
     """Decide who goes where, and look for leaks in the result; writes nothing.
 
     Raises:
@@ -144,7 +144,7 @@ def write_split(plan: SplitPlan, folder: Path) -> None:
 
 
 def deal_into_folds(
-    datasets: Sequence[LabelledSet], num_folds: int, rule: OverlapRule, seed: int, track: Tracker
+    datasets: Sequence[LabelledSet], num_folds: int, rule: OverlapRule, seed: int, track: Progress
 ) -> list[list[int]]:
     """Return the fold, from 0, of each photo of each set; copies are in one fold, also across sets.
 
@@ -183,7 +183,7 @@ def _deal_photos(
     shares: Sequence[float],
     rule: OverlapRule,
     seed: int,
-    track: Tracker,
+    track: Progress,
 ) -> _Dealt:
     """Decide for the photos ``own`` of all sets, in order."""
     twins = _find_own_twins(own, track)
@@ -208,7 +208,7 @@ def _name_photos(datasets: Sequence[LabelledSet], pattern: str | None) -> list[l
 
 
 def _look_at_photos(
-    datasets: Sequence[LabelledSet], pattern: str | None, track: Tracker, without: str
+    datasets: Sequence[LabelledSet], pattern: str | None, track: Progress, without: str
 ) -> list[list[SplitPhoto]]:
     """Return what is known of the photos of each data set; all faults at once.
 
@@ -246,7 +246,7 @@ def _look_at_photos(
     return looked
 
 
-def _find_own_twins(own: Sequence[SplitPhoto], track: Tracker) -> list[Twins]:
+def _find_own_twins(own: Sequence[SplitPhoto], track: Progress) -> list[Twins]:
     prints = [photo.print for photo in own if photo.print is not None]
     if not prints:
         return []
@@ -259,7 +259,7 @@ def _find_leaks(
     own: Sequence[SplitPhoto],
     theirs: Sequence[list[SplitPhoto]],
     part_of: IntArray,
-    track: Tracker,
+    track: Progress,
 ) -> list[Leak]:
     """Return leaks between the parts, and between them and the files that must be apart."""
     splits: dict[str, list[SplitPhoto]] = {name: [] for name in request.parts.names}

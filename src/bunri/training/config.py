@@ -4,17 +4,16 @@ Owns names, defaults and limits of settings. Knows nothing of what a setting doe
 settings are written; the defaults are the recipe ``fpn-lite0``.
 """
 
-import json
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from bunri.core.errors import ConfigError, suggest
 from bunri.core.fields import Fraction, NonNegative, Positive, PositiveFraction
-from bunri.core.settings import apply_override, dump_yaml, explain_fault, parse_yaml
+from bunri.core.settings import Section, dump_yaml, load_settings, parse_yaml
 from bunri.images.frames import FrameSize, Normalization
 from bunri.labels.rules import OverlapRule
 
@@ -46,13 +45,7 @@ LOSS_NAMES: tuple[LossName, ...] = get_args(LossName)
 """The fields of ``LossConfig`` that are weights."""
 
 
-class _Section(BaseModel):
-    """Base of every group of settings: no unknown keys, no silent conversion, no change."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """Which network, and which weights it starts from."""
 
     name: ModelName = "fpn"
@@ -82,7 +75,7 @@ class ModelConfig(_Section):
         return self
 
 
-class InputConfig(_Section):
+class InputConfig(Section):
     """The one preprocessing: from a photo to the frame that the network sees."""
 
     size_px: FrameSize = 384
@@ -91,7 +84,7 @@ class InputConfig(_Section):
     """``none``: 0..1; ``imagenet``: ImageNet's mean and deviation; ``half``: -1..1."""
 
 
-class DataConfig(_Section):
+class DataConfig(Section):
     """How annotations become masks, and how much of the data is kept in memory."""
 
     overlap_rule: OverlapRule = "largest-first"
@@ -106,7 +99,7 @@ class DataConfig(_Section):
     """Photos with a class that is in fewer than this share of photos come more often; 0: off."""
 
 
-class AugmentConfig(_Section):
+class AugmentConfig(Section):
     """What is changed at random on training photos; every field at 0 or null: nothing."""
 
     crop_size_px: FrameSize | None = 256
@@ -161,7 +154,7 @@ class AugmentConfig(_Section):
         return self
 
 
-class LossConfig(_Section):
+class LossConfig(Section):
     """The weighted sum that training minimises: a weight per loss (0: off), then their settings."""
 
     ce: NonNegative = 1.0
@@ -201,7 +194,7 @@ class LossConfig(_Section):
         return self
 
 
-class OptimConfig(_Section):
+class OptimConfig(Section):
     """How weights move."""
 
     name: Literal["adam", "adamw", "sgd"] = "adamw"
@@ -235,7 +228,7 @@ class OptimConfig(_Section):
         return self
 
 
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """How long, how much at once, and what counts as best."""
 
     epochs: int = Field(default=16, ge=1, le=100_000)
@@ -268,7 +261,7 @@ class TrainConfig(_Section):
         return self
 
 
-class Config(_Section):
+class Config(Section):
     """All settings of one run."""
 
     seed: int = Field(default=21, ge=0, lt=2**32)
@@ -332,16 +325,7 @@ def load_config(yaml_text: str, overrides: Sequence[str] = (), *, source: str = 
     values = {} if values is None else values
     if not isinstance(values, dict):
         raise ConfigError(f"{source} must be a mapping of sections, not {_describe(values)}.")
-    problems = [p for override in overrides if (p := apply_override(values, override))]
-    try:
-        # Strict validation of JSON takes a list for a tuple and 1 for 1.0, and nothing else.
-        config = Config.model_validate_json(json.dumps(values, default=str))
-    except ValidationError as error:
-        problems += [explain_fault(Config, dict(detail)) for detail in error.errors()]
-    if problems:
-        noun = "fault" if len(problems) == 1 else "faults"
-        raise ConfigError(f"{len(problems)} {noun} in {source}:", problems=problems)
-    return config
+    return load_settings(Config, values, overrides, source)
 
 
 def dump_config(config: Config) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 from bunri.core.classes import ClassTable
 from bunri.core.errors import AnnotationError, RunError
 from bunri.core.files import lock_folder, replace_atomically, replace_folder, write_json, write_text
-from bunri.core.progress import Tracker
+from bunri.core.progress import Progress
 from bunri.labels.coco import require_labels, require_photos
 from bunri.labels.document import read_document, select_photos, write_document
 from bunri.labels.records import LabelledSet
@@ -177,7 +177,7 @@ class OutOfFold:
     folds: tuple[ScoreSheet, ...]
 
 
-def start_folds(request: FoldsRequest, folder: FoldsFolder, track: Tracker) -> None:
+def start_folds(request: FoldsRequest, folder: FoldsFolder, track: Progress) -> None:
     """Deal out the photos and write each fold's files; :func:`run_folds` trains.
 
     Raises:

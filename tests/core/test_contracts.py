@@ -51,3 +51,24 @@ def test_check_mask__value_outside_of_the_table(value):
 def test_check_mask__wrong_type_or_shape(mask):
     with pytest.raises(InputError, match="must be uint8"):
         check_mask(mask, 3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "hint"),
+    [
+        ((3, 8, 9), np.uint8, r"\(3, H, W\): use image.transpose\(1, 2, 0\)"),
+        ((8, 9, 4), np.uint8, "alpha channel"),
+        ((2, 8, 9, 3), np.uint8, "batch"),
+        ((8, 9), np.uint8, "grey"),
+        ((0, 9, 3), np.uint8, "no pixels"),
+        ((8, 9, 3), np.float32, "astype"),
+    ],
+)
+def test_check_image__names_the_way_out(shape, dtype, hint):
+    with pytest.raises(ImageError, match=hint):
+        check_image(np.zeros(shape, dtype))
+
+
+def test_check_image__no_array():
+    with pytest.raises(ImageError, match="numpy array, not list"):
+        check_image([[1, 2, 3]])

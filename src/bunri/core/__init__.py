@@ -1,1 +1,1 @@
-"""Errors, array contracts, class tables, files, settings and progress: what every room uses."""
+"""Errors, array types and limits, class tables, files, settings and progress."""

@@ -12,12 +12,12 @@ from bunri.core.contracts import IGNORE_INDEX
 from bunri.core.errors import InputError, suggest
 
 MAX_CLASSES = 255
-"""Mask indices are uint8 and 255 is taken by IGNORE_INDEX."""
+"""Mask indices are uint8, and 255 is IGNORE_INDEX."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassInfo:
-    """One class of waste: its names, its colour and where it goes.
+    """One class of waste: its names, its colour and the bin it belongs in.
 
     ``bin`` and ``reason`` follow the Korean household rules of separate disposal.
     """
@@ -33,9 +33,12 @@ class ClassInfo:
 
 @dataclass(frozen=True, slots=True)
 class ClassTable:
-    """The ordered classes of a data set; a mask holds positions in ``classes``.
+    """The ordered classes of a data set; mask values are positions in ``classes``.
 
     Position 0 is always the background.
+
+    Raises:
+        InputError: Fewer than 2 or more than 255 classes, or a name given twice.
     """
 
     classes: tuple[ClassInfo, ...]
@@ -104,5 +107,5 @@ class ClassTable:
 
 
 def normalize_name(name: str) -> str:
-    """Return a class name as it is compared: no outer spaces, no case."""
+    """Return a class name in the form in which names are compared: stripped, case-folded."""
     return name.strip().casefold()

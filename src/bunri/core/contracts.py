@@ -23,13 +23,13 @@ MAX_PHOTO_BYTES = 64 * 2**20
 MAX_PHOTO_PIXELS = 120_000_000
 """Checked on the header, before a single pixel is decoded."""
 MAX_PHOTOS_AT_ONCE = 4
-"""Predicted side by side, a core each; photos and their results are in memory."""
+"""Photos predicted side by side, one per core; each with its result is in memory."""
 MAX_JSON_BYTES = 512 * 2**20
 """A JSON takes six to eight times its size in memory; COCO's own largest file has 449 MiB."""
 MAX_COORDINATE_PX = 100_000.0
-"""Polygon points beyond this are a mistake; drawing them would need unbounded memory."""
+"""Larger polygon coordinates are mistakes, and drawing them would need unbounded memory."""
 MAX_OUTLINE_PX = 2_000_000.0
-"""Length of an object's outline; drawing it takes about 50 bytes for each column it crosses."""
+"""Longest outline of an object; drawing takes about 50 bytes per column that it crosses."""
 
 
 def check_image(image: npt.NDArray[Any]) -> ImageArray:
@@ -38,11 +38,30 @@ def check_image(image: npt.NDArray[Any]) -> ImageArray:
     Raises:
         ImageError: Wrong type or shape.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise ImageError(
-            f"An image must be uint8 (H, W, 3) RGB; this one is {image.dtype} {image.shape}."
-        )
-    return image
+    if not isinstance(image, np.ndarray):
+        raise ImageError(f"An image must be a numpy array, not {type(image).__name__}.")
+    if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size:
+        return image
+    raise ImageError(
+        f"An image must be uint8 (H, W, 3) RGB; this one is {image.dtype} {image.shape}.",
+        hint=_explain_image(image),
+    )
+
+
+def _explain_image(image: npt.NDArray[Any]) -> str:
+    """Return the way from another common kind of array to an image; empty if there is none."""
+    shape, ndim = image.shape, image.ndim
+    hints = {
+        "It has no pixels.": image.size == 0,
+        "It looks like a batch: pass its images as a list.": ndim == 4,
+        "Its axes look like (3, H, W): use image.transpose(1, 2, 0).": ndim == 3 and shape[0] == 3,
+        "It has an alpha channel: use image[:, :, :3].": ndim == 3 and shape[2] == 4,
+        "It is grey: use np.stack([image] * 3, axis=2).": ndim == 2,
+        "Values in 0..1 become an image by (255 * image).round().astype(np.uint8).": (
+            image.dtype.kind == "f"
+        ),
+    }
+    return next((hint for hint, applies in hints.items() if applies), "")
 
 
 def check_mask(mask: npt.NDArray[Any], num_classes: int) -> MaskArray:

@@ -23,12 +23,12 @@ MAX_PROBLEMS_SHOWN = 20
 
 
 class BunriError(Exception):
-    """Something the user can put right.
+    """An error that the user can correct.
 
     Args:
-        message: What is wrong, with the value and the rule.
+        message: Sentence naming the fault, the value and the rule.
         problems: One line per fault, where several were found at once.
-        hint: The next step.
+        hint: Next step for the user.
     """
 
     def __init__(self, message: str, *, problems: Sequence[str] = (), hint: str = "") -> None:
@@ -95,9 +95,9 @@ def suggest(value: str, allowed: Iterable[str], *, count: int = 3) -> str:
     """Return `` Did you mean 'x'? Allowed: ...`` for a word that is none of ``allowed``.
 
     Args:
-        value: What the user wrote.
-        allowed: Every word that would have been right; listed when there are at most 16.
-        count: How many near words to name at most.
+        value: Word that the user wrote.
+        allowed: All valid words; listed in the text when there are at most 16.
+        count: Largest number of similar words to name.
     """
     words = list(allowed)
     lowered = {word.lower(): word for word in words}
@@ -107,15 +107,15 @@ def suggest(value: str, allowed: Iterable[str], *, count: int = 3) -> str:
 
 
 def drop_controls(text: str, *, keep: str = "") -> str:
-    """Return text from data with what could steer a terminal or turn a line around replaced.
+    """Return text from a data file that is safe to print on a terminal.
 
-    That is whatever is not printable: control characters, escapes, marks of writing direction,
-    halves of characters. ``keep`` names those that may stay.
+    Unprintable characters (controls, escapes, marks of writing direction, lone surrogates) are
+    replaced, except those in ``keep``.
     """
     return "".join(c if c.isprintable() or c in keep else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def summarize(error: BaseException) -> str:
-    """Return the first line of a foreign error's text, without a full stop, to quote it."""
+    """Return the first line of another library's error message, without its full stop."""
     lines = str(error).splitlines() or [type(error).__name__]
     return lines[0].rstrip(".")

@@ -1,7 +1,4 @@
-"""Writing that is never half done, paths that never leave their root, one writer per run.
-
-Owns how bunri touches the disk. Knows nothing of what the bytes mean.
-"""
+"""Atomic writes, locks on folders, and paths that stay under their root."""
 
 import errno
 import hashlib
@@ -27,15 +24,15 @@ _PARTIAL = ".partial-"  # begins the name of every file that is still being writ
 
 @contextmanager
 def replace_atomically(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; on success it takes the place of ``path``.
+    """Yield a temporary path beside ``path``; on success it replaces ``path``.
 
     The content is flushed to the disk before the rename, so that after a crash there is
     either the old file or the new one, whole. On any error the old file stays as it was.
 
     Args:
-        path: Where the file shall be; missing folders are made.
-        durable: Flush. Without it writing is faster, and a power cut may leave a damaged file:
-            only for what can be made again, and where the reader notices.
+        path: The file to write; missing folders are created.
+        durable: Flush to the disk. Without it writing is faster and a power cut may leave a
+            damaged file, which suits caches whose readers notice.
 
     Raises:
         OutputError: The disk is full, the folder cannot be written, or the like.
@@ -58,10 +55,10 @@ def replace_atomically(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
 
 def check_writable(path: Path) -> None:
-    """Refuse a place for a file before any work is done for it; touches nothing.
+    """Raise an error if a file cannot be written, before work is spent on it; changes nothing.
 
     Raises:
-        OutputError: A folder has this name, or the folder it would be in may not be written.
+        OutputError: A folder has this name, or its parent folder cannot be written.
     """
     folder = next(p for p in path.absolute().parents if os.path.lexists(p))
     reason = None
@@ -100,7 +97,7 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 (any JSON value)
 
 @contextmanager
 def replace_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside ``path``; on success it takes the place of ``path``.
+    """Yield a temporary folder beside ``path``; on success it replaces ``path``.
 
     A folder cannot be replaced in one step: a process killed between the two renames leaves
     nothing at ``path``, and the next call puts the old folder back.
@@ -172,13 +169,13 @@ def _explain_os_error(path: Path, error: OSError) -> str:
 
 
 def join_under(root: Path, relative: str) -> Path:
-    """Return ``root / relative`` for a path from a data file, sure to stay under ``root``.
+    """Return ``root / relative`` for a path from a data file, which must stay under ``root``.
 
     Backslashes count as slashes, since annotations made on Windows carry them.
 
     Args:
-        root: The folder that must not be left.
-        relative: A relative path as found in a file; need not exist.
+        root: The folder that paths must stay under.
+        relative: A relative path from a data file; need not exist.
 
     Raises:
         PathError: The path is empty, absolute, has a drive, ``..`` or a NUL, or leads
@@ -204,7 +201,7 @@ def join_under(root: Path, relative: str) -> Path:
 
 
 def is_file(path: Path) -> bool:
-    """Return whether there is such a file; False, too, for a path that no file can have.
+    """Return whether a file exists; False also for a path that no file can have.
 
     ``Path.is_file`` raises for a name that is too long or a folder that may not be entered.
     """
@@ -212,7 +209,7 @@ def is_file(path: Path) -> bool:
 
 
 def is_folder(path: Path) -> bool:
-    """Return whether there is such a folder; see :func:`is_file`."""
+    """Return whether a folder exists; see :func:`is_file`."""
     return os.path.isdir(path)  # noqa: PTH112
 
 
@@ -226,8 +223,8 @@ def hash_file(path: Path) -> str:
 def lock_folder(folder: Path) -> Iterator[None]:
     """Hold ``folder`` for one process; the lock dies with the process.
 
-    Files that a killed process left half written in it are removed: whoever holds the lock is
-    the only one who writes there.
+    Half-written files of killed processes are removed, because the holder of the lock is the
+    only writer.
 
     Raises:
         RunError: Another process holds it.
@@ -254,7 +251,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 
 def measure_peak_memory_bytes() -> int | None:
-    """Return the most memory this process has held so far; None where the system does not say."""
+    """Return the peak memory of this process in bytes; None where the system has no figure."""
     if sys.platform == "win32":
         return None
     import resource
@@ -264,6 +261,6 @@ def measure_peak_memory_bytes() -> int | None:
 
 
 def find_cache_folder() -> Path:
-    """Return where derived files may be kept: ``$BUNRI_CACHE``, or the user's cache folder."""
+    """Return the folder for derived files: ``$BUNRI_CACHE``, or the user's cache folder."""
     chosen = os.environ.get("BUNRI_CACHE")
     return Path(chosen) if chosen else user_cache_path("bunri")

@@ -1,6 +1,6 @@
 """The one loader of settings: YAML, ``key.path=value`` overrides, and every fault at once.
 
-Knows no setting; each room declares its own as a :class:`Section`.
+Every group of settings is a :class:`Section` in the room that it belongs to.
 """
 
 import json
@@ -94,7 +94,7 @@ def parse_yaml(text: str, source: str) -> Any:  # noqa: ANN401 (any YAML value)
 
     Args:
         text: YAML.
-        source: How error messages call it.
+        source: Name of the text in error messages.
 
     Raises:
         ConfigError: It is not valid.
@@ -109,13 +109,13 @@ def parse_yaml(text: str, source: str) -> Any:  # noqa: ANN401 (any YAML value)
 
 
 def dump_yaml(values: object) -> str:
-    """Return YAML that :func:`parse_yaml` reads back to an equal value."""
+    """Return YAML text from which :func:`parse_yaml` reads an equal value."""
     text: str = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     return text
 
 
 def apply_override(values: dict[str, Any], override: str) -> str | None:
-    """Set one ``key.path=value`` in nested ``values``; return what is wrong with it, if so."""
+    """Set one ``key.path=value`` in nested ``values``; return its fault, None if it has none."""
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
@@ -135,7 +135,7 @@ def apply_override(values: dict[str, Any], override: str) -> str | None:
 
 
 def explain_fault(model: type[BaseModel], detail: dict[str, Any]) -> str:
-    """Turn one pydantic error about ``model`` into `key: value - rule`, with the nearest key."""
+    """Return one pydantic error about ``model`` as ``key: value, rule``, with the nearest key."""
     path = [str(part) for part in detail["loc"]]
     key, value = ".".join(path) or "config", detail["input"]
     if detail["type"] == "extra_forbidden":
@@ -150,7 +150,7 @@ def explain_fault(model: type[BaseModel], detail: dict[str, Any]) -> str:
 
 
 def _list_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    """Return the known keys of the section at ``path`` of ``model``."""
+    """Return the keys of the section at ``path`` of ``model``."""
     for part in path:
         annotation = model.model_fields[part].annotation
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):

@@ -1,7 +1,4 @@
-"""The class tables that come with bunri, and the one made from any other COCO file.
-
-Owns names, colours and bins. Knows nothing of files: it is given names, never paths.
-"""
+"""The built-in table of the competition's 12 classes, and tables for other category names."""
 
 from collections.abc import Sequence
 
@@ -83,7 +80,7 @@ COMPETITION_TABLE = ClassTable(
 _FOREGROUND_2021 = frozenset(normalize_name(n) for n in COMPETITION_TABLE.names[1:])
 _FOREGROUND_LATER = _FOREGROUND_2021 - {"unknown"}
 BACKGROUND_NAMES = frozenset({"background", "backgroud"})
-"""How data sets call index 0; the second is the 2021 notebook's spelling."""
+"""Names of index 0 in data sets; the second is the spelling of the 2021 notebook."""
 
 
 def choose_class_table(names: Sequence[str]) -> ClassTable:
@@ -94,10 +91,10 @@ def choose_class_table(names: Sequence[str]) -> ClassTable:
     its own: Background, then the names in the order given.
 
     Args:
-        names: Category names in id order; a background among them is index 0 anyway.
+        names: Category names in id order; a background among them becomes index 0.
 
     Raises:
-        InputError: No name besides the background, too many, or one given twice.
+        InputError: No name besides the background, too many names, or a name given twice.
     """
     foreground = [name for name in names if normalize_name(name) not in BACKGROUND_NAMES]
     known = frozenset(map(normalize_name, foreground))

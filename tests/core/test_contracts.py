@@ -71,4 +71,4 @@ def test_check_image__names_the_way_out(shape, dtype, hint):
 
 def test_check_image__no_array():
     with pytest.raises(ImageError, match="numpy array, not list"):
-        check_image([[1, 2, 3]])
+        check_image([[1, 2, 3]])  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """How the documentation is built: Markdown through MyST, warnings are errors."""
 
-from bunri import __version__
+from bunri.core.version import __version__
 
 project = "bunri"
 author = "the bunri authors"

@@ -678,7 +678,7 @@ def test_help__lists_all_commands():
 
 
 def test_version():
-    from bunri import __version__
+    from bunri.core.version import __version__
 
     assert run("--version").out == f"{__version__}\n"
 

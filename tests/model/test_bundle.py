@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bunri import __version__
 from bunri.core.errors import ModelError, OutputError
+from bunri.core.version import __version__
 from bunri.core.waste_classes import COMPETITION_TABLE, choose_class_table
 from bunri.images.frames import Preprocessing
 from bunri.model import bundle

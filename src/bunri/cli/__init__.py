@@ -68,7 +68,7 @@ def run_bunri(
 ) -> None:
     """Hold the options of ``bunri`` itself."""
     if version:
-        from bunri import __version__
+        from bunri.core.version import __version__
 
         typer.echo(__version__)
         raise typer.Exit

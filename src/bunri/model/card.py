@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bunri import __version__
+from bunri.core.version import __version__
 from bunri.model.info import BundleInfo
 
 NAME_KEY = "name"

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bunri import __version__
 from bunri.core.classes import ClassTable
 from bunri.core.errors import InputError, ModelError
+from bunri.core.version import __version__
 from bunri.images.frames import MAX_FRAME_PX, Preprocessing
 from bunri.labels.pseudo import pack_hashes, unpack_hashes
 

@@ -11,9 +11,9 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from bunri import __version__
 from bunri.core.classes import ClassTable
 from bunri.core.contracts import BACKGROUND_INDEX, MaskArray
+from bunri.core.version import __version__
 from bunri.formats.coco import describe_coco_set
 from bunri.labels.document import write_document
 from bunri.labels.outlines import encode_region, trace_parts

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from bunri import __version__
 from bunri.core.classes import ClassTable
 from bunri.core.contracts import BACKGROUND_INDEX, IGNORE_INDEX, FloatArray, ImageArray, MaskArray
 from bunri.core.errors import ImageError, InputError, ModelError, PathError
 from bunri.core.files import hash_file, is_folder
+from bunri.core.version import __version__
 from bunri.formats.coco import describe_coco_set
 from bunri.formats.naming import list_photos
 from bunri.images.photos import read_size_hw

@@ -19,9 +19,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from bunri import __version__
 from bunri.core.contracts import ImageArray, MaskArray
 from bunri.core.files import write_text
+from bunri.core.version import __version__
 from bunri.scores.intervals import Interval
 from bunri.scores.metrics import replace_nan
 

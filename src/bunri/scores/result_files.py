@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bunri import __version__
 from bunri.core.classes import ClassTable
 from bunri.core.errors import InputError, PathError, summarize
 from bunri.core.files import is_file, is_folder, write_bytes, write_json
+from bunri.core.version import __version__
 from bunri.scores.calibration import NUM_BINS, Calibration
 from bunri.scores.metrics import ClassCounts
 from bunri.scores.results import SIZES, Result, SizeCounts, SizeScores, UsedModel, describe_result

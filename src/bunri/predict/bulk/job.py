@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bunri import __version__
 from bunri.core.errors import InputError, RunError, summarize
 from bunri.core.files import lock_folder, replace_atomically, write_json, write_text
+from bunri.core.version import __version__
 from bunri.model.lookup import open_model
 from bunri.predict.bulk.ray_pool import open_ray, predict_with_ray
 from bunri.predict.bulk.source import BulkPhoto, find_bulk_photos, import_extra

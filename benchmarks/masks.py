@@ -1,10 +1,9 @@
-"""How long masks take, from COCO annotations and from the cache, against the notebook's loop.
+"""How long masks take to draw from COCO annotations, against the notebook's loop.
 
 Draws every photo of a labelled set in one process and one thread: by the 2021 notebook's loop
-(``annToMask`` and ``np.maximum``), by bunri with and without writing to an empty cache, and from
-the filled cache, again and for the first time in a process. The peers take turns, and every mask
-is compared with the notebook's bit for bit. A second table compares rasterisers, object by object
-and on random polygons; hotcoco takes part where it is installed.
+(``annToMask`` and ``np.maximum``) and by bunri. The peers take turns, and every mask is compared
+with the notebook's bit for bit. A second table compares rasterisers, object by object and on
+random polygons; hotcoco takes part where it is installed.
 
     python benchmarks/masks.py --data ../shared/data/recycle_trash/train_all.json
 """
@@ -15,7 +14,6 @@ import io
 import os
 import platform
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from importlib import metadata
@@ -27,7 +25,6 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from bunri.labels.cache import MaskCache
 from bunri.labels.coco import read_coco
 from bunri.labels.overlap import draw_mask
 from bunri.labels.rasterize import draw_region, trace_runs, trace_spans
@@ -91,46 +88,22 @@ def measure_us(peers: dict[str, Callable[[], object]], count: int) -> dict[str, 
 def compare_with_notebook(path: Path, dataset: LabelledSet) -> None:
     """Print milliseconds per photo and the number of masks that differ from the notebook's."""
     notebook = Notebook(path, dataset.table.names)
-    with tempfile.TemporaryDirectory() as folder:
-        cache = MaskCache(Path(folder) / "filled")
-        num_passes = 0
-
-        def fill(photo: Photo) -> npt.NDArray[np.uint8]:
-            """Draw into a cache that is empty at the first photo of each pass."""
-            nonlocal num_passes
-            num_passes += photo is dataset.photos[0]
-            empty = MaskCache(Path(folder) / str(num_passes))
-            return empty.load_mask(dataset, photo, RULE)
-
-        def read_first(photo: Photo) -> npt.NDArray[np.uint8]:
-            """Read as a new process does, which has not hashed the outlines yet."""
-            dataset.outline_digests.pop(photo.id, None)
-            return cache.load_mask(dataset, photo, RULE)
-
-        peers: dict[str, Draw] = {
-            "notebook: annToMask + np.maximum": notebook.draw,
-            "first pass: drawn": lambda photo: draw_mask(dataset, photo, RULE),
-            "first pass: drawn, written to the cache": fill,
-            "cached: read": lambda photo: cache.load_mask(dataset, photo, RULE),
-            "cached: read for the first time": read_first,
-            "cached: memory map": lambda photo: cache.load_mask(
-                dataset, photo, RULE, memory_map=True
-            ),
-        }
-        if hotcoco_mask:
-            peers["hotcoco, one object over the other"] = lambda photo: paint_by_hotcoco(
-                dataset, photo
-            )
-        truth = {photo.id: notebook.draw(photo) for photo in dataset.photos}
-        wrong = {
-            name: sum(not np.array_equal(truth[photo.id], draw(photo)) for photo in dataset.photos)
-            for name, draw in peers.items()
-        }
-        passes: dict[str, Callable[[], object]] = {
-            name: lambda draw=draw: [draw(photo) is None for photo in dataset.photos]  # type: ignore[misc]
-            for name, draw in peers.items()
-        }
-        times_us = measure_us(passes, len(dataset.photos))
+    peers: dict[str, Draw] = {
+        "notebook: annToMask + np.maximum": notebook.draw,
+        "bunri": lambda photo: draw_mask(dataset, photo, RULE),
+    }
+    if hotcoco_mask:
+        peers["hotcoco, one object over the other"] = lambda photo: paint_by_hotcoco(dataset, photo)
+    truth = {photo.id: notebook.draw(photo) for photo in dataset.photos}
+    wrong = {
+        name: sum(not np.array_equal(truth[photo.id], draw(photo)) for photo in dataset.photos)
+        for name, draw in peers.items()
+    }
+    passes: dict[str, Callable[[], object]] = {
+        name: lambda draw=draw: [draw(photo) is None for photo in dataset.photos]  # type: ignore[misc]
+        for name, draw in peers.items()
+    }
+    times_us = measure_us(passes, len(dataset.photos))
     base_us = next(iter(times_us.values()))
     print(f"{'one photo':42} {'ms':>8} {'times':>7} {'masks that differ':>18}")
     for name, us in times_us.items():

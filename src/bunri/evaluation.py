@@ -17,8 +17,8 @@ from bunri.core.contracts import FloatArray, ImageArray, MaskArray
 from bunri.core.errors import SubmissionError
 from bunri.corruptions import NAMES, corrupt
 from bunri.images.similarity import hash_pixels
-from bunri.labels.cache import MaskCache
 from bunri.labels.coco import require_nonempty
+from bunri.labels.overlap import draw_mask
 from bunri.labels.photos import check_photo_headers, read_photo_as_labelled
 from bunri.labels.pseudo import shorten_hash
 from bunri.labels.records import LabelledSet, Photo
@@ -79,7 +79,7 @@ def evaluate_model(
         ModelError: The model gives probabilities that are no numbers.
     """
     check_photo_headers(require_nonempty(dataset))
-    cache, seconds = MaskCache.open_default(), []
+    seconds = []
     num_classes = len(dataset.table)
     own, small = (_Counter(num_classes) for _ in range(2))
     corrupted: list[Matrices] = []
@@ -88,7 +88,7 @@ def evaluate_model(
         started = time.perf_counter()
         prediction, confidence = predictor.predict_winners(image)
         seconds.append(time.perf_counter() - started)
-        truth = cache.load_mask(dataset, photo, rule)
+        truth = draw_mask(dataset, photo, rule)
         own.count(truth, prediction, confidence)
         chosen = choose_pixels(photo.size_hw)
         small.count(truth[chosen], prediction[chosen], confidence[chosen])
@@ -198,14 +198,14 @@ def score_submission(
         SubmissionError: The file has a fault, or its photos are not those of ``dataset``.
     """
     photos = {photo.file_name: photo for photo in dataset.photos}
-    cache, matrices = MaskCache.open_default(), {}
+    matrices = {}
     unknown = []
     for image_id, prediction in read_submission(path, len(dataset.table)):
         photo = photos.get(image_id)
         if photo is None:
             unknown.append(f"{image_id!r} is not in {dataset.source.name}")
             continue
-        truth = shrink_mask(cache.load_mask(dataset, photo, rule))
+        truth = shrink_mask(draw_mask(dataset, photo, rule))
         matrices[image_id] = count_confusion(truth, prediction, len(dataset.table))
         advance()
     missing = [f"{name!r} has no row" for name in photos if name not in matrices]

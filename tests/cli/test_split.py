@@ -514,7 +514,7 @@ def test_split__a_disk_that_is_full_leaves_nothing(data, tmp_path, monkeypatch):
     ended = run("split", data.train, "--val", 0.25, "--out", out)
     assert_refused(ended, "the disk is full")
     assert set(list_files(out)) <= {".lock"}
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["cache", "data", "out"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "out"]
 
 
 def test_split__names_from_data_do_not_steer_the_terminal(data, tmp_path, pictures):

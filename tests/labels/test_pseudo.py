@@ -1,7 +1,6 @@
 """Labels that are a model's are known as such, and pixels that count for nothing stay so."""
 
 import string
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from pycocotools import mask as coco_mask
 from bunri.core.contracts import IGNORE_INDEX
 from bunri.core.errors import AnnotationError
 from bunri.labels import rasterize
-from bunri.labels.cache import MaskCache, hash_labels
 from bunri.labels.coco import read_coco, require_truth
 from bunri.labels.document import read_document, select_photos, write_document
 from bunri.labels.outlines import encode_region
@@ -77,18 +75,6 @@ def test_ignored__as_pycocotools_decodes_it(tmp_path):
     dataset = read_coco(write_coco(tmp_path, document))
     mask = draw_mask(dataset, dataset.photos[0], RULE)
     np.testing.assert_array_equal(mask == IGNORE_INDEX, noise)
-
-
-def test_ignored__is_part_of_the_key_of_a_cached_mask(tmp_path):
-    dataset = read_coco(write_coco(tmp_path, ignore(draw_corner())))
-    other = read_coco(write_coco(tmp_path, ignore(draw_corner()[:, ::-1])))
-    without = replace(dataset, ignored={})
-    photo, cache = dataset.photos[0], MaskCache(tmp_path / "masks")
-    assert len({hash_labels(d, photo, RULE) for d in (dataset, other, without)}) == 3
-    for one in (dataset, other, without, dataset):
-        np.testing.assert_array_equal(
-            cache.load_mask(one, photo, RULE), draw_mask(one, photo, RULE)
-        )
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from PIL import Image
 from bunri.core.errors import AnnotationError, ImageError, InputError, ModelError, PathError
 from bunri.core.waste_classes import COMPETITION_TABLE, choose_class_table
 from bunri.images.frames import Preprocessing
-from bunri.labels.cache import MaskCache
 from bunri.labels.coco import read_coco
 from bunri.labels.overlap import draw_mask
 from bunri.labels.rules import OVERLAP_RULES
@@ -335,7 +334,7 @@ def test_store__draws_anew_for_each_sample_and_keeps_ignored_pixels(tmp_path):
     unlabelled = find_unlabelled(tmp_path, None, TABLE)
     labelled = label_photos(teachers, unlabelled, thresholds, lambda: None, place)
     labelled = replace(labelled, source=tmp_path / "p.json")
-    store = PhotoStore([labelled], "largest-first", MaskCache(tmp_path / "m"), 2**30)
+    store = PhotoStore([labelled], "largest-first", 2**30)
     assert (store.load(0)[1][1:] == 1).all()
     for share, index in ((0.3, 1), (0.7, 2), (0.3, 1)):
         mask = store.load_for_training(0, share)[1]
@@ -357,5 +356,5 @@ def test_store__probabilities_that_are_gone_are_known_when_it_is_opened(tmp_path
     labelled = replace(labelled, source=tmp_path / "p.json")
     (tmp_path / "p_soft" / "000001.png").unlink()
     with pytest.raises(ImageError, match="1 photo") as caught:
-        PhotoStore([labelled], "largest-first", MaskCache(tmp_path / "m"), 2**30)
+        PhotoStore([labelled], "largest-first", 2**30)
     assert "000001.png does not exist" in caught.value.problems[0]

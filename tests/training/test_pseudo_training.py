@@ -11,7 +11,6 @@ import torch
 from bunri.core.errors import AnnotationError
 from bunri.images.photos import read_photo
 from bunri.images.similarity import hash_pixels
-from bunri.labels.cache import MaskCache
 from bunri.labels.coco import read_coco
 from bunri.model.bundle import read_bundle
 from bunri.training.config import LossConfig, load_config
@@ -122,7 +121,7 @@ def data(tmp_path):
 
 def test_stream__says_of_each_sample_whether_its_labels_are_true(data, tmp_path):
     sets = [read_coco(data.train), read_coco(data.folder / "pseudo.json")]
-    store = PhotoStore(sets, "largest-first", MaskCache(tmp_path / "m"), 2**30)
+    store = PhotoStore(sets, "largest-first", 2**30)
     plain = [
         f"{key}=0.0"
         for key in (
@@ -158,7 +157,7 @@ def test_stream__says_of_each_sample_whether_its_labels_are_true(data, tmp_path)
 
 def test_stream__mixes_only_photos_of_one_kind(data, tmp_path, monkeypatch):
     sets = [read_coco(data.train), read_coco(data.folder / "pseudo.json")]
-    store = PhotoStore(sets, "largest-first", MaskCache(tmp_path / "m"), 2**30)
+    store = PhotoStore(sets, "largest-first", 2**30)
     settings = [*TINY_SETTINGS, "augment.cutmix=1.0", "data.repeat_rare=0"]
     stream = TrainingStream(store, load_config("", settings), 27)
     drawn = []

@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 
 from bunri.images.frames import Preprocessing
-from bunri.labels.cache import MaskCache
 from bunri.labels.coco import read_coco
 from bunri.training.config import LossConfig
 from bunri.training.networks.inference import to_probs
@@ -47,7 +46,7 @@ def open_store(folder, size_hw, shapes=SHAPES):
     for name, objects in shapes.items():
         draw_photo(objects, size_hw).save(folder / name)
     path = write_document(folder / "d.json", build_document(shapes, size_hw))
-    return PhotoStore([read_coco(path)], "largest-first", MaskCache(folder / "m"), 2**30)
+    return PhotoStore([read_coco(path)], "largest-first", 2**30)
 
 
 def run(store, network, *, loss=CE, batch_size=2, num_samples=0, **options):
@@ -98,9 +97,7 @@ def test_validate__loss_is_the_mean_over_batches(tmp_path):
         {"a.png": [], "b.png": [], "c.png": [Shape(4, 0, 0, 64, 64)]}, (64, 64)
     )
     write_document(tmp_path / "d.json", document_with_paper_pack)
-    store = PhotoStore(
-        [read_coco(tmp_path / "d.json")], "largest-first", MaskCache(tmp_path / "m"), 2**30
-    )
+    store = PhotoStore([read_coco(tmp_path / "d.json")], "largest-first", 2**30)
     validation = run(store, ColorNetwork(sureness), batch_size=2)
     assert validation.loss == pytest.approx((right + (right + sureness)) / 2)
 
@@ -124,7 +121,7 @@ def test_validate__photos_of_other_shapes_in_one_batch(tmp_path):
         }
     )
     path = write_document(tmp_path / "d.json", document)
-    store = PhotoStore([read_coco(path)], "largest-first", MaskCache(tmp_path / "m"), 0)
+    store = PhotoStore([read_coco(path)], "largest-first", 0)
     validation = run(store, ColorNetwork(sureness), batch_size=3)
     assert validation.loss == pytest.approx((right + (right + sureness) + right) / 3)
     assert [int(m.argmax()) for m in validation.matrices] == [0, 4 * 12, 0]  # in file order

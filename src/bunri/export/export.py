@@ -18,7 +18,7 @@ from bunri.export.graph import build_graph
 from bunri.export.network import trace_network
 from bunri.export.parity import ParityReport, list_variants, measure_parity
 from bunri.export.quantize import MAX_PHOTOS, MIN_PHOTOS, quantize_network
-from bunri.labels.cache import MaskCache
+from bunri.labels.overlap import draw_mask
 from bunri.labels.photos import check_photo_headers, read_photo_as_labelled
 from bunri.labels.records import LabelledSet
 from bunri.labels.rules import OverlapRule
@@ -182,9 +182,8 @@ def _load_photos(
     dataset: LabelledSet, rule: OverlapRule | None
 ) -> Iterator[tuple[ImageArray, MaskArray | None]]:
     """Yield photos with their truth, or without any for no rule."""
-    cache = MaskCache.open_default()
     for photo in dataset.photos:
-        truth = None if rule is None else cache.load_mask(dataset, photo, rule)
+        truth = None if rule is None else draw_mask(dataset, photo, rule)
         yield read_photo_as_labelled(dataset, photo), truth
 
 

@@ -3,5 +3,5 @@
 Read in this order: ``records`` (what a label is), ``run_lengths`` and ``crossings`` (the
 arithmetic), ``rasterize`` (objects to pixels), ``overlap`` (many objects to one mask),
 ``document`` and ``segmentations`` (the JSON), ``coco`` (a whole file), ``sources`` (several),
-``cache`` (masks kept on disk), ``components`` and ``outlines`` (back from pixels to labels).
+``components`` and ``outlines`` (back from pixels to labels).
 """

@@ -100,10 +100,6 @@ class LabelledSet:
     """Photo id -> its pseudo-labels as probabilities; see ``formats.soft``."""
     teacher_photos: frozenset[str] = frozenset()
     """Of pseudo-labels: hashes of the photos whose labels their teachers were trained on."""
-    outline_digests: dict[int, tuple[tuple[Annotation, ...], bytes]] = field(
-        init=False, repr=False, default_factory=dict
-    )
-    """Photo id -> its annotations and the SHA-256 of their outlines; filled by ``cache``."""
 
     def path_of(self, photo: Photo) -> Path:
         """Return where a photo lies; it never leaves ``image_root``.

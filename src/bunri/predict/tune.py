@@ -22,8 +22,8 @@ from bunri.core.contracts import BACKGROUND_INDEX, FloatArray, ImageArray
 from bunri.core.progress import Progress
 from bunri.images.decider import Decider
 from bunri.images.planes import ClassPlanes, FramePlanes
-from bunri.labels.cache import MaskCache
 from bunri.labels.coco import require_nonempty
+from bunri.labels.overlap import draw_mask
 from bunri.labels.photos import check_photo_headers, read_photo_as_labelled
 from bunri.labels.records import LabelledSet, Photo
 from bunri.labels.rules import OverlapRule
@@ -292,7 +292,6 @@ class _Judge:
         self._dataset = dataset
         self._rule = rule
         self._looks = looks
-        self._cache = MaskCache.open_default()
 
     def count(self, candidate: Candidate) -> Matrices:
         """Return one confusion matrix a photo."""
@@ -302,7 +301,7 @@ class _Judge:
         for photo, image in self._read(needs_pixels=candidate.settings.crf is not None):
             recalled.photo = photo
             mask = recalled.predict_mask(image)
-            truth = self._cache.load_mask(self._dataset, photo, self._rule)
+            truth = draw_mask(self._dataset, photo, self._rule)
             matrices.append(count_confusion(truth, mask, num_classes))
         return stack_matrices(matrices, num_classes)
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bunri.labels.cache import MaskCache
+from bunri.labels.overlap import draw_mask
 from bunri.labels.records import LabelledSet
 from bunri.labels.rules import OverlapRule
 
@@ -77,11 +77,10 @@ def measure_contents(
     Raises:
         AnnotationError: An annotation that cannot be drawn.
     """
-    cache = MaskCache.open_default()
     num_classes = len(dataset.table)
     pixels = np.zeros((len(dataset.photos), num_classes), np.int64)
     for row, photo in zip(pixels, dataset.photos, strict=True):
-        mask = cache.load_mask(dataset, photo, rule)
+        mask = draw_mask(dataset, photo, rule)
         row[:] = np.bincount(mask.reshape(-1), minlength=num_classes)[:num_classes]
         if advance is not None:
             advance()

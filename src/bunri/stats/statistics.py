@@ -14,7 +14,7 @@ import numpy.typing as npt
 from bunri.core.classes import ClassTable
 from bunri.core.contracts import BACKGROUND_INDEX
 from bunri.core.errors import ImageError
-from bunri.labels.cache import MaskCache
+from bunri.labels.overlap import draw_mask
 from bunri.labels.photos import read_photo_as_labelled
 from bunri.labels.rasterize import draw_region
 from bunri.labels.records import LabelledSet, Photo
@@ -191,7 +191,6 @@ def collect_statistics(
     """
     color = ColorTally()
     labels = LabelTally(len(dataset.table))
-    cache = MaskCache.open_default()
     problems: list[str] = []
     for photo in dataset.photos:
         if opens_photos:
@@ -200,7 +199,7 @@ def collect_statistics(
             except ImageError as error:
                 problems.append(error.message)
         if dataset.is_labelled and not problems:
-            labels.add_mask(cache.load_mask(dataset, photo, rule))
+            labels.add_mask(draw_mask(dataset, photo, rule))
             labels.add_objects(_measure_objects(dataset, photo))
         advance()
     if problems:

@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 from bunri.core.errors import RunError
-from bunri.labels.cache import MaskCache
 from bunri.labels.pseudo import pack_hashes, unpack_hashes
 from bunri.scores.metrics import compute_scores
 from bunri.training.checkpoints import Checkpoint
@@ -103,7 +102,7 @@ class Trainer:
 
     def _open_stores(self) -> tuple[PhotoStore, PhotoStore]:
         """Read and check all photos; training and validation share the memory limit."""
-        data, cache = self._config.data, MaskCache.open_default()
+        data = self._config.data
         sets = self._writer.sets
         counts = {part: sum(len(d.photos) for d in sets[part]) for part in sets}
         self._listener.start_photos(sum(counts.values()))
@@ -114,7 +113,6 @@ class Trainer:
             PhotoStore(
                 sets[part],
                 data.overlap_rule,
-                cache,
                 memory_bytes * counts[part] // sum(counts.values()),
                 self._listener.advance_photos,
                 takes_prints=looks_for_leaks,

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bunri.core.errors import ImageError
-from bunri.labels.cache import MaskCache
 from bunri.labels.coco import read_coco
 from bunri.training.config import load_config
 from bunri.training.samples.data import PhotoStore, TrainingStream, mix_seed, repeat_rare_photos
@@ -26,9 +25,7 @@ def configure(*overrides):
 
 def open_store(path, tmp_path, memory_bytes=2**30, **options):
     dataset = read_coco(path)
-    return PhotoStore(
-        [dataset], "largest-first", MaskCache(tmp_path / "m"), memory_bytes, **options
-    )
+    return PhotoStore([dataset], "largest-first", memory_bytes, **options)
 
 
 @pytest.fixture
@@ -188,7 +185,7 @@ def test_store__gives_photos_and_masks_in_file_order(data, store):
 
 def test_store__several_sets_one_after_the_other(data, tmp_path):
     sets = [read_coco(data.val), read_coco(data.train)]
-    store = PhotoStore(sets, "largest-first", MaskCache(tmp_path / "m"), 0)
+    store = PhotoStore(sets, "largest-first", 0)
     assert len(store) == 10
     assert store.items[4].photo.file_name == next(iter(data.shapes["train"]))
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from bunri.core.errors import RunError
-from bunri.labels.cache import MaskCache
 from bunri.labels.coco import read_coco
 from bunri.training.config import load_config
 from bunri.training.samples import loading
@@ -22,8 +21,7 @@ from tests.builders import TINY_SETTINGS, write_data
 def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("loading")
     data = write_data(folder / "data", counts=(6, 1, 1))
-    cache = MaskCache(folder / "cache")
-    return PhotoStore([read_coco(data.train)], "largest-first", cache, 2**30)
+    return PhotoStore([read_coco(data.train)], "largest-first", 2**30)
 
 
 class FailingStream(TrainingStream):

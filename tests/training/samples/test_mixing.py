@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from bunri.core.errors import ConfigError
 from bunri.core.waste_classes import COMPETITION_TABLE
-from bunri.labels.cache import MaskCache
 from bunri.labels.coco import read_coco
 from bunri.training.config import AugmentConfig, load_config
 from bunri.training.samples import mixing
@@ -52,7 +51,7 @@ def data(tmp_path):
 
 @pytest.fixture
 def store(data, tmp_path):
-    return PhotoStore([read_coco(data.train)], "largest-first", MaskCache(tmp_path / "m"), 2**30)
+    return PhotoStore([read_coco(data.train)], "largest-first", 2**30)
 
 
 def configure(*overrides, **augment):

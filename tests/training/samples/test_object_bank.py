@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from bunri.core.errors import InputError
-from bunri.labels.cache import MaskCache
 from bunri.labels.coco import read_coco
 from bunri.training.samples.data import PhotoStore
 from bunri.training.samples.mixing import ObjectPaste
@@ -51,7 +50,7 @@ def draw(size_px, *rectangles):
 
 def open_store(tmp_path, *paths):
     sets = [read_coco(path) for path in paths]
-    return PhotoStore(sets, "largest-first", MaskCache(tmp_path / "m"), 2**30)
+    return PhotoStore(sets, "largest-first", 2**30)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from bunri.core.contracts import BACKGROUND_INDEX
 from bunri.images.drawing import draw_overlay_layer
 from bunri.images.frames import fit_size_hw, resize_image, resize_mask
-from bunri.labels.cache import MaskCache
+from bunri.labels.overlap import draw_mask
 from bunri.labels.photos import read_photo_as_labelled
 from bunri.labels.rules import OverlapRule
 from bunri.report.page import embed_layer, embed_picture, read_script, show_share, write_page
@@ -86,7 +86,7 @@ def _prepare_sample(
     size_hw = fit_size_hw(photo.size_hw, min(side_px, max(photo.size_hw)))
     layer, classes = None, []
     if figures.labels is not None:
-        mask = MaskCache.open_default().load_mask(dataset, photo, rule)
+        mask = draw_mask(dataset, photo, rule)
         layer = embed_layer(draw_overlay_layer(resize_mask(mask, size_hw), figures.table))
         pixels = figures.labels.contents[position]
         classes = [(i, n / mask.size) for i, n in pixels.items() if i != BACKGROUND_INDEX]

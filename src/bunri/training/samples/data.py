@@ -26,7 +26,7 @@ from bunri.core.contracts import IGNORE_INDEX, ImageArray, MaskArray
 from bunri.core.errors import BunriError, ImageError
 from bunri.images.frames import Preprocessing
 from bunri.images.similarity import Fingerprint, fingerprint_photo, hash_pixels
-from bunri.labels.cache import MaskCache
+from bunri.labels.overlap import draw_mask
 from bunri.labels.photos import read_photo_as_labelled
 from bunri.labels.records import LabelledSet, Photo
 from bunri.labels.rules import OverlapRule
@@ -59,7 +59,6 @@ class PhotoStore:
     Args:
         datasets: Labelled sets with one class table.
         rule: How masks are drawn.
-        cache: Where masks are kept.
         memory_bytes: Photos beyond this are decoded again each time.
         advance: Called after each photo.
         takes_prints: Whether to take fingerprints, for ``prints``.
@@ -72,7 +71,6 @@ class PhotoStore:
         self,
         datasets: Sequence[LabelledSet],
         rule: OverlapRule,
-        cache: MaskCache,
         memory_bytes: int,
         advance: Callable[[], None] = lambda: None,
         *,
@@ -80,7 +78,6 @@ class PhotoStore:
     ) -> None:
         self.items = [LabelledPhoto(d, p) for d in datasets for p in d.photos]
         self._rule = rule
-        self._cache = cache
         self._kept: dict[int, tuple[ImageArray, MaskArray]] = {}
         self.prints: list[Fingerprint] = []
         self.pixel_hashes: list[str] = []
@@ -162,7 +159,7 @@ class PhotoStore:
     def _load(self, index: int) -> tuple[ImageArray, MaskArray]:
         item = self.items[index]
         image = read_photo_as_labelled(item.dataset, item.photo)
-        return image, self._cache.load_mask(item.dataset, item.photo, self._rule)
+        return image, draw_mask(item.dataset, item.photo, self._rule)
 
 
 class TrainingStream(Dataset[Sample]):

@@ -348,13 +348,13 @@ def use_model(command, model, data, tmp_path):
 @WITH_MODEL
 def test_model__is_a_file(command, data, tmp_path):
     ended = use_model(command, data.val, data, tmp_path)
-    assert_refused(ended, f"{data.val} is a file, not a bundle", "A MODEL is a run folder")
+    assert_refused(ended, f"{data.val} is a file, but not an .onnx file", "A MODEL is a run folder")
 
 
 @pytest.mark.parametrize("command", ["evaluate", "submit"])  # predict takes it for photos
 def test_model__is_a_plain_folder(command, data, tmp_path):
     ended = use_model(command, data.folder, data, tmp_path)
-    assert_refused(ended, f"{data.folder} is neither a run nor a bundle", "A MODEL is a run folder")
+    assert_refused(ended, f"{data.folder} is neither a run folder nor", "A MODEL is a run folder")
 
 
 @WITH_MODEL
@@ -395,11 +395,11 @@ def test_model__weights_are_missing(copied, data):
     ("change", "part"),
     [
         ({"format": 99}, "Upgrade with"),
-        ({"format": "1"}, "does not describe a bundle"),
+        ({"format": "1"}, "incomplete or damaged"),
         ({"classes": []}, "2 to 255 classes"),
         ({"classes": [{"nom": 1}]}, "incomplete or damaged"),
         ({"architecture": {}}, "cannot be built"),
-        ({"architecture": 5}, "bundle"),
+        ({"architecture": 5}, "incomplete or damaged"),
         ({"architecture": {"name": "unet", "num_classes": 12}}, "cannot be built"),
         ({"preprocessing": {}}, "incomplete or damaged"),
         ({"weights_sha256": "0" * 64}, "SHA-256 differs"),

@@ -119,7 +119,7 @@ def test_predict__without_a_shipped_model_a_photo_is_no_model(folder, monkeypatc
     monkeypatch.setattr(stored_model, "SHIPPED_FOLDER", folder / "none")
     ended = run("predict", folder / "photo.png")
     assert ended.code == 2
-    assert "is a file, not a bundle" in ended.err
+    assert "is a file, but not an .onnx file" in ended.err
 
 
 @pytest.mark.usefixtures("shipped")

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bunri.core.errors import ModelError, OutputError
 from bunri.core.version import __version__
@@ -16,7 +14,6 @@ from bunri.images.frames import Preprocessing
 from bunri.model import bundle
 from bunri.model.bundle import read_bundle, write_bundle
 from bunri.model.info import BundleInfo
-from bunri.model.lookup import find_model
 
 WEIGHTS = b"not a network, and no one here can tell" * 100
 SCORES = {
@@ -81,7 +78,7 @@ def test_write_bundle__json_says_who_wrote_it_in_readable_korean(folder):
 
 def test_write_bundle__card_says_what_one_wants_to_know(folder):
     card = (folder / "README.md").read_text("utf-8")
-    assert "fpn network" in card
+    assert "Network: fpn, frames of 384 pixels" in card
     assert "global 0.5000, per image no data" in card
     assert "per batch of 16 0.2500" in card
     assert "| Background | 0.7500 |  | 3 |" in card
@@ -182,31 +179,15 @@ def test_read_bundle__weights_that_cannot_be_read(folder, monkeypatch):
 def test_read_bundle__no_such_bundle(folder, path):
     with pytest.raises(ModelError, match=r"bunri\.json cannot be read") as caught:
         read_bundle(folder.parent / path)
-    assert "A MODEL is a run folder, or a bundle folder" in caught.value.hint
+    assert "A MODEL is a run folder; a bundle folder" in caught.value.hint
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"\xff\xfe", b"[" * 200_000, b'{"format": ' + b"9" * 5000 + b"}"]
+    "content", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 200_000, b'{"format": ' + b"9" * 5000 + b"}"]
 )
-def test_read_bundle__not_json(folder, content):
+def test_read_bundle__something_else(folder, content):
     (folder / "bunri.json").write_bytes(content)
-    with pytest.raises(ModelError, match=r"bunri\.json cannot be read"):
-        read_bundle(folder)
-
-
-@pytest.mark.parametrize(
-    "content", ["[]", "5", "null", "{}", '{"format": "1"}', '{"format": null}', '{"format": 1.0}']
-)
-def test_read_bundle__json_of_something_else(folder, content):
-    (folder / "bunri.json").write_text(content)
-    with pytest.raises(ModelError, match="does not describe a bundle"):
-        read_bundle(folder)
-
-
-@pytest.mark.parametrize("value", [True, 0, -1])
-def test_read_bundle__format_that_never_was(folder, value):
-    edit(folder, format=value)
-    with pytest.raises(ModelError, match="does not describe a bundle"):
+    with pytest.raises(ModelError, match=r"bunri\.json is incomplete or damaged"):
         read_bundle(folder)
 
 
@@ -220,137 +201,34 @@ def test_read_bundle__newer_format(folder):
 KEYS = [
     "classes", "preprocessing", "architecture", "training", "scores", "licenses", "weights_sha256",
 ]  # fmt: skip
-
-
-@pytest.mark.parametrize("key", KEYS)
-@pytest.mark.parametrize("value", [..., None, 5, "text", [], [1], True])
-def test_read_bundle__value_that_is_missing_or_of_another_kind(folder, key, value):
-    edit(folder, **{key: value})
-    with pytest.raises(ModelError) as caught:
-        read_bundle(folder)
-    if (key, value) == ("weights_sha256", "text"):
-        assert "its SHA-256 differs" in caught.value.message
-    else:
-        assert "bunri.json is incomplete or damaged" in caught.value.message
+WHITE_PAPER = {"size_px": 384, "mean_rgb": [1, 1, 1], "std_rgb": [1, 1, 0]}
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "named"),
     [
-        {"size_px": 0}, {"size_px": -32}, {"size_px": "512"}, {"size_px": 512.5}, {"size_px": None},
-        {"size_px": 1e999}, {"size_px": float("nan")}, {"size_px": 10**9}, {"size_px": True},
-        {"mean_rgb": [0.5, 0.5]}, {"mean_rgb": 0.5}, {"mean_rgb": [0.5, 0.5, "0.5"]},
-        {"mean_rgb": [0.5, 0.5, float("nan")]}, {"mean_rgb": [0.5, 0.5, 1e999]},
-        {"std_rgb": [0.5, 0.5, 0.0]}, {"std_rgb": [0.5, 0.5, -0.1]}, {"std_rgb": "abc"},
-        {"std_rgb": [0.5, 0.5, 0.5, 0.5]}, {"std_rgb": [0.5, 0.5, None]},
+        (dict.fromkeys(KEYS, ...), KEYS),
+        ({"format": 0}, ["format"]),
+        ({"preprocessing": WHITE_PAPER}, ["preprocessing.std_rgb.2"]),
+        ({"training_photos": "not hashes"}, ["training_photos"]),
+        ({"classes": [{"name": "Background"}]}, ["class table"]),
+        ({"classes": [{"name": "A", "name_ko": "", "color_rgb": [0, 0, 0]}]}, ["class table"]),
     ],
-)  # fmt: skip
-def test_read_bundle__preprocessing_that_cannot_be(folder, changes):
-    content = json.loads((folder / "bunri.json").read_text("utf-8"))["preprocessing"]
-    edit(folder, preprocessing=content)
-    read_bundle(folder)
-    edit(folder, preprocessing=content | changes)
-    with pytest.raises(ModelError, match=r"bunri\.json is incomplete or damaged"):
-        read_bundle(folder)
-
-
-@pytest.mark.parametrize(
-    "rows",
-    [
-        [], {}, ["a", "b"], [{"name": "Background"}],
-        [{"name": "A", "name_ko": "", "color_rgb": [0, 0, 0]}],
-        [{"name": n, "name_ko": "", "color_rgb": [0, 0, 300]} for n in "AB"],
-        [{"name": "A", "name_ko": "", "color_rgb": [0, 0, 0]}] * 2,
-    ],
-)  # fmt: skip
-def test_read_bundle__classes_that_cannot_be(folder, rows):
-    edit(folder, classes=rows)
-    with pytest.raises(ModelError, match=r"bunri\.json is incomplete or damaged"):
-        read_bundle(folder)
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner),
-    max_leaves=8,
 )
+def test_read_bundle__all_faults_are_named(folder, changes, named):
+    edit(folder, **changes)
+    with pytest.raises(ModelError, match=r"bunri\.json is incomplete or damaged") as caught:
+        read_bundle(folder)
+    assert all(name in str(caught.value) for name in named)
 
 
-@pytest.fixture(scope="module")
-def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bundle") / "model"
-    write_bundle(path, INFO, b"")
-    return path
+def test_read_bundle__keys_of_a_later_version_are_ignored(folder):
+    edit(folder, later="a fact that this version does not use")
+    assert replace(read_bundle(folder), weights_sha256="") == INFO
 
 
-@given(key=st.sampled_from([*KEYS, "format", "bunri"]), value=JSON)
-def test_read_bundle__any_value_is_read_or_refused(shared_folder, key, value):
-    path = shared_folder / "bunri.json"
-    before = path.read_bytes()
-    try:
-        edit(shared_folder, **{key: value})
-        read_bundle(shared_folder)
-    except ModelError as error:
-        assert str(error)  # noqa: PT017 (either outcome is right)
-    finally:
-        path.write_bytes(before)
-
-
-# --- what MODEL means ---------------------------------------------------------------------------
-
-
-def test_find_model__bundle_folder(folder):
-    assert find_model(str(folder)) == folder
-
-
-def test_find_model__run_folder(tmp_path):
-    write_bundle(tmp_path / "run" / "bundle", INFO, WEIGHTS)
-    assert find_model(str(tmp_path / "run")) == tmp_path / "run" / "bundle"
-
-
-def test_find_model__run_without_a_model_yet(tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "config.yaml").write_text("")
-    with pytest.raises(ModelError, match="no model yet: no epoch was completed") as caught:
-        find_model(str(tmp_path / "run"))
-    assert "--resume" in caught.value.hint
-
-
-def test_find_model__a_file(folder):
-    with pytest.raises(ModelError, match="is a file, not a bundle"):
-        find_model(str(folder / "model.safetensors"))
-
-
-def test_find_model__another_folder(tmp_path):
-    with pytest.raises(ModelError, match="is neither a run nor a bundle"):
-        find_model(str(tmp_path))
-
-
-def test_find_model__nearest_names_beside_it(tmp_path):
-    for name in ("fpn-512", "fpn-256", "zebra"):
-        write_bundle(tmp_path / name, INFO, b"")
-    write_bundle(tmp_path / "fpn-run" / "bundle", INFO, b"")
-    (tmp_path / "fpn-51").mkdir()
-    (tmp_path / "fpn-5.txt").write_text("")
-    with pytest.raises(ModelError) as caught:
-        find_model(str(tmp_path / "fpn-5120"))
-    message = caught.value.message
-    assert "There is no model" in message
-    assert "Did you mean 'fpn-512'" in message
-    assert message.endswith("Allowed: fpn-256, fpn-512, fpn-run, zebra, bunri-small.")
-
-
-@pytest.mark.parametrize("name", ["nowhere/at/all", "x" * 5000, "a\0b", "\ud800", "a/" * 3000])
-def test_find_model__names_that_no_model_can_have(tmp_path, monkeypatch, name):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ModelError, match="There is no model"):
-        find_model(name)
-
-
-def test_find_model__folder_beside_it_that_cannot_be_listed(tmp_path, monkeypatch):
-    def fail(self):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "iterdir", fail)
-    with pytest.raises(ModelError, match="There is no model"):
-        find_model(str(tmp_path / "model"))
+def test_write_prediction__keeps_the_rest(folder):
+    bundle.write_prediction(folder, {"settings": {"flips": ["horizontal"]}, "evidence": {}})
+    stored = read_bundle(folder)
+    assert stored.prediction["settings"] == {"flips": ["horizontal"]}
+    assert replace(stored, prediction={}, weights_sha256="") == INFO

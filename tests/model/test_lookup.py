@@ -1,7 +1,10 @@
 """What MODEL means: bundles with ONNX files, lone files, and models that ship."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +12,7 @@ from bunri.core.errors import ModelError
 from bunri.core.files import hash_file
 from bunri.model import lookup as stored_model
 from bunri.model.bundle import read_bundle, write_bundle
-from bunri.model.lookup import find_kept_info, find_model, is_model, open_model
+from bunri.model.lookup import find_model, find_writable_bundle, is_model, open_model
 from tests.onnx_models import INFO, make_bytes
 
 
@@ -83,12 +86,12 @@ def test_is_model__of_everything_that_may_stand_before_photos(shipped, folder, t
         assert not is_model(name)
 
 
-def test_find_kept_info__only_where_something_can_be_kept(shipped, folder, tmp_path):
-    assert find_kept_info(str(folder)) == folder / "bunri.json"
+def test_find_writable_bundle__neither_shipped_models_nor_files(shipped, folder, tmp_path):
+    assert find_writable_bundle(str(folder)) == folder
     (tmp_path / "lone.onnx").touch()
     for name, what in (("bunri-small", "a part of bunri"), (tmp_path / "lone.onnx", "a single")):
         with pytest.raises(ModelError, match=what):
-            find_kept_info(str(name))
+            find_writable_bundle(str(name))
 
 
 def test_open_model__a_bundle_folder_may_be_called_like_a_file(folder):
@@ -107,7 +110,7 @@ def test_bundle__no_hash_is_no_leave_to_skip_the_check(tmp_path):
 def test_bundle__a_file_that_nobody_vouches_for(tmp_path):
     write_bundle(tmp_path / "both", INFO, b"weights", make_bytes())
     change_info(tmp_path / "both", onnx_sha256="")
-    with pytest.raises(ModelError, match=r"says nothing of .*model\.onnx"):
+    with pytest.raises(ModelError, match=r"has no hash of .*model\.onnx"):
         read_bundle(tmp_path / "both")
 
 
@@ -116,7 +119,99 @@ def change_info(folder, **values):
     path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **values}), "utf-8")
 
 
-def test_find_kept_info__a_shipped_model_by_another_path(shipped, tmp_path, monkeypatch):
+def test_find_writable_bundle__a_shipped_model_by_another_path(shipped, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match=r"a part of bunri"):
-        find_kept_info("shipped/bunri-small")
+        find_writable_bundle("shipped/bunri-small")
+
+
+def test_find_model__bundle_folder(folder):
+    assert find_model(str(folder)) == folder
+
+
+def test_find_model__run_folder(tmp_path):
+    write_bundle(tmp_path / "run" / "bundle", INFO, b"weights")
+    assert find_model(str(tmp_path / "run")) == tmp_path / "run" / "bundle"
+
+
+def test_find_model__run_without_a_model_yet(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("")
+    with pytest.raises(ModelError, match="no model yet: no epoch was completed") as caught:
+        find_model(str(tmp_path / "run"))
+    assert "--resume" in caught.value.hint
+
+
+def test_find_model__a_file(folder):
+    with pytest.raises(ModelError, match=r"README\.md is a file, but not an \.onnx file"):
+        find_model(str(folder / "README.md"))
+
+
+def test_find_model__another_folder(tmp_path):
+    with pytest.raises(ModelError, match="is neither a run folder nor a bundle folder"):
+        find_model(str(tmp_path))
+
+
+def test_find_model__nearest_names_beside_it(tmp_path):
+    for name in ("fpn-512", "fpn-256", "zebra"):
+        write_bundle(tmp_path / name, INFO, b"")
+    write_bundle(tmp_path / "fpn-run" / "bundle", INFO, b"")
+    (tmp_path / "fpn-51").mkdir()
+    (tmp_path / "fpn-5.txt").write_text("")
+    with pytest.raises(ModelError) as caught:
+        find_model(str(tmp_path / "fpn-5120"))
+    message = caught.value.message
+    assert "There is no model" in message
+    assert "Did you mean 'fpn-512'" in message
+    assert message.endswith("Allowed: fpn-256, fpn-512, fpn-run, zebra, bunri-small.")
+
+
+@pytest.mark.parametrize("name", ["nowhere/at/all", "x" * 5000, "a\0b", "\ud800", "a/" * 3000])
+def test_find_model__names_that_no_model_can_have(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match="There is no model"):
+        find_model(name)
+
+
+def test_find_model__folder_beside_it_that_cannot_be_listed(tmp_path, monkeypatch):
+    def fail(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", fail)
+    with pytest.raises(ModelError, match="There is no model"):
+        find_model(str(tmp_path / "model"))
+
+
+def test_find_model__a_url():
+    with pytest.raises(ModelError, match=r"https://example\.com/model\.onnx is a URL"):
+        find_model("https://example.com/model.onnx")
+
+
+def test_open_model__neither_path_nor_name(folder):
+    with (folder / "model.onnx").open("rb") as file:
+        pass
+    wrong: tuple[Any, ...] = (file, b"bunri-small", None, 5)
+    for model in wrong:
+        with pytest.raises(ModelError, match="is not a model") as caught:
+            open_model(model)
+        assert repr(model) in caught.value.message
+
+
+def test_open_model__paths_and_open_models(folder, monkeypatch):
+    stored = open_model(folder)
+    assert stored == open_model(str(folder))
+    monkeypatch.setattr(stored_model, "read_bundle", None)  # it is not read again
+    assert open_model(stored) is stored
+
+
+def test_open_model__run_folder_is_known(folder, tmp_path):
+    assert open_model(folder).run_folder is None
+    (tmp_path / "run").mkdir()
+    folder.rename(tmp_path / "run" / "bundle")
+    assert open_model(tmp_path / "run").run_folder == tmp_path / "run"
+
+
+def test_open_model__from_several_threads(shipped):
+    with ThreadPoolExecutor(8) as pool:
+        opened = list(pool.map(open_model, ["bunri-small"] * 32))
+    assert all(one == opened[0] for one in opened)

@@ -25,14 +25,14 @@ def write(folder, content):
 
 
 def refuse(folder, content):
-    """Return what is said of a file that cannot be used."""
+    """Return the error message for a file that cannot be used."""
     with pytest.raises(ModelError) as caught:
         read_onnx_file(write(folder, content))
     assert "model.onnx" in caught.value.message
     return caught.value.message
 
 
-def test_metadata__tell_readers_without_bunri():
+def test_make_metadata__for_programs_without_bunri():
     said = make_metadata(INFO, "int8")
     assert json.loads(said["names_en"]) == ["Ground", "Tin", "Jar"]
     assert json.loads(said["colors_rgb"])[1] == [80, 0, 0]
@@ -41,7 +41,7 @@ def test_metadata__tell_readers_without_bunri():
     assert set(make_metadata(INFO, "f32")) == set(said)
 
 
-def test_read_onnx_file__knows_all_that_a_bundle_says(tmp_path):
+def test_read_onnx_file__returns_the_whole_description(tmp_path):
     assert read_onnx_file(write(tmp_path, make_bytes())).info == INFO
 
 
@@ -61,9 +61,9 @@ def test_read_onnx_file__is_not_there(tmp_path):
         read_onnx_file(tmp_path / "model.onnx")
 
 
-def test_read_onnx_file__from_elsewhere(tmp_path):
+def test_read_onnx_file__without_metadata_of_bunri(tmp_path):
     message = refuse(tmp_path, make_bytes(metadata={"author": "somebody"}))
-    assert "has no 'bunri' in its metadata" in message
+    assert "has no key 'bunri' in its metadata" in message
     assert "found: author" in message
 
 
@@ -102,10 +102,10 @@ def test_read_onnx_file__weights_in_another_file_deep_in_a_branch(tmp_path):
     )
 
 
-def test_read_onnx_file__operator_of_somebody(tmp_path):
+def test_read_onnx_file__custom_operator(tmp_path):
     model = make_model()
     model.graph.node[4].domain = "com.example"
-    assert "needs the operator 'Conv' of 'com.example'" in refuse(
+    assert "needs the custom operator 'Conv' of 'com.example'" in refuse(
         tmp_path, model.SerializeToString()
     )
 
@@ -136,7 +136,7 @@ def test_cut_network__is_what_lies_between():
 
 def test_read_onnx_file__metadata_keys_that_are_no_text(tmp_path):
     content = make_bytes(metadata={"abcd": "", "efgh": ""}).replace(b"abcd", b"\xff" * 4)
-    assert "has no 'bunri' in its metadata" in refuse(tmp_path, content)
+    assert "has no key 'bunri' in its metadata" in refuse(tmp_path, content)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)

@@ -99,13 +99,14 @@ def _check_target(models: list[str], output: Path | None) -> None:
         OutputError: It cannot be written, or exists.
     """
     from bunri.core.files import check_writable, is_file
-    from bunri.model.lookup import find_kept_info
+    from bunri.model.bundle import INFO_NAME
+    from bunri.model.lookup import find_writable_bundle
     from bunri.predict.ensemble import name_members
 
     if len(models) == 1:
         if output is not None:
             raise InputError("--out is for several models; what helps one is kept in its bundle.")
-        check_writable(find_kept_info(models[0]))
+        check_writable(find_writable_bundle(models[0]) / INFO_NAME)
         return
     if output is None or output.suffix != ".json":
         raise InputError("Several models need --out FILE.json, where their ensemble is described.")
@@ -136,14 +137,14 @@ def _keep(
     tuning: "Tuning", members: "list[Member]", output: Path | None, evidence: dict[str, Any]
 ) -> Path:
     from bunri.model.bundle import write_prediction
-    from bunri.model.lookup import find_kept_info
+    from bunri.model.lookup import find_writable_bundle
     from bunri.predict.ensemble import EnsembleFile, write_ensemble
 
     settings = tuning.best.settings.model_dump(mode="json", exclude_defaults=True)
     prediction = {"settings": settings, "evidence": evidence}
     models = [member.model for member in members]
     if output is None:
-        folder = find_kept_info(models[0]).parent
+        folder = find_writable_bundle(models[0])
         write_prediction(folder, prediction)
         return folder
     best = tuning.best

@@ -1,11 +1,12 @@
 """The one way to read back JSON that bunri wrote: a pydantic model per file, errors in words."""
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bunri.core.errors import BunriError, InputError, summarize
+from bunri.core.version import __version__
 
 
 class JsonRecord(BaseModel):
@@ -16,6 +17,16 @@ class JsonRecord(BaseModel):
     """
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True, allow_inf_nan=False)
+
+    newest_format: ClassVar[int | None] = None
+    """Newest ``format`` number of the file that this version reads; None if it has no number."""
+
+
+class _Header(JsonRecord):
+    """The keys that every file with a format number has, whatever the others mean."""
+
+    format: Annotated[int, Field(ge=1)]
+    bunri: str = "unknown"
 
 
 R = TypeVar("R", bound=JsonRecord)
@@ -40,9 +51,18 @@ def parse_json_record(
 
     Raises:
         BunriError: Of class ``error``: the text is not JSON, or values are absent or wrong; all
-            faults at once.
+            faults at once. Also where a newer version of bunri wrote the file in a format that
+            this one cannot read.
     """
     try:
+        if model.newest_format is not None:
+            header = _Header.model_validate_json(content)
+            if header.format > model.newest_format:
+                raise error(
+                    f"{source} was written by bunri {header.bunri!r}, which is newer than this "
+                    f"one ({__version__}).",
+                    hint="Upgrade with: pip install --upgrade bunri",
+                )
         return model.model_validate_json(content)
     except ValidationError as failure:
         problems = [

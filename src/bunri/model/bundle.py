@@ -1,7 +1,6 @@
-"""A trained model on disk: weights, and everything needed to use and to judge them.
+"""Bundle folders: weights, ``bunri.json``, an optional ONNX file and the model card.
 
-Owns the layout of a bundle. Knows nothing of networks: weights are bytes here, so bundles are
-listed, checked and described without torch.
+Weights are bytes here, so that bundles can be listed, checked and described without torch.
 """
 
 import json
@@ -14,18 +13,21 @@ from typing import Any
 from bunri.core.errors import ModelError
 from bunri.core.files import hash_file, is_file, replace_folder, write_bytes, write_json, write_text
 from bunri.model.card import describe_model
-from bunri.model.info import PHOTOS_KEY, PREDICTION_KEY, BundleInfo, describe_info, parse_info
+from bunri.model.info import BundleInfo, describe_info, read_info
 
 INFO_NAME = "bunri.json"
 WEIGHTS_NAME = "model.safetensors"
 ONNX_NAME = "model.onnx"
 CARD_NAME = "README.md"
 RUN_BUNDLE_NAME = "bundle"
-"""Where a run folder keeps its bundle."""
+"""Name of the bundle folder inside a run folder."""
 MODEL_RULE = (
-    f"A MODEL is a run folder, or a bundle folder with {INFO_NAME} and {WEIGHTS_NAME} or "
-    f"{ONNX_NAME}; an .onnx file of bunri export, or the name of a model that ships."
+    f"A MODEL is a run folder; a bundle folder with {INFO_NAME} and {WEIGHTS_NAME} or "
+    f"{ONNX_NAME}; an .onnx file made by bunri export; or the name of a model that ships with "
+    "bunri."
 )
+_COPY_AGAIN = "Copy the bundle again, or export it again."
+_MAX_HEADER_BYTES = 100 * 2**20  # the limit of the safetensors format
 
 
 def write_bundle(
@@ -35,17 +37,17 @@ def write_bundle(
     onnx: bytes | None = None,
     notes: str = "",
 ) -> None:
-    """Write a bundle; ``folder`` is a whole one before and after, old or new.
+    """Write a bundle; at every moment ``folder`` is a whole one, old or new.
 
     Args:
-        folder: Where; an earlier bundle is replaced.
-        info: Everything but the hashes, which are computed here.
+        folder: Bundle folder; an earlier bundle is replaced.
+        info: Description of the model; its hashes are ignored and computed here.
         weights: Content of ``model.safetensors``; None for a bundle of ``model.onnx`` alone.
-        onnx: Content of ``model.onnx``, if there shall be one.
-        notes: What only people know, Markdown, for the model card.
+        onnx: Content of ``model.onnx``; None for a bundle without one.
+        notes: Section of the model card written by people, Markdown.
 
     Raises:
-        OutputError: It cannot be written; an earlier bundle is intact.
+        OutputError: The bundle cannot be written; an earlier one is intact.
     """
     hashes = {}
     with replace_folder(folder) as temporary:
@@ -62,17 +64,12 @@ def write_bundle(
 
 
 def read_bundle(folder: Path) -> BundleInfo:
-    """Read and check a bundle.
+    """Read the description of a bundle and check the hashes of its files.
 
     Raises:
-        ModelError: Not a bundle, damaged, or of a newer bunri.
+        ModelError: The folder is not a bundle, is damaged, or was written by a newer bunri.
     """
-    path = folder / INFO_NAME
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} cannot be read: {error}.", hint=MODEL_RULE) from error
-    info = parse_info(content, str(path), MODEL_RULE)
+    info = read_info(folder / INFO_NAME, MODEL_RULE)
     hashes = {ONNX_NAME: info.onnx_sha256} if info.onnx_sha256 else {}
     if not info.onnx_sha256 or info.weights_sha256 != info.onnx_sha256:
         hashes[WEIGHTS_NAME] = info.weights_sha256
@@ -81,8 +78,8 @@ def read_bundle(folder: Path) -> BundleInfo:
             _check_hash(folder / name, hashes[name])
         elif is_file(folder / name):
             raise ModelError(
-                f"{INFO_NAME} says nothing of {folder / name}, so it cannot be checked.",
-                hint="Copy the bundle again, or export it anew.",
+                f"{INFO_NAME} has no hash of {folder / name}, so it cannot be checked.",
+                hint=_COPY_AGAIN,
             )
     return info
 
@@ -97,34 +94,31 @@ def _check_hash(path: Path, sha256: str) -> None:
     if found != sha256:
         raise ModelError(
             f"{path} is not the file that {INFO_NAME} describes (its SHA-256 differs).",
-            hint="Copy the bundle again, or export it anew.",
+            hint=_COPY_AGAIN,
         )
 
 
 def write_prediction(folder: Path, prediction: Mapping[str, Any]) -> None:
-    """Keep in a bundle how photos are best predicted with it; the rest stays as it is.
+    """Store prediction settings in a bundle; the rest of it stays as it is.
 
     Args:
-        folder: A bundle that :func:`read_bundle` accepts.
-        prediction: See :class:`bunri.model.info.BundleInfo`; empty to forget it.
+        folder: Bundle folder.
+        prediction: Settings as in :class:`bunri.model.info.BundleInfo`; empty to remove them.
 
     Raises:
-        OutputError: It cannot be written; the bundle is as it was.
+        OutputError: The bundle cannot be written; it is as it was.
     """
-    content = json.loads((folder / INFO_NAME).read_text("utf-8"))
-    content.pop(PREDICTION_KEY, None)
-    hashes = {PHOTOS_KEY: content.pop(PHOTOS_KEY)} if PHOTOS_KEY in content else {}
-    chosen = {PREDICTION_KEY: dict(prediction)} if prediction else {}
-    write_json(folder / INFO_NAME, {**content, **chosen, **hashes})
+    info = replace(read_info(folder / INFO_NAME, MODEL_RULE), prediction=prediction)
+    write_json(folder / INFO_NAME, describe_info(info))
 
 
 def count_parameters(path: Path) -> int:
-    """Return how many numbers a file of weights holds.
+    """Return the number of values in a safetensors file, read from its header alone.
 
-    Read from the header of the safetensors file: its length as 8 bytes, then JSON.
+    The header is its length, 8 bytes little-endian, followed by JSON.
 
     Raises:
-        ModelError: It is no such file.
+        ModelError: The file is not a safetensors file.
     """
     try:
         with path.open("rb") as file:
@@ -134,6 +128,3 @@ def count_parameters(path: Path) -> int:
         return sum(math.prod(tensor["shape"]) for tensor in header.values())
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ModelError(f"{path} is not a safetensors file.", hint=MODEL_RULE) from error
-
-
-_MAX_HEADER_BYTES = 100 * 2**20  # the format's own limit

@@ -1,6 +1,6 @@
-"""The model card: what a person wants to know before using a model.
+"""The model card: a Markdown summary of a model for those who consider using it.
 
-Owns its words and its front matter, which is that of Hugging Face's hub. Knows nothing of files.
+Its front matter is that of the Hugging Face Hub.
 """
 
 import json
@@ -12,63 +12,86 @@ from bunri.core.version import __version__
 from bunri.model.info import BundleInfo
 
 NAME_KEY = "name"
-"""Where ``BundleInfo.training`` has what a model is called."""
-_PURPOSE = "Semantic segmentation of waste photos: what each pixel is made of."
-_ANY_LICENSE = "other"
+"""Key of ``BundleInfo.training`` for the name of a model."""
+_PURPOSE = "Semantic segmentation of waste photos: predicts the material of each pixel."
+_OTHER_LICENSE = "other"
 _KNOWN_LICENSES = {
     "apache-2.0": "apache-2.0",
     "cc by 4.0": "cc-by-4.0",
     "mit": "mit",
     "bsd-3-clause": "bsd-3-clause",
 }
-"""How the hub calls licences that model and data may have."""
+"""Name of a licence, in lower case -> its identifier on the hub."""
+_USE = """\
+```
+pip install bunri
+bunri predict MODEL photo.jpg
+```
+"""
+_USE_ONNX = """
+`model.onnx` can also be run with ONNX Runtime alone: it resizes and normalises the photo itself
+and returns a mask of the photo's size.
+
+```python
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+session = onnxruntime.InferenceSession("model.onnx")
+photo = np.asarray(Image.open("photo.jpg").convert("RGB"))
+classes = session.run(["classes"], {"photos": photo[None]})[0][0]  # uint8 (H, W)
+names = session.get_modelmeta().custom_metadata_map["names_en"]
+```
+"""
 
 
 def describe_model(info: BundleInfo, notes: str = "") -> str:
-    """Return the card, Markdown with front matter.
+    """Return the model card, Markdown with front matter.
 
     Args:
-        info: Of the model.
-        notes: What only people know: intended use, weaknesses, attribution; Markdown.
+        info: Description of the model.
+        notes: Sections written by people, Markdown: intended use, weaknesses, attribution.
     """
-    training = "\n".join(
-        f"- {key}: {value}" for key, value in info.training.items() if key != "config"
-    )
-    licenses = "\n".join(f"- {key}: {value}" for key, value in info.licenses.items())
+    training = {key: value for key, value in info.training.items() if key != "config"}
     network, size_px = info.architecture.get("name"), info.preprocessing.size_px
     parts = [
-        f"{_write_front_matter(info)}\n# {_name_of(info)}\n",
-        f"{_PURPOSE}\n{network} network, frames of {size_px} pixels, by bunri {__version__}.\n",
+        f"{_write_front_matter(info)}\n# {_get_name(info)}\n",
+        f"{_PURPOSE}\nNetwork: {network}, frames of {size_px} pixels, bunri {__version__}.\n",
         _describe_scores(info.scores),
         *([notes.strip() + "\n"] if notes.strip() else []),
-        f"## Use\n\n{_describe_use(info)}",
-        f"## Training\n\n{training}\n",
-        f"## Licences\n\n{licenses}\n",
+        f"## Use\n\n{_USE}{_USE_ONNX if info.onnx_sha256 else ''}",
+        f"## Training\n\n{_list_values(training)}\n",
+        f"## Licences\n\n{_list_values(info.licenses)}\n",
     ]
     return "\n".join(parts)
 
 
-def _name_of(info: BundleInfo) -> str:
+def _get_name(info: BundleInfo) -> str:
     return str(info.training.get(NAME_KEY, "A bunri model"))
 
 
+def _list_values(values: Mapping[str, Any]) -> str:
+    return "\n".join(f"- {key}: {value}" for key, value in values.items())
+
+
 def _write_front_matter(info: BundleInfo) -> str:
-    """Return YAML between dashes; every text is a JSON string, which YAML reads as it is."""
+    """Return YAML between dashes; texts are written as JSON strings, which are valid YAML."""
+    license_ = str(info.licenses.get("data", "")).strip().lower()
     lines = [
         "---",
-        f"license: {_find_license(str(info.licenses.get('data', '')))}",
+        f"license: {_KNOWN_LICENSES.get(license_, _OTHER_LICENSE)}",
         "library_name: bunri",
         "pipeline_tag: image-segmentation",
         "tags: [waste, recycling, semantic-segmentation, onnx]",
         "language: [en, ko]",
     ]
-    if learned := info.training.get("trained on"):
-        lines += ["datasets:", *(f"  - {_quote(name)}" for name in str(learned).split(", "))]
+    if datasets := info.training.get("trained on"):
+        lines += ["datasets:", *(f"  - {_quote(name)}" for name in str(datasets).split(", "))]
     value = info.scores.get("miou", {}).get("global")
     if isinstance(value, float) and math.isfinite(value):
         lines += [
             "model-index:",
-            f"  - name: {_quote(_name_of(info))}",
+            f"  - name: {_quote(_get_name(info))}",
             "    results:",
             "      - task: {type: image-segmentation}",
             "        dataset:",
@@ -79,17 +102,13 @@ def _write_front_matter(info: BundleInfo) -> str:
     return "\n".join([*lines, "---", ""])
 
 
-def _find_license(name: str) -> str:
-    return _KNOWN_LICENSES.get(name.strip().lower(), _ANY_LICENSE)
-
-
 def _quote(value: object) -> str:
     return json.dumps(str(value), ensure_ascii=False)
 
 
 def _describe_scores(scores: Mapping[str, Any]) -> str:
     if not scores:
-        return "It was not scored on labelled photos.\n"
+        return "This model was not scored on labelled photos.\n"
     miou = scores.get("miou", {})
     classes = scores.get("classes", [])
     intervals = scores.get("intervals", {}).get("classes") or [{}] * len(classes)
@@ -104,35 +123,11 @@ def _describe_scores(scores: Mapping[str, Any]) -> str:
             f"Validation mIoU: {overall},",
             f"per batch of {miou.get('batch_size')} {_show(miou.get('per_batch'))}.",
             "",
-            "| class | IoU | 95 % over photos | validation photos with it |",
+            "| Class | IoU | 95 % interval | Validation photos with this class |",
             "|---|---|---|---|",
             *rows,
             "",
         ]
-    )
-
-
-def _describe_use(info: BundleInfo) -> str:
-    """Return how to predict with the model: with bunri, and with ONNX Runtime alone."""
-    text = "```\npip install bunri\nbunri predict MODEL photo.jpg\n```\n"
-    if not info.onnx_sha256:
-        return text
-    return (
-        text
-        + """
-`model.onnx` needs nothing but ONNX Runtime: resizing, normalisation and the way back are in it.
-
-```python
-import numpy as np
-import onnxruntime
-from PIL import Image
-
-session = onnxruntime.InferenceSession("model.onnx")
-photo = np.asarray(Image.open("photo.jpg").convert("RGB"))
-classes = session.run(["classes"], {"photos": photo[None]})[0][0]  # uint8 (H, W)
-names = session.get_modelmeta().custom_metadata_map["names_en"]
-```
-"""
     )
 
 

@@ -1,41 +1,43 @@
-"""What is to be known of a trained model: its ``BundleInfo``, and that as plain values.
-
-Owns the keys of ``bunri.json``, which an ONNX file carries, too. Knows nothing of files.
-"""
+"""The description of a trained model, ``BundleInfo``, and its form in ``bunri.json``."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
 
 from bunri.core.classes import ClassTable
 from bunri.core.errors import InputError, ModelError
+from bunri.core.fields import Fraction, PositiveFraction
+from bunri.core.json_files import JsonRecord, parse_json_record, read_json_record
 from bunri.core.version import __version__
 from bunri.images.frames import MAX_FRAME_PX, Preprocessing
 from bunri.labels.pseudo import pack_hashes, unpack_hashes
 
 FORMAT_VERSION = 1
-PREDICTION_KEY = "prediction"
-PHOTOS_KEY = "training_photos"
+_MAX_INFO_BYTES = 64 * 2**20
+_HASHES = r"^([0-9a-f]{16}( [0-9a-f]{16})*)?$"
 
 
 @dataclass(frozen=True, slots=True)
 class BundleInfo:
-    """What ``bunri.json`` says.
+    """Everything that is stored about a model, except its weights.
 
     Attributes:
-        table: Classes in the order of the network's outputs.
-        preprocessing: From a photo to the network's frame.
-        architecture: Name and choices from which the network is built again.
-        training: What it was trained on and with, as plain values.
+        table: Classes in the order of the network's output channels.
+        preprocessing: Steps from a photo to the network's frame.
+        architecture: Name and settings from which the network is rebuilt.
+        training: Data, settings and course of the training, as plain values.
         scores: Validation scores, as plain values.
-        licenses: ``weights``: of the weights training started from; ``data``: of the photos.
-        weights_sha256: Of ``model.safetensors``, or of ``model.onnx`` where that stands alone.
-        onnx_sha256: Of ``model.onnx``; empty where there is none.
-        photo_hashes: Of the photos whose labels it learned from, its teachers' too; see
-            :func:`bunri.labels.pseudo.shorten_hash`. None where that was not kept, as before
-            bunri kept it.
-        prediction: How photos are best predicted with it, as ``bunri tune`` found: ``settings``
-            and ``evidence`` as plain values; empty where nobody looked.
+        licenses: ``weights``: licence of the weights that training started from; ``data``:
+            licence of the photos.
+        weights_sha256: Hash of ``model.safetensors``, or of ``model.onnx`` if that stands alone.
+        onnx_sha256: Hash of ``model.onnx``; empty if there is none.
+        photo_hashes: Hashes of all labelled photos that the model and its teachers were trained
+            on, see :func:`bunri.labels.pseudo.shorten_hash`; None if they were not recorded.
+        prediction: Best prediction settings found by ``bunri tune``: ``settings`` and
+            ``evidence`` as plain values; empty if the model was not tuned.
     """
 
     table: ClassTable
@@ -48,6 +50,29 @@ class BundleInfo:
     onnx_sha256: str = ""
     photo_hashes: frozenset[str] | None = None
     prediction: Mapping[str, Any] = field(default_factory=dict)
+
+
+class _PreprocessingRecord(JsonRecord):
+    size_px: Annotated[int, Field(ge=1, le=MAX_FRAME_PX)]
+    mean_rgb: tuple[Fraction, Fraction, Fraction]
+    std_rgb: tuple[PositiveFraction, PositiveFraction, PositiveFraction]
+
+
+class _InfoRecord(JsonRecord):
+    """Content of ``bunri.json``."""
+
+    newest_format: ClassVar[int | None] = FORMAT_VERSION
+
+    classes: list[dict[str, Any]]
+    preprocessing: _PreprocessingRecord
+    architecture: dict[str, Any]
+    training: dict[str, Any]
+    scores: dict[str, Any]
+    licenses: dict[str, Any]
+    weights_sha256: str
+    onnx_sha256: str = ""
+    prediction: dict[str, Any] = Field(default_factory=dict)
+    training_photos: Annotated[str, Field(pattern=_HASHES)] | None = None
 
 
 def describe_info(info: BundleInfo) -> dict[str, Any]:
@@ -66,81 +91,45 @@ def describe_info(info: BundleInfo) -> dict[str, Any]:
     if info.onnx_sha256:
         content["onnx_sha256"] = info.onnx_sha256
     if info.prediction:
-        content[PREDICTION_KEY] = dict(info.prediction)
+        content["prediction"] = dict(info.prediction)
     if info.photo_hashes is not None:
-        content[PHOTOS_KEY] = pack_hashes(info.photo_hashes)  # long: one line, and the last
+        content["training_photos"] = pack_hashes(info.photo_hashes)  # one long line, so it is last
     return content
 
 
-def parse_info(content: object, source: str, rule: str) -> BundleInfo:
-    """Return what the content of a ``bunri.json`` says.
+def read_info(path: Path, hint: str) -> BundleInfo:
+    """Read a ``bunri.json``; see :func:`parse_info`."""
+    record = read_json_record(
+        path, _InfoRecord, max_bytes=_MAX_INFO_BYTES, error=ModelError, hint=hint
+    )
+    return _convert(record, str(path), hint)
+
+
+def parse_info(content: str, source: str, hint: str) -> BundleInfo:
+    """Return the model description in the text of a ``bunri.json``.
 
     Args:
-        content: As JSON gives it.
-        source: How error messages call it.
-        rule: What it should have been, for error messages.
+        content: JSON text.
+        source: Name of the text in error messages.
+        hint: Next step for the user, in case of an error.
 
     Raises:
-        ModelError: It does not describe a model, is damaged, or of a newer bunri.
+        ModelError: The text does not describe a model, is damaged, or was written by a newer
+            version of bunri.
     """
-    if not isinstance(content, dict) or type(version := content.get("format")) is not int:
-        raise ModelError(f"{source} does not describe a bundle.", hint=rule)
-    if version > FORMAT_VERSION:
-        raise ModelError(
-            f"{source} was written by bunri {content.get('bunri')!r}, which is newer than this "
-            f"one ({__version__}).",
-            hint="Upgrade with: pip install --upgrade bunri",
-        )
-    if version < 1:
-        raise ModelError(f"{source} does not describe a bundle.", hint=rule)
+    record = parse_json_record(content, _InfoRecord, source, error=ModelError, hint=hint)
+    return _convert(record, source, hint)
+
+
+def _convert(record: _InfoRecord, source: str, hint: str) -> BundleInfo:
     try:
-        return BundleInfo(
-            table=ClassTable.from_json(content["classes"]),
-            preprocessing=_read_preprocessing(content["preprocessing"]),
-            architecture=_read_mapping(content, "architecture"),
-            training=_read_mapping(content, "training"),
-            scores=_read_mapping(content, "scores"),
-            licenses=_read_mapping(content, "licenses"),
-            weights_sha256=_read_text(content, "weights_sha256"),
-            onnx_sha256=_read_text({"onnx_sha256": "", **content}, "onnx_sha256"),
-            photo_hashes=_read_photo_hashes(content),
-            prediction=_read_mapping({PREDICTION_KEY: {}, **content}, PREDICTION_KEY),
-        )
-    except (KeyError, TypeError, ValueError, InputError) as error:
-        raise ModelError(f"{source} is incomplete or damaged: {error}.", hint=rule) from error
-
-
-def _read_text(content: Mapping[str, Any], key: str) -> str:
-    value = content[key]
-    if not isinstance(value, str):
-        raise TypeError(f"{key!r} must be text, not {str(value)[:40]!r}")
-    return value
-
-
-def _read_mapping(content: Mapping[str, Any], key: str) -> dict[str, Any]:
-    value = content[key]
-    if not isinstance(value, dict):
-        raise TypeError(f"{key!r} must be an object, not {str(value)[:40]!r}")
-    return value
-
-
-def _read_photo_hashes(content: Mapping[str, Any]) -> frozenset[str] | None:
-    if PHOTOS_KEY not in content:
-        return None
-    hashes = unpack_hashes(content[PHOTOS_KEY])
-    if hashes is None:
-        raise ValueError(f"{PHOTOS_KEY!r} must be text: hashes of 16 hex digits")
-    return hashes
-
-
-def _read_preprocessing(row: Mapping[str, Any]) -> Preprocessing:
-    size_px, mean_rgb, std_rgb = row["size_px"], row["mean_rgb"], row["std_rgb"]
-    if type(size_px) is not int or not 1 <= size_px <= MAX_FRAME_PX:
-        raise ValueError(f"'size_px' must be an integer from 1 to {MAX_FRAME_PX}")
-    for name, values in (("mean_rgb", mean_rgb), ("std_rgb", std_rgb)):
-        is_triple = isinstance(values, list) and len(values) == 3
-        if not is_triple or not all(type(v) in (int, float) and 0 <= v <= 1 for v in values):
-            raise ValueError(f"{name!r} must be three numbers from 0 to 1")
-    if 0 in std_rgb:
-        raise ValueError("'std_rgb' must not hold 0")
-    return Preprocessing(size_px, tuple(map(float, mean_rgb)), tuple(map(float, std_rgb)))
+        table = ClassTable.from_json(record.classes)
+    except InputError as error:
+        message = f"{source} is incomplete or damaged: {error.message}"
+        raise ModelError(message, hint=hint) from error
+    return BundleInfo(
+        table=table,
+        preprocessing=Preprocessing(**dict(record.preprocessing)),
+        photo_hashes=unpack_hashes(record.training_photos),
+        **record.model_dump(exclude={"classes", "preprocessing", "training_photos"}),
+    )

@@ -1,8 +1,7 @@
-"""What MODEL means on the command line: a run, a bundle, an ONNX file, or a model that ships.
+"""The meaning of MODEL: a run folder, a bundle folder, an ONNX file, or a model that ships."""
 
-Owns the lookup. Nothing is run here.
-"""
-
+import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,20 +20,21 @@ from bunri.model.info import BundleInfo
 from bunri.model.onnx_file import read_onnx_file
 
 SHIPPED_FOLDER = Path(__file__).parent / "shipped"
-"""A bundle folder for each model that comes with bunri."""
+"""One bundle folder for each model that ships with bunri."""
 DEFAULT_MODEL = "bunri-small"
 PARAMETERS_KEY = "parameters"
-"""Where ``BundleInfo.training`` says how many there are, which a quantised file no longer does."""
+"""Key of ``BundleInfo.training`` for the number of parameters, which a quantised file has lost."""
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """A model that was found and checked.
+    """A model that was found, hashed and checked.
 
     Attributes:
-        name: As on the command line.
-        place: A bundle folder, or an ONNX file.
-        info: What is known of it.
+        name: The path or name that it was opened by.
+        place: Bundle folder, or ONNX file.
+        info: Description of the model, with the hashes of its files.
     """
 
     name: str
@@ -43,15 +43,21 @@ class StoredModel:
 
     @property
     def onnx(self) -> Path | None:
-        """The ONNX file, if there is one: it is run rather than the weights, without torch."""
+        """ONNX file, if there is one; it is run instead of the weights, without torch."""
         if is_file(self.place):
             return self.place
         return self.place / ONNX_NAME if self.info.onnx_sha256 else None
 
     @property
     def weights(self) -> Path:
-        """The file that is run."""
+        """File that is run."""
         return self.onnx or self.place / WEIGHTS_NAME
+
+    @property
+    def run_folder(self) -> Path | None:
+        """Run folder, if the model was opened by it."""
+        run = Path(self.name)
+        return run if self.place == run / RUN_BUNDLE_NAME else None
 
     @property
     def num_bytes(self) -> int:
@@ -60,7 +66,7 @@ class StoredModel:
 
     @property
     def num_parameters(self) -> int | None:
-        """Numbers that were learned; None where nobody wrote them down."""
+        """Number of learned parameters; None if it was not recorded."""
         tensors = self.place / WEIGHTS_NAME
         if is_file(tensors):
             return count_parameters(tensors)
@@ -68,91 +74,99 @@ class StoredModel:
         return found if type(found) is int else None
 
 
-def open_model(model: str) -> StoredModel:
-    """Return what MODEL means.
+def open_model(model: str | os.PathLike[str] | StoredModel) -> StoredModel:
+    """Find a model, read its description and check its hashes.
 
     Args:
-        model: As on the command line.
+        model: Path of a run, a bundle or an ONNX file, or the name of a model that ships; a
+            model that is open already is returned as it is.
 
     Raises:
         ModelError: There is no such model, or it is damaged.
     """
+    if isinstance(model, StoredModel):
+        return model
     place = find_model(model)
+    name = os.fspath(model)
     if is_file(place):  # a folder may be called NAME.onnx, too
         sha256 = hash_file(place)
         info = replace(read_onnx_file(place).info, weights_sha256=sha256, onnx_sha256=sha256)
-        return StoredModel(model, place, info)
-    return StoredModel(model, place, read_bundle(place))
+        return StoredModel(name, place, info)
+    return StoredModel(name, place, read_bundle(place))
 
 
 def is_model(argument: str) -> bool:
-    """Return whether an argument means a model; never raises, reads nothing."""
+    """Return whether a command-line argument means a model; reads nothing and never raises."""
     path = Path(argument)
     return (
         argument in list_shipped_models()
         or (path.suffix == ".onnx" and is_file(path))
-        or any(is_file(path / name) for name in (INFO_NAME, f"{RUN_BUNDLE_NAME}/{INFO_NAME}"))
+        or _holds_bundle(path)
     )
 
 
-def find_model(model: str) -> Path:
-    """Return the bundle folder or ONNX file that MODEL means; what lies on disk comes first.
+def find_model(model: str | os.PathLike[str]) -> Path:
+    """Return the bundle folder or ONNX file of a model; paths go before names.
 
     Raises:
-        ModelError: Neither; the nearest names beside it are listed.
+        ModelError: There is no such model; the nearest names beside it are listed.
     """
-    path = Path(model)
+    text = os.fspath(model) if isinstance(model, str | os.PathLike) else None
+    if not isinstance(text, str):
+        raise ModelError(f"{model!r} is not a model.", hint=MODEL_RULE)
+    if _URL.match(text):
+        raise ModelError(f"{text} is a URL.", hint="Download the model, and give its path.")
+    path = Path(text)
     if is_file(path):
         if path.suffix == ".onnx":
             return path
-        raise ModelError(f"{model} is a file, not a bundle.", hint=MODEL_RULE)
+        raise ModelError(f"{text} is a file, but not an .onnx file.", hint=MODEL_RULE)
     if is_file(path / INFO_NAME):
         return path
     if is_file(path / RUN_BUNDLE_NAME / INFO_NAME):
         return path / RUN_BUNDLE_NAME
     if is_file(path / "config.yaml"):
         raise ModelError(
-            f"The run {model} has no model yet: no epoch was completed.",
-            hint=f"Go on training with: bunri train --resume --out {model}",
+            f"The run {text} has no model yet: no epoch was completed.",
+            hint=f"Continue training with: bunri train --resume --out {text}",
         )
-    if model in list_shipped_models():
-        return SHIPPED_FOLDER / model
+    if text in list_shipped_models():
+        return SHIPPED_FOLDER / text
     if is_folder(path):
-        raise ModelError(f"{model} is neither a run nor a bundle.", hint=MODEL_RULE)
+        raise ModelError(f"{text} is neither a run folder nor a bundle folder.", hint=MODEL_RULE)
     beside = _list_models(path.parent) if is_folder(path.parent) else []
     near = suggest(path.name, [*beside, *list_shipped_models()])
-    raise ModelError(f"There is no model {model!r}.{near}", hint=MODEL_RULE)
+    raise ModelError(f"There is no model {text!r}.{near}", hint=MODEL_RULE)
 
 
-def find_kept_info(model: str) -> Path:
-    """Return the ``bunri.json`` of MODEL, to keep something in it.
+def find_writable_bundle(model: str) -> Path:
+    """Return the bundle folder of a model, to store prediction settings in it.
 
     Raises:
-        ModelError: There is no such model, or nothing can be kept in it.
+        ModelError: There is no such model, or it is an ONNX file or a part of bunri.
     """
     place = find_model(model)
     if is_file(place) or place.resolve().parent == SHIPPED_FOLDER.resolve():
         what = "a single file" if is_file(place) else "a part of bunri"
         raise ModelError(
-            f"Nothing can be kept in {model}: it is {what}.",
-            hint="Copy its folder, and name the copy.",
+            f"Nothing can be stored in {model}: it is {what}.",
+            hint="Copy its bundle folder, and give the path of the copy.",
         )
-    return place / INFO_NAME
+    return place
 
 
 def list_shipped_models() -> list[str]:
-    """Return the names of the models that come with bunri."""
+    """Return the names of the models that ship with bunri."""
     return _list_models(SHIPPED_FOLDER)
 
 
 def _list_models(folder: Path) -> list[str]:
-    """Return the names of runs and bundles in ``folder``; none if it may not be listed."""
+    """Return the names of runs and bundles in a folder; none if it cannot be listed."""
     try:
-        children = list(folder.iterdir())
+        return sorted(child.name for child in folder.iterdir() if _holds_bundle(child))
     except OSError:
         return []
-    return sorted(
-        child.name
-        for child in children
-        if is_file(child / INFO_NAME) or is_file(child / RUN_BUNDLE_NAME / INFO_NAME)
-    )
+
+
+def _holds_bundle(folder: Path) -> bool:
+    return is_file(folder / INFO_NAME) or is_file(folder / RUN_BUNDLE_NAME / INFO_NAME)

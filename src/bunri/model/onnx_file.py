@@ -1,9 +1,8 @@
-"""An ONNX file that is a whole model: what bunri writes into one, and which ones it reads.
+"""ONNX files that hold a whole model: writing their metadata, reading and checking them.
 
-Owns the names of its tensors and the keys of its metadata. The graph takes photos and gives
-classes, so that it needs no bunri; between ``FRAME`` and ``FRAME_PROBS`` lies the network alone,
-which bunri cuts out and runs behind its own preprocessing, views and tiles. Knows nothing of what
-runs a graph, nor of how one is made.
+The graph maps photos to classes, so that it can be used without bunri. Between the tensors
+``FRAME`` and ``FRAME_PROBS`` lies the network alone, which bunri cuts out and runs behind its own
+preprocessing, augmentation views and tiles.
 """
 
 import json
@@ -20,29 +19,29 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 PHOTOS = "photos"
-"""Input, uint8 (N, H, W, 3) RGB, upright."""
+"""Input: photos, uint8 (N, H, W, 3), RGB, upright."""
 CLASSES = "classes"
-"""Output, uint8 (N, H, W), index into the class table."""
+"""Output: indices into the class table, uint8 (N, H, W)."""
 PROBS = "probs"
-"""Output on request, float32 (N, C, H, W)."""
+"""Output on request: probabilities, float32 (N, C, H, W)."""
 FRAME = "frame"
-"""Inner tensor, float32 (N, 3, h, w), see :meth:`bunri.images.frames.Preprocessing.frame`."""
+"""Inner tensor: frames, float32 (N, 3, h, w), see ``bunri.images.frames.Preprocessing.frame``."""
 FRAME_PROBS = "frame_probs"
-"""Inner tensor, float32 (N, C, h, w), probabilities over the whole frame."""
+"""Inner tensor: probabilities of the whole frame, float32 (N, C, h, w)."""
 
 MIN_OPSET = 17
-MAX_BYTES = 2**31 - 1  # protobuf's own limit
+MAX_BYTES = 2**31 - 1  # the limit of protobuf
 INFO_KEY = "bunri"
-_RULE = "bunri runs ONNX files that bunri export wrote."
+_RULE = "bunri runs ONNX files made by bunri export."
 
 
 @dataclass(frozen=True, slots=True)
 class OnnxFile:
-    """A file that was read and checked.
+    """An ONNX file that was read and checked.
 
     Attributes:
-        info: What it says of itself; hashes are empty, since it cannot hold its own.
-        model: The graph and its weights.
+        info: Description of the model; hashes are empty, since a file cannot hold its own.
+        model: Graph with weights.
     """
 
     info: BundleInfo
@@ -52,10 +51,11 @@ class OnnxFile:
 def make_metadata(info: BundleInfo, precision: str) -> dict[str, str]:
     """Return the metadata of an ONNX file.
 
-    ``bunri`` has everything, as in ``bunri.json``; the other keys are for readers without bunri.
+    The key ``bunri`` holds everything that ``bunri.json`` does; the other keys are for programs
+    that do not use bunri.
 
     Args:
-        info: Of the model; hashes are left out.
+        info: Description of the model; its hashes are left out.
         precision: ``f32`` or ``int8``.
     """
     table = info.table
@@ -82,8 +82,8 @@ def read_onnx_file(path: Path) -> OnnxFile:
     """Read an ONNX file that bunri wrote.
 
     Raises:
-        ModelError: It cannot be read, is damaged, or was not written by bunri; it keeps weights in
-            other files, or needs operators that are not ONNX's own; or a newer bunri wrote it.
+        ModelError: The file cannot be read, is damaged, or was not written by bunri; it keeps
+            weights in other files or needs custom operators; or a newer bunri wrote it.
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -100,15 +100,11 @@ def read_onnx_file(path: Path) -> OnnxFile:
     _check_graph(model, path)
     if INFO_KEY not in metadata:
         raise ModelError(
-            f"{path} has no {INFO_KEY!r} in its metadata, which says what it was trained for "
+            f"{path} has no key {INFO_KEY!r} in its metadata, which describes the model "
             f"(found: {', '.join(sorted(map(str, metadata))) or 'none'}).",
             hint=_RULE,
         )
-    try:
-        content = json.loads(metadata[INFO_KEY])
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: its metadata are damaged: {error}.", hint=_RULE) from error
-    info = parse_info(content, str(path), _RULE)
+    info = parse_info(metadata[INFO_KEY], str(path), _RULE)
     names = {name for node in model.graph.node for name in node.output}
     missing = [name for name in (FRAME, FRAME_PROBS, CLASSES) if name not in names]
     if missing:
@@ -117,7 +113,7 @@ def read_onnx_file(path: Path) -> OnnxFile:
 
 
 def _check_graph(model: "ModelProto", path: Path) -> None:
-    """Refuse what could read other files or run other people's code."""
+    """Refuse graphs that could read other files or run foreign code."""
     from onnx import TensorProto
 
     for graph in _list_graphs(model.graph):
@@ -130,20 +126,19 @@ def _check_graph(model: "ModelProto", path: Path) -> None:
         for node in graph.node:
             if node.domain not in ("", "ai.onnx"):
                 raise ModelError(
-                    f"{path} needs the operator {node.op_type!r} of {node.domain!r}, which is not "
-                    "one of ONNX's own.",
+                    f"{path} needs the custom operator {node.op_type!r} of {node.domain!r}.",
                     hint=_RULE,
                 )
     versions = {entry.domain: entry.version for entry in model.opset_import}
     opset = versions.get("", versions.get("ai.onnx", 0))
     if opset < MIN_OPSET:
         raise ModelError(
-            f"{path} is of operator set {opset}; at least {MIN_OPSET} is needed.", hint=_RULE
+            f"{path} uses operator set {opset}; at least {MIN_OPSET} is needed.", hint=_RULE
         )
 
 
 def _list_graphs(graph: "GraphProto") -> "Iterator[GraphProto]":
-    """Yield a graph and those inside its nodes."""
+    """Yield a graph and the subgraphs of its nodes."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
@@ -165,18 +160,15 @@ def _list_tensors(graph: "GraphProto") -> "Iterator[TensorProto]":
 
 
 def cut_network(model: "ModelProto") -> bytes:
-    """Return the network alone: from ``FRAME`` to ``FRAME_PROBS``.
+    """Return the network alone, from ``FRAME`` to ``FRAME_PROBS``, as an ONNX file.
 
     Args:
-        model: From :func:`read_onnx_file`.
-
-    Returns:
-        An ONNX file.
+        model: Graph returned by :func:`read_onnx_file`.
     """
     from onnx import TensorProto, helper
 
     nodes = list(model.graph.node)
-    # Numbers, since comparing nodes compares the weights inside them: seconds for a large graph.
+    # By number, because comparing nodes compares the weights in them: seconds for a large graph.
     needed = [nodes[number] for number in sorted(collect_nodes(nodes, [FRAME_PROBS]))]
     used = {name for node in needed for name in node.input}
     graph = helper.make_graph(
@@ -192,7 +184,7 @@ def cut_network(model: "ModelProto") -> bytes:
 
 
 def collect_nodes(nodes: "Sequence[NodeProto]", names: Iterable[str]) -> set[int]:
-    """Return the numbers of nodes that tensors are made by, without those that make ``FRAME``."""
+    """Return the numbers of the nodes behind ``FRAME`` that tensors are computed by."""
     makers = {name: number for number, node in enumerate(nodes) for name in node.output}
     found: set[int] = set()
     waiting = list(names)

@@ -4,9 +4,12 @@ A pixel's class follows from its red value: of three classes the most probable i
 red is near 0, 128 or 255. Photos must be as large as the frame: nothing is resized.
 """
 
+import json
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from bunri.images.frames import Preprocessing
 from bunri.model.info import BundleInfo
@@ -64,3 +67,21 @@ def make_bytes(**changes):
     content: bytes = make_model(**changes).SerializeToString()
     onnx.checker.check_model(content)
     return content
+
+
+def write_stripes(folder):
+    """Write a photo of the three classes side by side, and its labels; return their file."""
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, 20:40, 0], stripes[:, 40:, 0] = 128, 255
+    Image.fromarray(stripes).save(folder / "photo.png")
+    box = [[20, 0, 40, 0, 40, 64, 20, 64]], [[40, 0, 64, 0, 64, 64, 40, 64]]
+    content = {
+        "images": [{"id": 1, "file_name": "photo.png", "width": 64, "height": 64}],
+        "categories": [{"id": 1, "name": "Tin"}, {"id": 2, "name": "Jar"}],
+        "annotations": [
+            {"id": i, "image_id": 1, "category_id": i, "segmentation": outline}
+            for i, outline in enumerate(box, start=1)
+        ],
+    }
+    (folder / "labels.json").write_text(json.dumps(content))
+    return folder / "labels.json"

@@ -1,20 +1,29 @@
 """A model whose every answer is known, against labels: counts at both sizes."""
 
+from contextlib import contextmanager
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bunri.core.errors import AnnotationError, InputError, ModelError
+from bunri.core.files import hash_file
 from bunri.core.waste_classes import COMPETITION_TABLE
 from bunri.corruptions import NAMES, corrupt
-from bunri.evaluation import evaluate_model
+from bunri.evaluation import Evaluation, count_predictions, evaluate
 from bunri.images.frames import Preprocessing
 from bunri.images.photos import read_photo
+from bunri.images.similarity import hash_pixels
 from bunri.labels.coco import read_coco
+from bunri.labels.pseudo import shorten_hash
+from bunri.model.bundle import write_bundle
 from bunri.model.info import BundleInfo
 from bunri.predict.predictor import Predictor
 from bunri.scores.metrics import count_confusion
+from bunri.scores.result_files import read_result
 from bunri.submission import shrink_mask
 from tests.builders import GROUND_RGB, SHAPE_RGB, change_document, write_data
+from tests.onnx_models import INFO, make_bytes, write_stripes
 
 SURE = 0.9
 COLORS = {0: GROUND_RGB, **SHAPE_RGB}
@@ -50,13 +59,24 @@ def data(tmp_path):
     return write_data(tmp_path / "data", size_hw=(48, 64))
 
 
-def evaluate(data, backend, advance=lambda: None, **choices):
+def count(data, backend, **choices):
     dataset = read_coco(data.val, table=COMPETITION_TABLE)
-    return evaluate_model(build_predictor(backend), dataset, "largest-first", advance, **choices)
+    return count_predictions(build_predictor(backend), dataset, "largest-first", **choices)
 
 
-def test_evaluate_model__knows_everything(data):
-    evaluation = evaluate(data, Oracle())
+class Steps:
+    """A progress display that counts its steps."""
+
+    def __init__(self):
+        self.steps = []
+
+    @contextmanager
+    def __call__(self, label, total):
+        yield lambda: self.steps.append((label, total))
+
+
+def test_count_predictions__knows_everything(data):
+    evaluation = count(data, Oracle())
     for size, num_pixels in (("photo", 48 * 64), ("submission", 256 * 256)):
         counts = evaluation.sizes[size]
         assert (counts.matrices.sum((1, 2)) == num_pixels).all()
@@ -69,8 +89,8 @@ def test_evaluate_model__knows_everything(data):
     assert evaluation.photo_s > 0
 
 
-def test_evaluate_model__errors_are_counted_at_both_sizes(data):
-    evaluation = evaluate(data, Oracle(shift_px=1))
+def test_count_predictions__errors_are_counted_at_both_sizes(data):
+    evaluation = count(data, Oracle(shift_px=1))
     for i, name in enumerate(data.shapes["val"]):
         truth = data.truth("val", name)
         prediction = np.roll(truth, 1, axis=1)
@@ -89,14 +109,14 @@ def test_evaluate_model__errors_are_counted_at_both_sizes(data):
     assert hits.sum() / truth.sum() < right
 
 
-def test_evaluate_model__advances_once_a_photo(data):
-    calls = []
-    evaluate(data, Oracle(), lambda: calls.append(1))
-    assert len(calls) == 4
+def test_count_predictions__advances_once_a_photo(data):
+    progress = Steps()
+    count(data, Oracle(), progress=progress)
+    assert progress.steps == [("Predicting photos", 4)] * 4
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_evaluate_model__probabilities_that_are_no_numbers(data, value):
+def test_count_predictions__probabilities_that_are_no_numbers(data, value):
     class Broken(Oracle):
         def predict_probs(self, pixels):
             probs = super().predict_probs(pixels)
@@ -104,7 +124,7 @@ def test_evaluate_model__probabilities_that_are_no_numbers(data, value):
             return probs
 
     with pytest.raises(ModelError, match="not all numbers") as caught:
-        evaluate(data, Broken())
+        count(data, Broken())
     assert "diverged" in caught.value.hint
 
 
@@ -133,36 +153,37 @@ def test_predict_winners__equal_argmax_and_max_of_the_probabilities():
     np.testing.assert_array_equal(mask, predictor.predict_mask(image))
 
 
-def test_evaluate_model__no_photos(data):
+def test_count_predictions__no_photos(data):
     change_document(data.val, lambda document: document.update(images=[], annotations=[]))
     with pytest.raises(AnnotationError, match="has no photos"):
-        evaluate(data, Oracle())
+        count(data, Oracle())
 
 
-def test_evaluate_model__watcher_sees_each_photo_once(data):
+def test_count_predictions__watcher_sees_each_photo_once(data):
     """In order, at its own size, with the truth that is known by construction."""
     seen = []
 
-    def watch(photo, image, truth, prediction):
-        seen.append(photo.file_name)
-        assert image.shape == (48, 64, 3)
-        np.testing.assert_array_equal(truth, data.truth("val", photo.file_name))
-        np.testing.assert_array_equal(prediction, truth)
+    class Watcher:
+        def start(self, predictor, dataset):
+            seen.append(len(dataset.photos))
 
-    dataset = read_coco(data.val, table=COMPETITION_TABLE)
-    predictor = build_predictor(Oracle())
-    evaluate_model(predictor, dataset, "largest-first", lambda: None, watch)
-    assert seen == list(data.shapes["val"])
+        def watch(self, photo, image, truth, prediction):
+            seen.append(photo.file_name)
+            assert image.shape == (48, 64, 3)
+            np.testing.assert_array_equal(truth, data.truth("val", photo.file_name))
+            np.testing.assert_array_equal(prediction, truth)
+
+    evaluate(build_predictor(Oracle()), data.val, watcher=Watcher())
+    assert seen == [4, *data.shapes["val"]]
 
 
 # --- under corruptions --------------------------------------------------------------------------
 
 
-def test_evaluate_model__counts_every_photo_under_every_corruption(data):
-    calls = []
-    evaluation = evaluate(data, Oracle(), lambda: calls.append(1), severity=2)
-    counts = evaluation.robustness
-    assert len(calls) == 4 * 16
+def test_count_predictions__counts_every_photo_under_every_corruption(data):
+    progress = Steps()
+    counts = count(data, Oracle(), severity=2, progress=progress).robustness
+    assert progress.steps == [("Predicting photos, clean and corrupted", 64)] * 64
     assert (counts.severity, counts.names) == (2, NAMES)
     predictor = build_predictor(Oracle())
     for i, name in enumerate(data.shapes["val"]):
@@ -174,21 +195,87 @@ def test_evaluate_model__counts_every_photo_under_every_corruption(data):
             np.testing.assert_array_equal(counts.predicted[k, i], matrix.sum(0))
 
 
-def test_evaluate_model__clean_counts_are_those_without_corruptions(data):
-    plain, both = evaluate(data, Oracle()), evaluate(data, Oracle(), severity=3)
+def test_count_predictions__clean_counts_are_those_without_corruptions(data):
+    plain, both = count(data, Oracle()), count(data, Oracle(), severity=3)
     assert plain.robustness is None
     np.testing.assert_array_equal(plain.sizes["photo"].matrices, both.sizes["photo"].matrices)
     assert both.sizes["photo"].calibration.num_photos == 4
 
 
-def test_evaluate_model__corruptions_in_another_order_of_photos(data):
-    forth = evaluate(data, Oracle(), severity=3).robustness
+def test_count_predictions__corruptions_in_another_order_of_photos(data):
+    forth = count(data, Oracle(), severity=3).robustness
     change_document(data.val, lambda document: document["images"].reverse())
-    back = evaluate(data, Oracle(), severity=3).robustness
+    back = count(data, Oracle(), severity=3).robustness
     np.testing.assert_array_equal(forth.hits, back.hits[:, ::-1])
     np.testing.assert_array_equal(forth.predicted, back.predicted[:, ::-1])
 
 
-def test_evaluate_model__no_such_severity(data):
+def test_count_predictions__no_such_severity(data):
     with pytest.raises(InputError, match="from 1 to 5, not 9"):
-        evaluate(data, Oracle(), severity=9)
+        count(data, Oracle(), severity=9)
+
+
+# --- the whole job ------------------------------------------------------------------------------
+
+
+def test_evaluate__a_loaded_predictor_and_a_set_that_was_read(data, tmp_path):
+    dataset = read_coco(data.val)
+    evaluation = evaluate(build_predictor(Oracle()), dataset, batch_size=2)
+    assert evaluation.scores["photo"].sheet.global_miou == 1
+    assert evaluation.scores["photo"].sheet.batch_size == 2
+    assert evaluation.result.data == str(data.val)
+    assert evaluation.result.cost["file_bytes"] is None  # nothing on disk
+    assert "does not record its training photos" in evaluation.warnings[0]
+    evaluation.save(tmp_path / "kept")
+    kept = read_result(tmp_path / "kept")
+    np.testing.assert_array_equal(
+        kept.sizes["photo"].matrices, evaluation.result.sizes["photo"].matrices
+    )
+    assert isinstance(evaluation, Evaluation)
+
+
+def test_evaluate__photos_that_the_model_was_trained_on(data):
+    predictor = build_predictor(Oracle())
+    name = next(iter(data.shapes["val"]))
+    seen = frozenset({shorten_hash(hash_pixels(read_photo(data.folder / name)))})
+    predictor.info = replace(predictor.info, photo_hashes=seen)
+    with pytest.raises(InputError, match="1 of 4 photos") as caught:
+        evaluate(predictor, data.val)
+    assert caught.value.problems == (repr(name),)
+    evaluation = evaluate(predictor, data.val, allow_trained=True)
+    assert "not a score on unseen photos" in evaluation.warnings[0]
+
+
+def test_evaluate__pseudo_labels(data):
+    change_document(data.val, lambda document: document["annotations"][0].update(pseudo=True))
+    with pytest.raises(AnnotationError, match="pseudo-labels"):
+        evaluate(build_predictor(Oracle()), data.val)
+    assert evaluate(build_predictor(Oracle()), data.val, allow_pseudo=True).scores
+
+
+def test_evaluate__settings_that_were_tuned_on_these_photos(data):
+    predictor = build_predictor(Oracle())
+    evidence = {"helps": True, "data_sha256": hash_file(data.val)}
+    predictor.info = replace(predictor.info, prediction={"evidence": evidence})
+    evaluation = evaluate(predictor, data.val)
+    assert evaluation.result.is_tuned_here
+    assert "scores are too high" in evaluation.warnings[-1]
+    other = replace(predictor.info, prediction={"evidence": {**evidence, "data_sha256": "0"}})
+    predictor.info = other
+    assert not evaluate(predictor, data.val).result.is_tuned_here
+
+
+def test_evaluate__hashes_a_model_once(tmp_path, monkeypatch):
+    write_bundle(tmp_path / "model", INFO, None, make_bytes())
+    hashed = []
+
+    def count_and_hash(path):
+        hashed.append(path)
+        return hash_file(path)
+
+    monkeypatch.setattr("bunri.model.bundle.hash_file", count_and_hash)
+    data = write_stripes(tmp_path)
+    evaluation = evaluate(tmp_path / "model", data)
+    assert [path.name for path in hashed] == ["model.onnx"]
+    assert evaluation.result.cost["file_bytes"] == len(make_bytes())
+    assert evaluation.scores["photo"].sheet.global_miou == 1

@@ -1,6 +1,6 @@
-"""The whole job in one go, on rendered scenes: data, training, scores, submission, page.
+"""The whole job in one call, on rendered scenes: data, training, scores, submission, page.
 
-Owns the demo's budget and its story. Every step is the very one that the commands take.
+Every step is the one that the command of its name takes.
 """
 
 import json
@@ -9,22 +9,26 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from bunri.core.errors import RunError
-from bunri.evaluation import evaluate_model, predict_submission, score_submission
+from bunri.core.progress import Progress
+from bunri.evaluation import count_predictions
 from bunri.images.drawing import Comparison, draw_comparisons
-from bunri.labels.coco import read_coco, require_labels, require_photos
+from bunri.labels.coco import read_coco, require_photos
 from bunri.labels.overlap import draw_mask
 from bunri.labels.photos import read_photo_as_labelled
 from bunri.labels.records import LabelledSet
+from bunri.labels.rules import OverlapRule
 from bunri.predict.predictor import Predictor, load_predictor
+from bunri.predict.submissions import submit
 from bunri.report.page import embed_picture, write_page
 from bunri.scenes import SampleDataset, write_sample_dataset
 from bunri.scores.metrics import compute_scores
-from bunri.submission import check_submission, write_submission
+from bunri.submission import check_submission
+from bunri.submission.score import score_submission
 from bunri.training.config import DEFAULT_RECIPE, load_config, read_recipe
 from bunri.training.listener import TrainingListener
 from bunri.training.plan import DataSource, RunFolder, RunPlan
@@ -40,24 +44,27 @@ OVERRIDES = (
     "train.samples_per_epoch=288",
     "train.num_sample_pictures=0",
 )
+_RULE: OverlapRule = "largest-first"
 
 
-class DemoListener(Protocol):
-    """Who is told how the demo goes."""
+@dataclass(frozen=True, slots=True)
+class DemoDisplay:
+    """Functions that show the demo's progress.
 
-    def track(self, label: str, total: int) -> AbstractContextManager[Callable[[], None]]:
-        """Open a progress bar; what it gives is called after each item."""
+    Attributes:
+        progress: Progress display of each stage.
+        open_training: Opens the display of the training.
+        end_stage: Prints the line of a stage that is done.
+    """
 
-    def open_training(self) -> AbstractContextManager[TrainingListener]:
-        """Open what is told of the training."""
-
-    def end_stage(self, text: str) -> None:
-        """One stage is done; ``text`` is its line."""
+    progress: Progress
+    open_training: Callable[[], AbstractContextManager[TrainingListener]]
+    end_stage: Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """Where everything is, and the figures of the test scenes.
+    """Files that the demo wrote, and the scores of the test scenes.
 
     Attributes:
         page: The HTML page.
@@ -72,13 +79,13 @@ class DemoResult:
     scores: dict[str, Any]
 
 
-def run_demo(folder: Path, listener: DemoListener, *, num_scenes: int = NUM_SCENES) -> DemoResult:
+def run_demo(folder: Path, display: DemoDisplay, *, num_scenes: int = NUM_SCENES) -> DemoResult:
     """Render, check, train, evaluate, submit, score, and write one page.
 
     Args:
-        folder: New or empty; everything goes below it.
-        listener: Who is told.
-        num_scenes: How many scenes to render.
+        folder: Output folder; new or empty.
+        display: Functions that show the progress.
+        num_scenes: Number of scenes to render.
 
     Raises:
         RunError: ``folder`` is not empty.
@@ -89,59 +96,57 @@ def run_demo(folder: Path, listener: DemoListener, *, num_scenes: int = NUM_SCEN
             f"{folder} is not empty.",
             hint=f"Remove it, or choose another folder: bunri demo --out {folder}-2",
         )
-    data = _render(folder, listener, num_scenes)
-    sets = _check(data, listener)
-    run = _train(folder, data, listener)
+    data = _render(folder, display, num_scenes)
+    sets = _check(data, display)
+    run = _train(folder, data, display)
     predictor = load_predictor(str(run.path))
-    with listener.track("Evaluating", len(sets["val"].photos)) as advance:
-        evaluation = evaluate_model(predictor, sets["val"], "largest-first", advance)
-    val = compute_scores(evaluation.sizes["photo"].matrices).to_json(predictor.table.names)
-    listener.end_stage(f"evaluated  {_tell_mious(val)} on {val['num_photos']} validation scenes")
-    submission, test = _submit(folder, predictor, sets, data, listener)
+    counts = count_predictions(predictor, sets["val"], _RULE, progress=display.progress)
+    val = compute_scores(counts.sizes["photo"].matrices).to_json(predictor.table.names)
+    display.end_stage(f"evaluated  {_format_mious(val)} on {val['num_photos']} validation scenes")
+    submission, test = _submit(folder, predictor, sets["test"], data, display)
     page = folder / "index.html"
     history = [json.loads(line) for line in run.metrics.read_text("utf-8").splitlines()]
     _write_page(page, predictor, sets["val"], num_scenes, history, test)
-    listener.end_stage(f"page       {page}")
+    display.end_stage(f"page       {page}")
     return DemoResult(page, submission, run.path, test)
 
 
-def _render(folder: Path, listener: DemoListener, num_scenes: int) -> SampleDataset:
-    with listener.track("Rendering scenes", num_scenes) as advance:
+def _render(folder: Path, display: DemoDisplay, num_scenes: int) -> SampleDataset:
+    with display.progress("Rendering scenes", num_scenes) as advance:
         data = write_sample_dataset(
             folder / "data", num_scenes, progress=lambda _done, _total: advance()
         )
-    listener.end_stage(f"rendered   {num_scenes} scenes in the competition's layout: {data.root}")
+    display.end_stage(f"rendered   {num_scenes} scenes in the competition's layout: {data.root}")
     return data
 
 
-def _check(data: SampleDataset, listener: DemoListener) -> dict[str, LabelledSet]:
+def _check(data: SampleDataset, display: DemoDisplay) -> dict[str, LabelledSet]:
     """Read every file as a user's would be, decode every photo, draw every mask."""
     files = {"train": data.train_json, "val": data.val_json, "test": data.test_json}
     sets = {name: require_photos(read_coco(path)) for name, path in files.items()}
     total = sum(len(d.photos) for d in sets.values())
     present: set[int] = set()
-    with listener.track("Checking photos", total) as advance:
+    with display.progress("Checking photos", total) as advance:
         for dataset in sets.values():
             for photo in dataset.photos:
                 read_photo_as_labelled(dataset, photo)
-                mask = draw_mask(dataset, photo, "largest-first")
-                present |= set(np.unique(mask).tolist())
+                present |= set(np.unique(draw_mask(dataset, photo, _RULE)).tolist())
                 advance()
-    names = sets["train"].table.names
-    listener.end_stage(f"checked    {total} photos, {len(present)} of {len(names)} classes present")
+    num_classes = len(sets["train"].table)
+    display.end_stage(f"checked    {total} photos, {len(present)} of {num_classes} classes present")
     return sets
 
 
-def _train(folder: Path, data: SampleDataset, listener: DemoListener) -> RunFolder:
+def _train(folder: Path, data: SampleDataset, display: DemoDisplay) -> RunFolder:
     started = time.monotonic()
     config = load_config(read_recipe(DEFAULT_RECIPE), OVERRIDES, source=DEFAULT_RECIPE)
     train, val = (
         DataSource.pair([path], [], "--images") for path in (data.train_json, data.val_json)
     )
     run = RunFolder(folder / "run")
-    with listener.open_training() as training:
+    with display.open_training() as training:
         result = start_training(RunPlan(config, train, val), run, training)
-    listener.end_stage(
+    display.end_stage(
         f"trained    {DEFAULT_RECIPE}, {result.num_epochs} epochs "
         f"in {time.monotonic() - started:.0f} s; "
         f"best is epoch {result.best['epoch']}"
@@ -150,30 +155,24 @@ def _train(folder: Path, data: SampleDataset, listener: DemoListener) -> RunFold
 
 
 def _submit(
-    folder: Path,
-    predictor: Predictor,
-    sets: dict[str, LabelledSet],
-    data: SampleDataset,
-    listener: DemoListener,
+    folder: Path, predictor: Predictor, test: LabelledSet, data: SampleDataset, display: DemoDisplay
 ) -> tuple[Path, dict[str, Any]]:
-    """Write, check and score the submission; the truth of the test scenes is known."""
-    path, photos = folder / "submission.csv", sets["test"].photos
-    with listener.track("Predicting", len(photos)) as advance:
-        write_submission(path, predict_submission(predictor, sets["test"], advance))
-    check = check_submission(path, [photo.file_name for photo in photos])
+    """Write, check and score the submission; the labels of the test scenes are known."""
+    path = folder / "submission.csv"
+    submit(predictor, test, path, progress=display.progress)
+    check = check_submission(path, [photo.file_name for photo in test.photos])
     if not check.ok:
         raise RunError(
             f"{path} is not valid; please report this.", problems=[str(f) for f in check.faults]
         )
-    listener.end_stage(f"submitted  {path}: {check.num_rows} rows, valid")
-    labels = require_labels(read_coco(data.test_labelled_json))
-    matrices = score_submission(path, labels, "largest-first", lambda: None)
-    scores = compute_scores(matrices).to_json(predictor.table.names)
-    listener.end_stage(f"scored     {_tell_mious(scores)} on {scores['num_photos']} test scenes")
+    display.end_stage(f"submitted  {path}: {check.num_rows} rows, valid")
+    sheet = score_submission(path, data.test_labelled_json).sheet
+    scores = sheet.to_json(predictor.table.names)
+    display.end_stage(f"scored     {_format_mious(scores)} on {scores['num_photos']} test scenes")
     return path, scores
 
 
-def _tell_mious(scores: dict[str, Any]) -> str:
+def _format_mious(scores: dict[str, Any]) -> str:
     miou = scores["miou"]
     return (
         f"mIoU global {miou['global']:.3f}, per-image {miou['per_image']:.3f}, "
@@ -182,7 +181,7 @@ def _tell_mious(scores: dict[str, Any]) -> str:
 
 
 def list_next_commands(run: Path) -> list[str]:
-    """Return what a user may want to type after the demo."""
+    """Return commands to try after the demo."""
     return [
         f"bunri predict {run} photo.jpg --out out",
         "bunri train --data train.json --val val.json --out runs/first",
@@ -203,13 +202,11 @@ def _write_page(
     comparisons = []
     for photo in val.photos[:NUM_PICTURES]:
         image = read_photo_as_labelled(val, photo)
-        truth = draw_mask(val, photo, "largest-first")
+        truth = draw_mask(val, photo, _RULE)
         comparisons.append(Comparison(image, truth, predictor.predict_mask(image)))
-    colors = ["#{:02x}{:02x}{:02x}".format(*info.color_rgb) for info in predictor.table.classes]
-    names_ko = [info.name_ko for info in predictor.table.classes]
     rows = [
-        {**row, "color": color, "name_ko": name_ko}
-        for row, color, name_ko in zip(test["classes"], colors, names_ko, strict=True)
+        {**row, "color": "#{:02x}{:02x}{:02x}".format(*info.color_rgb), "name_ko": info.name_ko}
+        for row, info in zip(test["classes"], predictor.table.classes, strict=True)
     ]
     values = {
         "num_scenes": num_scenes,

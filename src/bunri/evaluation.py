@@ -1,50 +1,245 @@
-"""A model, or a submission, against labels: one confusion matrix per photo.
+"""Evaluation of a model on labelled photos: every score, with intervals.
 
-Owns what is compared with what, and at which size. Scores are ``metrics``'; masks and files
-are others'.
+:func:`evaluate` is the whole job. Masks are compared at the photos' own size and at the
+256 x 256 of a submission; the confusion matrix of each photo is kept, so that results can be
+compared photo by photo later.
 """
 
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from bunri.core.contracts import FloatArray, ImageArray, MaskArray
-from bunri.core.errors import SubmissionError
-from bunri.corruptions import NAMES, corrupt
-from bunri.images.similarity import hash_pixels
-from bunri.labels.coco import require_nonempty
+from bunri.core.errors import OutputError
+from bunri.core.files import check_writable, hash_file, is_file, measure_peak_memory_bytes
+from bunri.core.progress import Advance, Progress, show_nothing
+from bunri.corruptions import NAMES, check_severity, corrupt
+from bunri.labels.coco import require_labels, require_nonempty, require_photos
+from bunri.labels.opening import Data, open_labels
 from bunri.labels.overlap import draw_mask
 from bunri.labels.photos import check_photo_headers, read_photo_as_labelled
-from bunri.labels.pseudo import shorten_hash
 from bunri.labels.records import LabelledSet, Photo
 from bunri.labels.rules import OverlapRule
+from bunri.labels.truth import check_truth, check_unseen
+from bunri.model.bundle import RUN_BUNDLE_NAME
+from bunri.predict.choices import DEFAULT_CHOICES, Models, PredictionChoices, open_predictor
+from bunri.predict.ensemble import Ensemble, is_ensemble_file
 from bunri.predict.predictor import AnyPredictor
 from bunri.scores.boundary import count_boundary
 from bunri.scores.calibration import Calibration
 from bunri.scores.metrics import ClassCounts, Matrices, Matrix, count_confusion, stack_matrices
-from bunri.scores.results import SizeCounts
-from bunri.scores.robustness import RobustnessCounts
-from bunri.submission import choose_pixels, read_submission, shrink_mask
+from bunri.scores.result_files import RESULT_NAME, RUN_RESULT_NAME, write_result
+from bunri.scores.results import (
+    Result,
+    SizeCounts,
+    SizeScores,
+    UsedModel,
+    describe_result,
+    score_counts,
+)
+from bunri.scores.robustness import RobustnessCounts, RobustnessScores, score_robustness
+from bunri.submission import choose_pixels
 
-Advance = Callable[[], None]
-Watch = Callable[[Photo, ImageArray, MaskArray, MaskArray], None]
-"""Is shown each photo as it is predicted: the photo, its pixels, its truth, its prediction."""
+
+class Watcher(Protocol):
+    """Receives every photo while it is evaluated; such as ``report.evaluation_report``."""
+
+    def start(self, predictor: AnyPredictor, dataset: LabelledSet) -> None:
+        """Prepare for the photos of ``dataset``; called once, before any is predicted."""
+
+    def watch(
+        self, photo: Photo, image: ImageArray, truth: MaskArray, prediction: MaskArray
+    ) -> None:
+        """Take a photo: uint8 (H, W, 3) RGB, and two masks, uint8 (H, W)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """Scores of a model on a set of photos.
+
+    Attributes:
+        result: Counts per photo, and the facts of the model and the data.
+        scores: Scores at the photos' own size (``photo``) and at 256 x 256 (``submission``).
+        robustness: Scores under corruptions; None if none were asked for.
+        warnings: Reasons to doubt the scores, one sentence each.
+    """
+
+    result: Result
+    scores: dict[str, SizeScores]
+    robustness: RobustnessScores | None = None
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all scores as plain values, as in ``evaluation.json``."""
+        return describe_result(self.result, self.scores, self.robustness)
+
+    def save(self, folder: Path) -> None:
+        """Write ``evaluation.json`` and ``matrices.npz``, which ``bunri compare`` reads.
+
+        Raises:
+            OutputError: They cannot be written.
+        """
+        write_result(folder, self.result, self.scores, self.robustness)
+
+
+def evaluate(
+    models: Models,
+    data: Data,
+    *,
+    images: Path | None = None,
+    choices: PredictionChoices = DEFAULT_CHOICES,
+    overlap_rule: OverlapRule = "largest-first",
+    batch_size: int = 16,
+    severity: int | None = None,
+    allow_pseudo: bool = False,
+    allow_trained: bool = False,
+    watcher: Watcher | None = None,
+    progress: Progress = show_nothing,
+) -> Evaluation:
+    """Score a model, or several as an ensemble, on labelled photos.
+
+    Args:
+        models: A model as on the command line, several of them, or a loaded predictor.
+        data: COCO file with labels, or a set that was read from one.
+        images: Folder of the photos; None for the folder of the file.
+        choices: How to predict; unused where ``models`` is a predictor.
+        overlap_rule: Rule that decides which of several objects a pixel belongs to.
+        batch_size: Photos in a batch of the per-batch mIoU.
+        severity: Strength of the corruptions to predict every photo under as well, 1 to 5; None
+            for no corruptions. Takes 16 times as long.
+        allow_pseudo: Accept pseudo-labels as if they were true.
+        allow_trained: Accept photos that a model was trained on.
+        watcher: Receives every photo, for example to draw a report.
+        progress: Progress display.
+
+    Raises:
+        AnnotationError: The file cannot be used, has no labels, or holds pseudo-labels.
+        ImageError: A photo cannot be used.
+        InputError: A model was trained on some of the photos, or an argument is out of range.
+        ModelError: A model does not exist, is damaged, or gives something that is no number.
+        MissingExtraError: Something that the models need is not installed.
+    """
+    if severity is not None:
+        check_severity(severity)
+    predictor = open_predictor(models, choices)
+    dataset = require_photos(require_labels(open_labels(data, images, predictor.table)))
+    warnings = check_truth(dataset, allow_pseudo=allow_pseudo)
+    warnings += check_unseen(
+        predictor.info.photo_hashes, predictor.name, dataset,
+        allow_trained=allow_trained, progress=progress,
+    )  # fmt: skip
+    is_tuned_here = _is_tuned_on(predictor, dataset.source)
+    if is_tuned_here:
+        warnings.append(
+            f"The settings of prediction were chosen by bunri tune on {dataset.source} itself: "
+            "the scores are too high. Score on other photos, or with --plain."
+        )
+    if watcher is not None:
+        watcher.start(predictor, dataset)
+    counts = count_predictions(
+        predictor, dataset, overlap_rule, watcher=watcher, severity=severity, progress=progress
+    )
+    result = _build_result(predictor, dataset, overlap_rule, counts, is_tuned_here=is_tuned_here)
+    scores = {size: score_counts(one, batch_size) for size, one in result.sizes.items()}
+    robustness = None
+    if result.robustness is not None:
+        robustness = score_robustness(result.robustness, result.sizes["photo"].matrices)
+    return Evaluation(result, scores, robustness, tuple(warnings))
+
+
+def choose_result_folder(models: Sequence[str], folder: Path | None) -> tuple[Path | None, str]:
+    """Return the folder to save an evaluation in, and otherwise the reason why there is none.
+
+    Args:
+        models: Models as on the command line.
+        folder: The user's choice; None for the folder ``evaluation`` of a run. A bare bundle, and
+            several models, have no such folder.
+
+    Raises:
+        OutputError: ``folder`` cannot be written.
+    """
+    if folder is not None:
+        check_writable(folder / RESULT_NAME)
+        return folder, ""
+    run = Path(models[0])
+    if len(models) > 1 or is_ensemble_file(models[0]):
+        return None, "The evaluation is not kept; to keep it, add --out FOLDER."
+    if not (run / RUN_BUNDLE_NAME).is_dir():
+        return None, ""
+    try:
+        check_writable(run / RUN_RESULT_NAME / RESULT_NAME)
+    except OutputError as error:
+        return None, f"The evaluation is not kept: {error.message}"
+    return run / RUN_RESULT_NAME, ""
+
+
+def _build_result(
+    predictor: AnyPredictor,
+    dataset: LabelledSet,
+    overlap_rule: OverlapRule,
+    counts: "PredictionCounts",
+    *,
+    is_tuned_here: bool,
+) -> Result:
+    return Result(
+        model=predictor.name,
+        data=str(dataset.source),
+        overlap_rule=overlap_rule,
+        table=dataset.table,
+        photos=tuple(photo.file_name for photo in dataset.photos),
+        sizes=counts.sizes,
+        config=predictor.info.training.get("config") or {},
+        models=_list_models(predictor),
+        combine=predictor.combine if isinstance(predictor, Ensemble) else "",
+        prediction=predictor.settings.model_dump(mode="json", exclude_defaults=True),
+        is_tuned_here=is_tuned_here,
+        cost=_measure_cost(predictor, counts.photo_s),
+        robustness=counts.robustness,
+    )
+
+
+def _list_models(predictor: AnyPredictor) -> tuple[UsedModel, ...]:
+    """Return the single models behind a predictor."""
+    if isinstance(predictor, Ensemble):
+        pairs = zip(predictor.members, predictor.weights, strict=True)
+        return tuple(UsedModel(one.model, one.info.weights_sha256, w) for one, w in pairs)
+    return (UsedModel(predictor.name, predictor.info.weights_sha256),)
+
+
+def _is_tuned_on(predictor: AnyPredictor, source: Path) -> bool:
+    """Return whether ``bunri tune`` chose how to predict on these very photos."""
+    evidence = predictor.info.prediction.get("evidence")
+    if not (isinstance(evidence, dict) and evidence.get("helps") and is_file(source)):
+        return False
+    return evidence.get("data_sha256") == hash_file(source)
+
+
+def _measure_cost(predictor: AnyPredictor, photo_s: float) -> dict[str, float | None]:
+    stored = predictor.stored
+    counts = [one.num_parameters for one in stored]
+    is_known = stored and None not in counts
+    return {
+        "parameters": sum(filter(None, counts)) if is_known else None,
+        "file_bytes": sum(one.num_bytes for one in stored) if stored else None,
+        "photo_s": photo_s,
+        "peak_memory_bytes": measure_peak_memory_bytes(),
+    }
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What a model did on a set of photos.
+class PredictionCounts:
+    """Counts of predictions against labels.
 
     Attributes:
-        sizes: Counts at each of ``results.SIZES``.
-        photo_s: Seconds from a photo to its mask, without reading files and counting; the
-            median, since the first takes longer.
-        robustness: Counts under corruptions; None if that was not asked.
+        sizes: Counts at each of :data:`bunri.scores.results.SIZES`.
+        photo_s: Median seconds from a photo in memory to its mask.
+        robustness: Counts under corruptions; None if none were asked for.
     """
 
     sizes: Mapping[str, SizeCounts]
@@ -52,25 +247,26 @@ class Evaluation:
     robustness: RobustnessCounts | None = None
 
 
-def evaluate_model(
+def count_predictions(
     predictor: AnyPredictor,
     dataset: LabelledSet,
     rule: OverlapRule,
-    advance: Advance,
-    watch: Watch | None = None,
+    *,
+    watcher: Watcher | None = None,
     severity: int | None = None,
-) -> Evaluation:
-    """Predict every photo of a labelled set and compare, at its own size and a submission's.
+    progress: Progress = show_nothing,
+) -> PredictionCounts:
+    """Predict every photo of a labelled set and count the result, at both sizes.
 
-    Only counts are kept of a photo.
+    Only counts of a photo are kept in memory.
 
     Args:
         predictor: The model; ``dataset`` must have been read with its class table.
         dataset: Photos and labels.
-        rule: How masks are drawn from labels.
-        advance: Called after each prediction: once a photo, and once for each corruption.
-        watch: What wants to see more than counts, such as a report; nothing is kept for it.
-        severity: Also predict every photo under each corruption of this severity.
+        rule: Rule that decides which of several objects a pixel belongs to.
+        watcher: Receives every photo.
+        severity: Strength of the corruptions to predict every photo under as well, 1 to 5.
+        progress: Progress display; one step per prediction.
 
     Raises:
         AnnotationError: There are no photos.
@@ -79,28 +275,31 @@ def evaluate_model(
         ModelError: The model gives probabilities that are no numbers.
     """
     check_photo_headers(require_nonempty(dataset))
-    seconds = []
-    num_classes = len(dataset.table)
-    own, small = (_Counter(num_classes) for _ in range(2))
+    num_classes, seconds = len(dataset.table), []
+    own, small = _Counter(num_classes), _Counter(num_classes)
     corrupted: list[Matrices] = []
-    for photo in dataset.photos:
-        image = read_photo_as_labelled(dataset, photo)
-        started = time.perf_counter()
-        prediction, confidence = predictor.predict_winners(image)
-        seconds.append(time.perf_counter() - started)
-        truth = draw_mask(dataset, photo, rule)
-        own.count(truth, prediction, confidence)
-        chosen = choose_pixels(photo.size_hw)
-        small.count(truth[chosen], prediction[chosen], confidence[chosen])
-        if watch is not None:
-            watch(photo, image, truth, prediction)
-        advance()
-        if severity is not None:
-            predictions = predict_corrupted(predictor, image, severity)
-            corrupted.append(_count_corrupted(predictions, truth, num_classes, advance))
-    return Evaluation(
+    label, total = "Predicting photos", len(dataset.photos)
+    if severity is not None:
+        label, total = f"{label}, clean and corrupted", total * (1 + len(NAMES))
+    with progress(label, total) as advance:
+        for photo in dataset.photos:
+            image = read_photo_as_labelled(dataset, photo)
+            started = time.perf_counter()
+            prediction, confidence = predictor.predict_winners(image)
+            seconds.append(time.perf_counter() - started)
+            truth = draw_mask(dataset, photo, rule)
+            own.count(truth, prediction, confidence)
+            chosen = choose_pixels(photo.size_hw)
+            small.count(truth[chosen], prediction[chosen], confidence[chosen])
+            if watcher is not None:
+                watcher.watch(photo, image, truth, prediction)
+            advance()
+            if severity is not None:
+                predictions = predict_corrupted(predictor, image, severity)
+                corrupted.append(_count_corrupted(predictions, truth, num_classes, advance))
+    return PredictionCounts(
         {"photo": own.finish(), "submission": small.finish()},
-        statistics.median(seconds),
+        statistics.median(seconds),  # the first photo takes longer
         None if severity is None else RobustnessCounts.of(severity, NAMES, corrupted),
     )
 
@@ -108,12 +307,12 @@ def evaluate_model(
 def predict_corrupted(
     predictor: AnyPredictor, image: ImageArray, severity: int
 ) -> Iterator[tuple[str, ImageArray, MaskArray]]:
-    """Yield each corruption's name, the photo under it, and what the model makes of that.
+    """Yield name, corrupted photo and predicted mask for each corruption.
 
     Args:
         predictor: The model.
-        image: uint8 (H, W, 3) RGB, clean.
-        severity: Of all corruptions.
+        image: Clean photo, uint8 (H, W, 3) RGB.
+        severity: Strength of the corruptions, 1 to 5.
 
     Raises:
         InputError: There is no such severity.
@@ -156,87 +355,10 @@ class _Counter:
         self._calibration.add(truth, prediction, confidence)
 
     def finish(self) -> SizeCounts:
-        """Return what was counted."""
+        """Return the counts of all photos."""
         hits, truth, predicted = np.array(self._boundaries).swapaxes(0, 1)
         return SizeCounts(
             stack_matrices(self._matrices, self._num_classes),
             ClassCounts(hits, truth, predicted),
             self._calibration,
         )
-
-
-def predict_submission(
-    predictor: AnyPredictor, dataset: LabelledSet, advance: Advance
-) -> Iterator[tuple[str, MaskArray]]:
-    """Yield (file name, uint8 mask (256, 256)) for each photo, in the order of the set.
-
-    Raises:
-        ImageError: A photo cannot be used.
-    """
-    check_photo_headers(dataset)
-    for photo in dataset.photos:
-        mask = predictor.predict_mask(read_photo_as_labelled(dataset, photo))
-        yield photo.file_name, shrink_mask(mask)
-        advance()
-
-
-def score_submission(
-    path: Path, dataset: LabelledSet, rule: OverlapRule, advance: Advance
-) -> Matrices:
-    """Compare a submission with labels at the submission's 256 x 256.
-
-    Args:
-        path: The submission; rows may be in any order, other photos' rows are not allowed.
-        dataset: The labels.
-        rule: How masks are drawn from labels.
-        advance: Called after each photo.
-
-    Returns:
-        int64 (N, C, C), in the order of ``dataset``.
-
-    Raises:
-        SubmissionError: The file has a fault, or its photos are not those of ``dataset``.
-    """
-    photos = {photo.file_name: photo for photo in dataset.photos}
-    matrices = {}
-    unknown = []
-    for image_id, prediction in read_submission(path, len(dataset.table)):
-        photo = photos.get(image_id)
-        if photo is None:
-            unknown.append(f"{image_id!r} is not in {dataset.source.name}")
-            continue
-        truth = shrink_mask(draw_mask(dataset, photo, rule))
-        matrices[image_id] = count_confusion(truth, prediction, len(dataset.table))
-        advance()
-    missing = [f"{name!r} has no row" for name in photos if name not in matrices]
-    if unknown or missing:
-        raise SubmissionError(
-            f"{path} and {dataset.source} are not about the same photos:",
-            problems=unknown + missing,
-            hint="Score a submission against the labels of the very photos it was made for.",
-        )
-    return stack_matrices([matrices[name] for name in photos], len(dataset.table))
-
-
-def find_learned_photos(
-    learned: frozenset[str], dataset: LabelledSet, advance: Advance
-) -> list[str]:
-    """Return the names of photos whose labels a model learned from, itself or by its teachers.
-
-    Pixels are compared: edited copies are not found, ``bunri doctor --against`` finds those.
-
-    Args:
-        learned: ``photo_hashes`` of the model's bundle.
-        dataset: Photos.
-        advance: Called after each photo.
-
-    Raises:
-        ImageError: A photo cannot be used.
-    """
-    check_photo_headers(dataset)
-    names = []
-    for photo in dataset.photos:
-        if shorten_hash(hash_pixels(read_photo_as_labelled(dataset, photo))) in learned:
-            names.append(photo.file_name)
-        advance()
-    return names

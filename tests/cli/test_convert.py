@@ -188,7 +188,7 @@ def test_convert__hostile_names_do_not_reach_the_terminal(tmp_path):
         (("--to", "yolo", "--from", "yolo"), "data.yaml"),
         (("--to", "yolo", "--from", "png"), "must be a folder of PNGs"),
         (("--to", "yolo", "--exact", "--no-verify"), "--exact needs the comparison"),
-        (("--to", "yolo", "--overlap-rule", "x"), "there is no rule 'x'"),
+        (("--to", "yolo", "--overlap-rule", "x"), "'x' is not one of"),
         (("--to", "yolo", "--like", "none.json"), "none.json does not exist"),
         (("--to", "yolo", "--classes", "none.json"), "none.json does not exist"),
         (("--to", "yolo", "--classes", "none.csv"), "none.csv does not exist"),

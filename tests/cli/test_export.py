@@ -137,7 +137,7 @@ def test_export__refuses_what_is_onnx_already(exported, tmp_path):
         (["--calibration", "{train}"], "--calibration is for int8 alone"),
         (["--int8", "--calibration", "{train}"], "has 6 photo(s); int8 is fitted to at least 16"),
         (["--val", "{test}"], "is a set without labels"),
-        (["--val", "{train}"], "learned the labels of"),
+        (["--val", "{train}"], "was trained on"),
         (["--notes", "{missing}"], "cannot be read as text"),
         (["--out", "{folder}"], "exists already"),
         (["--frame-px", "63"], "greater than or equal to 64"),

@@ -7,13 +7,12 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from bunri.images.photos import read_index_mask
 from bunri.model import lookup as stored_model
 from bunri.model.bundle import write_bundle
 from tests.cli.runner import plain_environment, run
-from tests.onnx_models import INFO, make_bytes
+from tests.onnx_models import INFO, make_bytes, write_stripes
 from tests.test_architecture import TORCH_LIBRARIES
 
 PROGRAM = f"""
@@ -32,19 +31,7 @@ main()
 def folder(tmp_path):
     """Return a folder with a model of three classes, a photo of them, and its labels."""
     write_bundle(tmp_path / "model", INFO, None, make_bytes())
-    stripes = np.zeros((64, 64, 3), np.uint8)
-    stripes[:, 20:40, 0], stripes[:, 40:, 0] = 128, 255
-    Image.fromarray(stripes).save(tmp_path / "photo.png")
-    box = [[20, 0, 40, 0, 40, 64, 20, 64]], [[40, 0, 64, 0, 64, 64, 40, 64]]
-    content = {
-        "images": [{"id": 1, "file_name": "photo.png", "width": 64, "height": 64}],
-        "categories": [{"id": 1, "name": "Tin"}, {"id": 2, "name": "Jar"}],
-        "annotations": [
-            {"id": i, "image_id": 1, "category_id": i, "segmentation": outline}
-            for i, outline in enumerate(box, start=1)
-        ],
-    }
-    (tmp_path / "labels.json").write_text(json.dumps(content))
+    write_stripes(tmp_path)
     return tmp_path
 
 

@@ -78,12 +78,12 @@ def test_predict__two_models_are_one(model, photo, tmp_path):
         (("--weights", "0"), "sum to 0"),
         (("--weights", "1,2"), "are 2, for 1 model"),
         (("--weights", "a"), "takes numbers"),
-        (("--combine", "sum"), "there is no 'sum'"),
+        (("--combine", "sum"), "'sum' is not one of"),
         (("--tta", "flip"), "is no view"),
         (("--tiles", "big"), "neither own"),
         (("--set", "flip=1"), "unknown setting"),
         (("--set", "priority=[Glas]"), "Did you mean 'Glass'"),
-        (("--coco-shape", "dots"), "there is no 'dots'"),
+        (("--coco-shape", "dots"), "'dots' is not one of"),
     ],
 )
 def test_predict__options_that_make_no_sense(model, photo, tmp_path, options, part):
@@ -202,7 +202,7 @@ def test_tune__refuses_before_it_looks(model, data, tmp_path):
         (("tune", model, data.val, "--out", tmp_path / "a.json"), "is for several models"),
         (("tune", model, model, data.val), "need --out FILE.json"),
         (("tune", model, model, data.val, "--out", tmp_path / "x" / "a.json"), "below its own"),
-        (("tune", model, data.train), "learned the labels of"),
+        (("tune", model, data.train), "was trained on"),
     ):
         ended = run(*arguments)
         assert ended.code == 2

@@ -200,7 +200,7 @@ def test_evaluate__photos_that_the_model_learned_from(model, data):
     assert "'batch_01/train_0000.png'" in ended.err
     ended = run("evaluate", model, data.train, "--allow-trained", data.train)
     assert ended.code == 0
-    assert "no score on unseen photos" in ended.err
+    assert "not a score on unseen photos" in ended.err
 
 
 def test_evaluate__one_of_them_among_others(model, data):

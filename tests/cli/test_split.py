@@ -404,7 +404,7 @@ def assert_refused(ended, *parts):
         (["--val", 0.2, "--group-regex", "("], "'(' is not a regular expression"),
         (["--val", 0.2, "--group-regex", "room"], "is found in none of 16 file names"),
         (["--val", 0.2, "--allow-leaks", "all"], "There is no kind of leak 'all'"),
-        (["--val", 0.2, "--overlap-rule", "none"], "there is no rule 'none'"),
+        (["--val", 0.2, "--overlap-rule", "none"], "'none' is not one of"),
         (["--val", 0.2, "--seed", -1], "greater than or equal to 0"),
         (["--val", 0.2, "--against", "nothing.json"], "nothing.json does not exist"),
         (["--val", 0.2, "--against-images", "x"], "was given 1 time(s) for 0 --against"),

@@ -198,7 +198,7 @@ def test_stats__not_coco(data, page):
 
 def test_stats__unknown_rule(data, page):
     ended = run("stats", data.train, "--out", page, "--overlap-rule", "largest")
-    assert_refused(ended, page, "there is no rule 'largest'", "largest-first")
+    assert_refused(ended, page, "'largest' is not one of", "largest-first")
 
 
 @pytest.mark.parametrize("count", ["-1", "301", "many"])

@@ -62,7 +62,7 @@ def check_first_fold(folder, data, row):
                     "--batch-size", 3)  # fmt: skip
         if path.name.startswith("train"):
             assert ended.code == 2
-            assert "learned the labels of" in ended.err
+            assert "was trained on" in ended.err
         else:
             assert ended.code == 0, ended.err
             matching += json.loads(ended.out)["num_photos"]

@@ -1,10 +1,7 @@
-"""How the command line talks: results on stdout, progress and errors on stderr.
-
-Owns progress bars and tables. Knows nothing of the work behind them.
-"""
+"""Output of the command line: results on stdout; progress, notes and errors on stderr."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from math import isnan
 from typing import Any
@@ -17,6 +14,7 @@ from rich.table import Table
 
 from bunri.core.classes import ClassTable
 from bunri.core.errors import BunriError, drop_controls
+from bunri.core.progress import Advance
 from bunri.scores.intervals import Interval, ScoreIntervals
 from bunri.scores.metrics import ScoreSheet
 
@@ -30,12 +28,18 @@ def print_error(error: BunriError) -> None:
 
 
 def print_note(text: str) -> None:
-    """Print one line about what is going on."""
+    """Print one line about the progress of the work."""
     err.print(escape(drop_controls(text, keep="\n")))
 
 
+def print_warnings(texts: Iterable[str]) -> None:
+    """Print what a user should know before trusting a result."""
+    for text in texts:
+        print_note(text)
+
+
 def print_line(text: str) -> None:
-    """Print one line of a result as plain text: names in it are shown, never obeyed."""
+    """Print one line of a result as plain text: markup and control characters have no effect."""
     out.print(escape(drop_controls(text, keep="\n")))
 
 
@@ -46,8 +50,8 @@ def print_json(value: Any) -> None:  # noqa: ANN401 (any JSON value)
 
 
 @contextmanager
-def show_progress(label: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show a bar on a terminal, one line elsewhere; give a function to call after each item."""
+def show_progress(label: str, total: int) -> Iterator[Advance]:
+    """Show a bar on a terminal, one line elsewhere; a :data:`bunri.core.progress.Progress`."""
     if not err.is_terminal:
         print_note(f"{label}: {total}")
         yield lambda: None
@@ -82,7 +86,7 @@ def print_scores(
 
 
 def print_score(label: str, value: float, interval: Interval | None, note: str = "") -> None:
-    """Print one score on a line; the last column says what it is."""
+    """Print a score on one line, with its interval and a note."""
     shown = format_interval(interval) if interval else ""
     out.print(f"  {label:<15} {format_score(value)}  {shown:<13}  {note}".rstrip())
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bunri.cli.console import print_json, print_line, print_note, show_progress
-from bunri.cli.options import DEFAULT_RULE, AsJson, Images, Rule, parse_rule
+from bunri.cli.options import AsJson, Images, Rule
 
 if TYPE_CHECKING:
     from bunri.formats.convert import Loss
@@ -29,7 +29,7 @@ def run_convert(
         typer.Option("--from", metavar="FORMAT", help="What SRC is; found out if not given."),
     ] = None,
     images: Images = None,
-    overlap_rule: Rule = DEFAULT_RULE,
+    overlap_rule: Rule = "largest-first",
     like: Annotated[
         Path | None,
         typer.Option(
@@ -66,7 +66,7 @@ def run_convert(
     from bunri.formats.convert import measure_loss, write_labels
     from bunri.formats.registry import detect_format, get_format
 
-    rule, target = parse_rule(overlap_rule), get_format(to)
+    rule, target = overlap_rule, get_format(to)
     if exact and not verify:
         raise InputError("--exact needs the comparison that --no-verify leaves out.")
     options = _build_options(images, like, classes)

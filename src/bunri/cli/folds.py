@@ -54,7 +54,7 @@ def _open_listener(number: int) -> Iterator["TrainingListener"]:
 def _score_run(run: "RunFolder", sources: tuple["DataSource", ...]) -> "Matrices":
     import numpy as np
 
-    from bunri.evaluation import evaluate_model
+    from bunri.evaluation import count_predictions
     from bunri.labels.coco import read_coco
     from bunri.predict.predictor import load_predictor
     from bunri.training.plan import RunPlan
@@ -65,6 +65,5 @@ def _score_run(run: "RunFolder", sources: tuple["DataSource", ...]) -> "Matrices
         read_coco(source.annotations, image_root=source.image_root, table=predictor.table)
         for source in sources
     ]
-    with show_progress("Predicting its own photos", sum(len(d.photos) for d in sets)) as advance:
-        evaluations = [evaluate_model(predictor, d, rule, advance) for d in sets]
-    return np.concatenate([one.sizes["photo"].matrices for one in evaluations])
+    counts = [count_predictions(predictor, d, rule, progress=show_progress) for d in sets]
+    return np.concatenate([one.sizes["photo"].matrices for one in counts])

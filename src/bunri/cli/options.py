@@ -1,54 +1,101 @@
-"""Options and arguments that several commands share, so that they mean the same in each."""
+"""Options and arguments that several commands share, and checks that need no file to be read."""
 
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bunri.core.errors import InputError, MissingExtraError, suggest
-from bunri.labels.rules import OVERLAP_RULES, OverlapRule
+from bunri.core.files import check_writable
+from bunri.labels.rules import OverlapRule
 
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="A run folder or a bundle folder.")]
+# --- models and data ----------------------------------------------------------------------------
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", help="Run folder, bundle folder, .onnx file, or name of a shipped model."
+    ),
+]
+Models = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="MODEL...",
+        help="Run folder, bundle folder, .onnx file, or name of a shipped model; several form an "
+        "ensemble, as does a file of bunri tune.",
+    ),
+]
 Images = Annotated[
     Path | None,
-    typer.Option("--images", metavar="DIR", help="Where the photos are, if not beside the JSON."),
+    typer.Option("--images", metavar="DIR", help="Folder of the photos, if not beside the JSON."),
 ]
 Rule = Annotated[
-    str,
+    OverlapRule,
     typer.Option(
         "--overlap-rule",
         metavar="RULE",
-        help="Who owns a pixel that several objects claim: largest-first (small objects stay "
-        "visible), highest-class (2021 baseline), longest-polygon-first.",
+        help="Order in which overlapping objects are painted: largest-first (small ones stay "
+        "visible), highest-class (as the 2021 baseline) or longest-polygon-first.",
     ),
 ]
 BatchSize = Annotated[
     int, typer.Option("--batch-size", min=1, help="Photos in a batch of the per-batch mIoU.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
+AllowPseudo = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--allow-pseudo",
+        metavar="JSON",
+        help="Accept the pseudo-labels in this file as if they were true; repeatable.",
+    ),
+]
+AllowTrained = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--allow-trained",
+        metavar="JSON",
+        help="Score on photos in this file although MODEL was trained on them.",
+    ),
+]
 
-DEFAULT_RULE = "largest-first"
 
+def match_allowed(
+    allowed: Sequence[Path] | None, files: Sequence[Path], option: str
+) -> frozenset[Path]:
+    """Return those of ``files`` that an option names.
 
-def parse_rule(name: str) -> OverlapRule:
-    """Return an overlap rule by its name.
+    Args:
+        allowed: Values of the option.
+        files: Files that the command reads.
+        option: Name of the option.
 
     Raises:
-        InputError: There is no such rule.
+        InputError: A value is none of ``files``.
     """
-    if name not in OVERLAP_RULES:
-        known = suggest(name, OVERLAP_RULES)
-        raise InputError(f"--overlap-rule: there is no rule {name!r}.{known}")
-    return name
+    known = {file.resolve(): file for file in files}
+    wrong = [str(path) for path in allowed or () if path.resolve() not in known]
+    if wrong:
+        near = suggest(wrong[0], map(str, files))
+        raise InputError(f"{option}: {wrong[0]} is none of the files to score on.{near}")
+    return frozenset(known[path.resolve()] for path in allowed or ())
+
+
+def is_allowed(allowed: Sequence[Path] | None, file: Path, option: str) -> bool:
+    """Return whether an option names ``file``; see :func:`match_allowed`."""
+    return bool(match_allowed(allowed, [file], option))
+
+
+# --- checks -------------------------------------------------------------------------------------
 
 
 def require_torch(what: str) -> None:
-    """Say how to install torch before anything fails for the lack of it.
+    """Raise an error that says how to install torch, if it is not installed.
 
     Args:
-        what: What needs it; starts the sentence.
+        what: Subject of the sentence, such as ``Training``.
 
     Raises:
         MissingExtraError: torch is not installed.
@@ -57,7 +104,7 @@ def require_torch(what: str) -> None:
 
 
 def require_plotly(what: str) -> None:
-    """Say how to install what draws the plots of pages; see :func:`require_torch`."""
+    """Raise an error that says how to install plotly; see :func:`require_torch`."""
     _require_module("plotly", what, "report")
 
 
@@ -70,26 +117,24 @@ def _require_module(name: str, what: str, extra: str) -> None:
 
 
 def check_page(page: Path, option: str, files: Iterable[Path] = ()) -> None:
-    """Refuse a place for a page before any work is done for it.
+    """Refuse a path for a page before any work is done.
 
     Args:
-        page: Where it shall be.
-        option: What the user wrote before it.
-        files: What the command reads; must not be replaced.
+        page: The HTML file to write.
+        option: Name of the option that gave it.
+        files: Files that the command reads, which must not be replaced.
 
     Raises:
-        InputError: It is no name for a page, or is one of ``files``.
-        OutputError: It cannot be written there.
+        InputError: It does not end in ``.html``, or is one of ``files``.
+        OutputError: It cannot be written.
     """
-    from bunri.core.files import check_writable
-
     if page.suffix.lower() not in {".html", ".htm"}:
         raise InputError(f"{option} must end in .html; {page} does not.")
-    refuse_replacing(page, option, files)
+    check_not_replacing(page, option, files)
     check_writable(page)
 
 
-def refuse_replacing(path: Path, option: str, files: Iterable[Path]) -> None:
+def check_not_replacing(path: Path, option: str, files: Iterable[Path]) -> None:
     """Refuse to write over one of the files that a command reads.
 
     Raises:
@@ -99,3 +144,14 @@ def refuse_replacing(path: Path, option: str, files: Iterable[Path]) -> None:
         raise InputError(
             f"{option} would replace the file {path}.", hint="Choose another name or folder."
         )
+
+
+def check_no_repeats(runs: Sequence[str]) -> None:
+    """Refuse runs that are given more than once.
+
+    Raises:
+        InputError: Some are.
+    """
+    repeated = sorted({run for run in runs if runs.count(run) > 1})
+    if repeated:
+        raise InputError(f"Given more than once: {', '.join(repeated)}.")

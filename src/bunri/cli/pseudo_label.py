@@ -9,7 +9,8 @@ import typer
 
 from bunri.cli.console import print_json, print_line, print_note, show_progress
 from bunri.cli.options import AsJson, Images
-from bunri.cli.prediction import PredictionChoices, Tta, plan_adjustment
+from bunri.cli.prediction import Tta
+from bunri.predict.choices import PredictionChoices
 
 
 def run_pseudo_label(
@@ -85,7 +86,7 @@ def run_pseudo_label(
         if is_file(path) or is_folder(path):
             raise OutputError(f"{path} exists already.", hint="Choose another name with --out.")
     check_writable(output)
-    adjust = plan_adjustment(PredictionChoices(tta=tta))
+    adjust = PredictionChoices(tta=tta).plan_adjustment()
     teachers = [Teacher(model, load_predictor(model, adjust)) for model in models]
     table = require_one_table(teachers)
     if threshold is None:

@@ -5,20 +5,18 @@ from typing import Annotated
 
 import typer
 
-from bunri.cli.console import print_json, print_scores, show_progress
-from bunri.cli.options import DEFAULT_RULE, AsJson, BatchSize, Images, Rule, parse_rule
-from bunri.cli.truth import AllowPseudo, refuse_pseudo_labels
+from bunri.cli.console import print_json, print_scores, print_warnings, show_progress
+from bunri.cli.options import AllowPseudo, AsJson, BatchSize, Images, Rule, is_allowed
+from bunri.submission.score import score_submission
 
 
 def run_score(
     submission: Annotated[
-        Path, typer.Argument(metavar="SUBMISSION.csv", help="Plain or packed (.csv.gz).")
+        Path, typer.Argument(metavar="SUBMISSION.csv", help="Plain or compressed (.csv.gz).")
     ],
-    labels: Annotated[
-        Path, typer.Argument(metavar="LABELLED.json", help="COCO file with the truth.")
-    ],
+    labels: Annotated[Path, typer.Argument(metavar="LABELLED.json", help="COCO file with labels.")],
     images: Images = None,
-    overlap_rule: Rule = DEFAULT_RULE,
+    overlap_rule: Rule = "largest-first",
     batch_size: BatchSize = 16,
     as_json: AsJson = False,
     allow_pseudo: AllowPseudo = None,
@@ -27,26 +25,20 @@ def run_score(
 
     Example: [bold]bunri score submission.csv data/val.json[/bold]
     """
-    from bunri.evaluation import score_submission
-    from bunri.labels.coco import read_coco, require_labels
-    from bunri.scores.intervals import bootstrap_scores
-    from bunri.scores.metrics import compute_scores
-
-    rule = parse_rule(overlap_rule)
-    dataset = require_labels(read_coco(labels, image_root=images))
-    refuse_pseudo_labels(dataset, allow_pseudo)
-    with show_progress("Scoring rows", len(dataset.photos)) as advance:
-        matrices = score_submission(submission, dataset, rule, advance)
-    scores, intervals = compute_scores(matrices, batch_size), bootstrap_scores(matrices)
+    scores = score_submission(
+        submission,
+        labels,
+        images=images,
+        overlap_rule=overlap_rule,
+        batch_size=batch_size,
+        allow_pseudo=is_allowed(allow_pseudo, labels, "--allow-pseudo"),
+        progress=show_progress,
+    )
+    print_warnings(scores.warnings)
     if as_json:
-        names = dataset.table.names
-        print_json(
-            {
-                "submission": str(submission),
-                "data": str(labels),
-                **scores.to_json(names),
-                "intervals": intervals.to_json(names),
-            }
-        )
+        names = scores.table.names
+        files = {"submission": str(submission), "data": str(labels)}
+        intervals = scores.intervals.to_json(names)
+        print_json({**files, **scores.sheet.to_json(names), "intervals": intervals})
     else:
-        print_scores(scores, intervals, dataset.table, f"{submission} against {labels}")
+        print_scores(scores.sheet, scores.intervals, scores.table, f"{submission} against {labels}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bunri.cli.console import print_json, print_line, print_note, show_progress
-from bunri.cli.options import DEFAULT_RULE, AsJson, Images, Rule, parse_rule
+from bunri.cli.options import AsJson, Images, Rule
 from bunri.core.errors import MAX_PROBLEMS_SHOWN, InputError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def run_split(
         Path | None,
         typer.Option("--out", metavar="DIR", help="New or empty; by default DATA_split."),
     ] = None,
-    overlap_rule: Rule = DEFAULT_RULE,
+    overlap_rule: Rule = "largest-first",
     against: Annotated[
         list[Path] | None,
         typer.Option(metavar="JSON", help="COCO file that must share no photo; repeatable."),
@@ -85,7 +85,7 @@ def run_split(
         images=images,
         pattern=group_regex,
         seed=seed,
-        rule=parse_rule(overlap_rule),
+        rule=overlap_rule,
         against=_pair_images(against or [], against_images or []),
         allowed=frozenset(map(parse_kind, allow_leaks or [])),
         reads_photos=not skips_photos,

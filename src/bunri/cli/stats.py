@@ -9,15 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bunri.cli.console import out, print_json, print_line, show_progress
-from bunri.cli.options import (
-    DEFAULT_RULE,
-    AsJson,
-    Rule,
-    check_page,
-    parse_rule,
-    refuse_replacing,
-    require_plotly,
-)
+from bunri.cli.options import AsJson, Rule, check_not_replacing, check_page, require_plotly
 from bunri.core.errors import drop_controls
 
 if TYPE_CHECKING:
@@ -38,7 +30,7 @@ def run_stats(
     page: Annotated[
         Path, typer.Option("--out", metavar="PAGE.html", help="Where the page is written.")
     ] = Path("stats.html"),
-    overlap_rule: Rule = DEFAULT_RULE,
+    overlap_rule: Rule = "largest-first",
     num_samples: Annotated[
         int, typer.Option("--samples", min=0, max=300, help="Photos in the page's gallery.")
     ] = 24,
@@ -62,7 +54,7 @@ def run_stats(
     from bunri.stats.gallery import choose_photos
     from bunri.stats.statistics_json import describe_statistics
 
-    rule = parse_rule(overlap_rule)
+    rule = overlap_rule
     figures_path = _name_figures(page, data)
     sets = read_together(pair_roots(data, images or [], "--images"))
     for dataset in sets:
@@ -95,7 +87,7 @@ def _name_figures(page: Path, data: Sequence[Path]) -> Path:
     # "train.html" beside train.json must not replace the labels.
     stem = page.stem if page.stem.endswith("stats") else f"{page.stem}-stats"
     figures = page.with_name(f"{stem}.json")
-    refuse_replacing(figures, f"--out {page}", data)
+    check_not_replacing(figures, f"--out {page}", data)
     check_writable(figures)
     return figures
 

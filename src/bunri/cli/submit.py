@@ -7,25 +7,16 @@ from typing import Annotated
 import typer
 
 from bunri.cli.console import print_line, show_progress
-from bunri.cli.options import Images
-from bunri.cli.prediction import (
-    Changes,
-    CombineName,
-    Models,
-    Plain,
-    PredictionChoices,
-    Tiles,
-    Tta,
-    Weights,
-    load_chosen,
-)
+from bunri.cli.options import Images, Models
+from bunri.cli.prediction import Changes, CombineName, Plain, Tiles, Tta, Weights, make_choices
+from bunri.predict.submissions import submit
 
 
 def run_submit(
     models: Models,
     data: Annotated[Path, typer.Argument(metavar="TEST.json", help="COCO file; needs no labels.")],
     path: Annotated[
-        Path, typer.Option("--out", metavar="CSV", help="Plain, or packed if it ends in .gz.")
+        Path, typer.Option("--out", metavar="CSV", help="Compressed if it ends in .gz.")
     ] = Path("submission.csv"),
     images: Images = None,
     weights: Weights = None,
@@ -39,15 +30,7 @@ def run_submit(
 
     Example: [bold]bunri submit runs/first data/test.json --out submission.csv[/bold]
     """
-    from bunri.evaluation import predict_submission
-    from bunri.labels.coco import read_coco, require_photos
-    from bunri.submission import write_submission
-
-    choices = PredictionChoices(weights, combine, tta, tiles, changes, is_plain)
-    predictor = load_chosen(models, choices)
-    dataset = require_photos(read_coco(data, image_root=images, table=predictor.table))
-    with show_progress("Predicting photos", len(dataset.photos)) as advance:
-        rows = predict_submission(predictor, dataset, advance)
-        num_rows = write_submission(path, rows, len(predictor.table))
+    choices = make_choices(weights, combine, tta, tiles, changes, is_plain=is_plain)
+    num_rows = submit(models, data, path, images=images, choices=choices, progress=show_progress)
     print_line(f"{path}: {num_rows} rows")
     print_line(f"Next: {shlex.join(['bunri', 'check-submission', str(path), str(data)])}")

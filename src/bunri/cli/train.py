@@ -9,8 +9,7 @@ import typer
 
 from bunri.cli.console import format_score, print_line
 from bunri.cli.folds import train_folds
-from bunri.cli.options import require_torch
-from bunri.cli.truth import AllowPseudo, match_allowed
+from bunri.cli.options import AllowPseudo, match_allowed, require_torch
 
 if TYPE_CHECKING:
     from bunri.training.plan import DataSource

@@ -21,7 +21,13 @@ from bunri.images.decider import Decider
 from bunri.images.planes import ClassPlanes, MeanPlanes, MinMaxPlanes, VotePlanes
 from bunri.model.info import BundleInfo
 from bunri.model.lookup import StoredModel, open_model
-from bunri.predict.predictor import AdjustSettings, AnyPredictor, Predictor, load_predictor
+from bunri.predict.predictor import (
+    AdjustSettings,
+    AnyPredictor,
+    Predictor,
+    load_predictor,
+    load_stored_predictor,
+)
 from bunri.predict.settings import COMBINES, PLAIN, Combine, PredictionSettings, order_classes
 
 FORMAT_VERSION = 1
@@ -40,14 +46,16 @@ class Member:
 
     def __init__(self, model: str, adjust: AdjustSettings) -> None:
         self.model = model
-        stored = open_model(model)
-        self.info: BundleInfo = stored.info
-        self.num_bytes = stored.num_bytes
+        self.stored = open_model(model)
+        self.info: BundleInfo = self.stored.info
+        self.num_bytes = self.stored.num_bytes
         self._adjust = adjust
 
     def load(self) -> Predictor:
         """Return the model, ready; steps after the combination are left out."""
-        return load_predictor(self.model, lambda settings: _keep_looks(self._adjust(settings)))
+        return load_stored_predictor(
+            self.stored, lambda settings: _keep_looks(self._adjust(settings))
+        )
 
 
 def _keep_looks(settings: PredictionSettings) -> PredictionSettings:
@@ -289,6 +297,7 @@ def load_models(
         MissingExtraError: torch is not installed.
     """
     prediction: dict[str, Any] = {}
+    given = tuple(models)
     if len(models) == 1 and is_ensemble_file(models[0]):
         described = read_ensemble(Path(models[0]))
         prediction = described.prediction
@@ -302,7 +311,9 @@ def load_models(
     common = adjust(load_settings(PredictionSettings, stored, (), "prediction"))
     members = [Member(model, (lambda _: common) if stored else adjust) for model in models]
     weights = weights or [1.0] * len(members)
-    return Ensemble(members, weights, combine or "soft", common, prediction=prediction)
+    ensemble = Ensemble(members, weights, combine or "soft", common, prediction=prediction)
+    ensemble.given, ensemble.stored = given, tuple(member.stored for member in members)
+    return ensemble
 
 
 def list_members(models: Sequence[str]) -> list[StoredModel]:

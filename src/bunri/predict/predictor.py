@@ -19,7 +19,7 @@ from bunri.images.frames import crop_content, fit_size_hw, pad_to_stride, resize
 from bunri.images.planes import ClassPlanes, FramePlanes
 from bunri.images.resizing import resize_planes
 from bunri.model.info import BundleInfo
-from bunri.model.lookup import open_model
+from bunri.model.lookup import StoredModel, open_model
 from bunri.predict.backends.engines import Backend, SharingBackend, open_backend
 from bunri.predict.crf import refine_planes, require_crf
 from bunri.predict.regions import remove_small_regions
@@ -49,6 +49,11 @@ class AnyPredictor(ABC):
         MissingExtraError: Settings need something that is not installed.
     """
 
+    given: tuple[str, ...] = ("model",)
+    """Names as the user wrote them; set by the loaders."""
+    stored: tuple[StoredModel, ...] = ()
+    """The models on disk that it was loaded from; none for one built in memory."""
+
     def __init__(self, info: BundleInfo, settings: PredictionSettings = PLAIN) -> None:
         self.info = info
         self.settings = settings
@@ -57,6 +62,11 @@ class AnyPredictor(ABC):
             require_crf()
         claims = {info.table.index_of(c.name): c.probability for c in settings.claims}
         self._decider = Decider(order_classes(settings, info.table), claims)
+
+    @property
+    def name(self) -> str:
+        """Name in results: models as the user wrote them."""
+        return " + ".join(self.given)
 
     @property
     def table(self) -> ClassTable:
@@ -269,10 +279,19 @@ def load_predictor(model: str, adjust: AdjustSettings | None = None) -> Predicto
         ModelError: There is no such model, or it is damaged.
         MissingExtraError: What it runs on is not installed.
     """
-    stored = open_model(model)
+    return load_stored_predictor(open_model(model), adjust)
+
+
+def load_stored_predictor(stored: StoredModel, adjust: AdjustSettings | None = None) -> Predictor:
+    """Return a predictor for a model that was opened already; see :func:`load_predictor`."""
     settings = load_settings(
-        PredictionSettings, stored.info.prediction.get("settings", {}), (), f"{model}: prediction"
+        PredictionSettings,
+        stored.info.prediction.get("settings", {}),
+        (),
+        f"{stored.name}: prediction",
     )
     if adjust is not None:
         settings = adjust(settings)
-    return Predictor(stored.info, open_backend(stored), settings)
+    predictor = Predictor(stored.info, open_backend(stored), settings)
+    predictor.given, predictor.stored = (stored.name,), (stored,)
+    return predictor

@@ -1,0 +1,99 @@
+"""Checks before a score is made on labels: they are true, and the model never saw the photos."""
+
+from bunri.core.contracts import BACKGROUND_INDEX
+from bunri.core.errors import InputError
+from bunri.core.progress import Progress, show_nothing
+from bunri.images.similarity import hash_pixels
+from bunri.labels.coco import require_labels, require_truth
+from bunri.labels.photos import check_photo_headers, read_photo_as_labelled
+from bunri.labels.pseudo import shorten_hash
+from bunri.labels.records import LabelledSet
+
+
+def check_truth(dataset: LabelledSet, *, allow_pseudo: bool = False) -> list[str]:
+    """Refuse pseudo-labels, and sets without labels.
+
+    Args:
+        dataset: Labels that a score shall be made on.
+        allow_pseudo: Accept pseudo-labels as if they were true.
+
+    Returns:
+        Warnings for the user, one sentence each.
+
+    Raises:
+        AnnotationError: The set has no photos, no labels, or pseudo-labels.
+    """
+    require_labels(dataset)
+    if not allow_pseudo:
+        require_truth(dataset)
+    if dataset.annotations:
+        return []
+    background = dataset.table.names[BACKGROUND_INDEX]
+    return [f"{dataset.source} holds no object: every pixel of its photos counts as {background}."]
+
+
+def check_unseen(
+    photo_hashes: frozenset[str] | None,
+    model: str,
+    dataset: LabelledSet,
+    *,
+    allow_trained: bool = False,
+    progress: Progress = show_nothing,
+) -> list[str]:
+    """Refuse photos whose labels a model was trained on, itself or through its teachers.
+
+    Args:
+        photo_hashes: ``photo_hashes`` of the model's :class:`~bunri.model.info.BundleInfo`.
+        model: Name of the model, for messages.
+        dataset: Photos that a score shall be made on.
+        allow_trained: Return a warning instead of raising.
+        progress: Progress display; one step per photo.
+
+    Returns:
+        Warnings for the user, one sentence each.
+
+    Raises:
+        InputError: The model was trained on some of the photos; they are listed.
+        ImageError: A photo cannot be used.
+    """
+    if photo_hashes is None:
+        text = f"{model} does not record its training photos (an early version of bunri made it): "
+        return [text + "bunri cannot check whether it was trained on these photos."]
+    names = find_trained_photos(photo_hashes, dataset, progress)
+    what = (
+        f"{len(names)} of {len(dataset.photos)} photos in {dataset.source} are among those that "
+        f"{model}, or a teacher of it, was trained on"
+    )
+    if names and not allow_trained:
+        raise InputError(
+            f"{what}:",
+            problems=list(map(repr, names)),
+            hint="Score on other photos. To score on these all the same, name the file: "
+            f"--allow-trained {dataset.source}",
+        )
+    return [f"{what}: this is not a score on unseen photos."] if names else []
+
+
+def find_trained_photos(
+    photo_hashes: frozenset[str], dataset: LabelledSet, progress: Progress = show_nothing
+) -> list[str]:
+    """Return the file names of photos that a model was trained on.
+
+    Pixels are compared: edited copies are not found, ``bunri doctor --against`` finds those.
+
+    Args:
+        photo_hashes: Hashes of the training photos; see :func:`bunri.labels.pseudo.shorten_hash`.
+        dataset: Photos to search.
+        progress: Progress display; one step per photo.
+
+    Raises:
+        ImageError: A photo cannot be used.
+    """
+    check_photo_headers(dataset)
+    names = []
+    with progress("Searching for training photos", len(dataset.photos)) as advance:
+        for photo in dataset.photos:
+            if shorten_hash(hash_pixels(read_photo_as_labelled(dataset, photo))) in photo_hashes:
+                names.append(photo.file_name)
+            advance()
+    return names

@@ -1,0 +1,119 @@
+"""One predictor from models and a user's choices of how to predict."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bunri.core.errors import InputError
+from bunri.core.files import is_file, is_folder
+from bunri.core.settings import load_settings
+from bunri.images.photos import PHOTO_SUFFIXES
+from bunri.model.lookup import DEFAULT_MODEL, find_model, is_model, list_shipped_models
+from bunri.predict.ensemble import Ensemble, is_ensemble_file, load_models
+from bunri.predict.predictor import AdjustSettings, AnyPredictor
+from bunri.predict.settings import Combine, PredictionSettings, parse_tiles, parse_tta
+
+Models = AnyPredictor | str | Path | Sequence[str | Path]
+"""A predictor, or one or several models as on the command line; several form an ensemble."""
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionChoices:
+    """A user's choices of how to predict; what is left out is up to the models.
+
+    Attributes:
+        weights: Weight of each model, from 0 up; None: all the same.
+        combine: How several models are combined; None: ``soft``, or as ``bunri tune`` found.
+        tta: Views in the syntax of ``--tta``; see :func:`bunri.predict.settings.parse_tta`.
+        tiles: Tiles in the syntax of ``--tiles``; see :func:`bunri.predict.settings.parse_tiles`.
+        overrides: Other settings, ``key=value`` each; they win over all the rest.
+        is_plain: Start from the default settings instead of those stored with the model.
+    """
+
+    weights: Sequence[float] | None = None
+    combine: Combine | None = None
+    tta: str | None = None
+    tiles: str | None = None
+    overrides: Sequence[str] = ()
+    is_plain: bool = False
+
+    def plan_adjustment(self) -> AdjustSettings:
+        """Return the function from a model's stored settings to those to predict with.
+
+        Raises:
+            InputError: ``tta`` or ``tiles`` is not in their syntax.
+            ConfigError: A setting is unknown or out of range.
+        """
+        changed: dict[str, Any] = {}
+        if self.tta is not None:
+            changed |= parse_tta(self.tta)
+        if self.tiles is not None:
+            changed["tiles"] = parse_tiles(self.tiles)
+
+        def adjust(settings: PredictionSettings) -> PredictionSettings:
+            stored = {} if self.is_plain else settings.model_dump(mode="json")
+            return load_settings(
+                PredictionSettings, {**stored, **changed}, self.overrides, "options of prediction"
+            )
+
+        adjust(PredictionSettings())  # faults are raised here, before any model is loaded
+        return adjust
+
+
+DEFAULT_CHOICES = PredictionChoices()
+
+
+def open_predictor(models: Models, choices: PredictionChoices = DEFAULT_CHOICES) -> AnyPredictor:
+    """Return one predictor for one or several models.
+
+    Args:
+        models: Run folders, bundle folders, ONNX files, names of shipped models, or one file of
+            ``bunri tune``; a predictor is returned as it is.
+        choices: How to predict; unused where ``models`` is a predictor.
+
+    Raises:
+        InputError: Choices do not fit the models.
+        ConfigError: A setting is unknown or out of range.
+        ModelError: A model does not exist or is damaged, or classes differ.
+        MissingExtraError: Something that the models need is not installed.
+    """
+    if isinstance(models, AnyPredictor):
+        return models
+    names = [models] if isinstance(models, str | Path) else models
+    adjust = choices.plan_adjustment()
+    predictor = load_models(list(map(str, names)), choices.weights, choices.combine, adjust)
+    if choices.is_plain and not isinstance(predictor, Ensemble):
+        # What bunri tune found is not used. Weights of an ensemble file still are.
+        predictor.info = replace(predictor.info, prediction={})
+    return predictor
+
+
+def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[Path]]:
+    """Return the models and the photos among the arguments of ``bunri predict``.
+
+    Models come first. If the first argument is not a model, but a folder or a photo's file name,
+    all arguments are photos, and the shipped model predicts them.
+
+    Args:
+        arguments: Models, then photos or folders of photos.
+
+    Raises:
+        InputError: No photo is left.
+        ModelError: The first argument is neither model nor photo, or a run without a model.
+    """
+    are_models = [is_model(one) or is_ensemble_file(one) for one in arguments]
+    count = [*are_models, False].index(False)
+    if count == len(arguments):
+        raise InputError(
+            "There is no photo to predict.",
+            hint="Name models first, then photos: bunri predict MODEL photo.jpg",
+        )
+    if count == 0:
+        first = Path(arguments[0])
+        is_photo = first.suffix.lower() in PHOTO_SUFFIXES
+        is_photo |= is_folder(first) and not is_file(first / "config.yaml")
+        if not is_photo or DEFAULT_MODEL not in list_shipped_models():
+            find_model(arguments[0])  # raises the error that explains what is wrong with it
+        return [DEFAULT_MODEL], [Path(argument) for argument in arguments]
+    return list(arguments[:count]), [Path(argument) for argument in arguments[count:]]

@@ -1,0 +1,115 @@
+"""Scores of a submission.csv against labels, at the submission's 256 x 256."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bunri.core.classes import ClassTable
+from bunri.core.errors import SubmissionError
+from bunri.core.progress import Progress, show_nothing
+from bunri.labels.coco import read_coco
+from bunri.labels.overlap import draw_mask
+from bunri.labels.records import LabelledSet
+from bunri.labels.rules import OverlapRule
+from bunri.labels.truth import check_truth
+from bunri.scores.intervals import ScoreIntervals, bootstrap_scores
+from bunri.scores.metrics import (
+    Matrices,
+    ScoreSheet,
+    compute_scores,
+    count_confusion,
+    stack_matrices,
+)
+from bunri.submission.format import shrink_mask
+from bunri.submission.stream import read_submission
+
+
+def count_submission(
+    path: Path, dataset: LabelledSet, rule: OverlapRule, progress: Progress = show_nothing
+) -> Matrices:
+    """Compare a submission with labels.
+
+    Args:
+        path: The submission; its rows may be in any order.
+        dataset: Labels of exactly the photos that the submission is about.
+        rule: Rule that decides which of several objects a pixel belongs to.
+        progress: Progress display; one step per photo.
+
+    Returns:
+        One confusion matrix per photo, int64 (N, C, C), in the order of ``dataset``.
+
+    Raises:
+        SubmissionError: The file has a fault, or its photos are not those of ``dataset``.
+    """
+    photos = {photo.file_name: photo for photo in dataset.photos}
+    num_classes, matrices, unknown = len(dataset.table), {}, []
+    with progress("Scoring rows", len(photos)) as advance:
+        for image_id, prediction in read_submission(path, num_classes):
+            photo = photos.get(image_id)
+            if photo is None:
+                unknown.append(f"{image_id!r} is not in {dataset.source.name}")
+                continue
+            truth = shrink_mask(draw_mask(dataset, photo, rule))
+            matrices[image_id] = count_confusion(truth, prediction, num_classes)
+            advance()
+    missing = [f"{name!r} has no row" for name in photos if name not in matrices]
+    if unknown or missing:
+        raise SubmissionError(
+            f"{path} and {dataset.source} are not about the same photos:",
+            problems=unknown + missing,
+            hint="Score a submission against the labels of the very photos it was made for.",
+        )
+    return stack_matrices([matrices[name] for name in photos], num_classes)
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionScores:
+    """Scores of a submission.
+
+    Attributes:
+        table: Classes of the labels.
+        sheet: Scores.
+        intervals: 95 % intervals of the scores.
+        warnings: Reasons to doubt the scores, one sentence each.
+    """
+
+    table: ClassTable
+    sheet: ScoreSheet
+    intervals: ScoreIntervals
+    warnings: tuple[str, ...] = ()
+
+
+def score_submission(
+    path: Path,
+    labels: Path | LabelledSet,
+    *,
+    images: Path | None = None,
+    overlap_rule: OverlapRule = "largest-first",
+    batch_size: int = 16,
+    allow_pseudo: bool = False,
+    progress: Progress = show_nothing,
+) -> SubmissionScores:
+    """Score a submission against labels.
+
+    Args:
+        path: The submission; its rows may be in any order.
+        labels: COCO file with labels of exactly the photos that the submission is about, or a
+            set that was read from one.
+        images: Folder of the photos; None for the folder of the file.
+        overlap_rule: Rule that decides which of several objects a pixel belongs to.
+        batch_size: Photos in a batch of the per-batch mIoU.
+        allow_pseudo: Accept pseudo-labels as if they were true.
+        progress: Progress display; one step per photo.
+
+    Raises:
+        AnnotationError: The labels cannot be used.
+        SubmissionError: The file has a fault, or its photos are not those of ``labels``.
+    """
+    dataset = labels if isinstance(labels, LabelledSet) else read_coco(labels, image_root=images)
+    warnings = check_truth(dataset, allow_pseudo=allow_pseudo)
+    matrices = count_submission(path, dataset, overlap_rule, progress)
+    return SubmissionScores(
+        dataset.table,
+        compute_scores(matrices, batch_size),
+        bootstrap_scores(matrices),
+        tuple(warnings),
+    )

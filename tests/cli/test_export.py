@@ -134,7 +134,7 @@ def test_export__refuses_what_is_onnx_already(exported, tmp_path):
     ("options", "text"),
     [
         (["--int8"], "--int8 needs photos"),
-        (["--calibration", "{train}"], "--calibration is for int8 alone"),
+        (["--calibration", "{train}"], "--calibration is only for int8"),
         (["--int8", "--calibration", "{train}"], "has 6 photo(s); int8 is fitted to at least 16"),
         (["--val", "{test}"], "is a set without labels"),
         (["--val", "{train}"], "was trained on"),

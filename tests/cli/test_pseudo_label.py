@@ -223,7 +223,7 @@ def test_evaluate__a_bundle_from_before_they_were_kept(model, data, tmp_path):
     change_document(tmp_path / "old" / "bunri.json", forget)
     ended = run("evaluate", tmp_path / "old", data.train)
     assert ended.code == 0, ended.err
-    assert "before bunri kept which photos" in ended.err
+    assert "does not record its training photos" in ended.err
     ended = run("pseudo-label", tmp_path / "old", data.test, "--out", tmp_path / "p.json")
     assert ended.code == 0, ended.err
     assert "before bunri kept which photos" in ended.err

@@ -199,7 +199,7 @@ def test_evaluate__of_several_models_says_how_it_is_kept(three, trained):
     before = sorted(three.rglob("*"))
     ended = run("evaluate", three / "first", three / "second", trained / "data" / "val.json")
     assert ended.code == 0, ended.err
-    assert "--out FOLDER keeps that of several models" in ended.err
+    assert "to keep it, add --out FOLDER" in ended.err
     assert sorted(three.rglob("*")) == before
 
 

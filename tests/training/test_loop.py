@@ -24,7 +24,7 @@ from bunri.core.errors import AnnotationError, ConfigError, OutputError, RunErro
 from bunri.model.bundle import read_bundle
 from bunri.training import loop, stepper
 from bunri.training.checkpoints import Checkpoint
-from bunri.training.config import LOSS_NAMES, load_config, read_recipe
+from bunri.training.config import LossConfig, load_config, read_recipe
 from bunri.training.loop import is_better
 from bunri.training.losses.losses import compute_training_loss
 from bunri.training.networks.build import build_network
@@ -328,7 +328,7 @@ def test_start_training__last_step_that_ruins_the_weights_saves_nothing(data, tm
 
 
 def test_start_training__every_loss_at_once(data, tmp_path):
-    weights = [f"loss.{name}=0.5" for name in LOSS_NAMES]
+    weights = [f"loss.{name}=0.5" for name in LossConfig.list_losses()]
     _, result = train(data, tmp_path / "run", *ONE_EPOCH, *weights)
     assert math.isfinite(result.best["train_loss"])
     assert math.isfinite(result.best["val_loss"])

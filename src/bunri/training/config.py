@@ -1,25 +1,24 @@
-"""Every setting of a training run: typed, bounded, frozen, and refused early.
+"""Settings of a training run, their defaults and limits, and the recipes inside the package.
 
-Owns names, defaults and limits of settings. Knows nothing of what a setting does, nor of how
-settings are written; the defaults are the recipe ``fpn-lite0``.
+The defaults are the recipe ``fpn-lite0``.
 """
 
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from bunri.core.errors import ConfigError, suggest
 from bunri.core.fields import Fraction, NonNegative, Positive, PositiveFraction
+from bunri.core.files import is_file
 from bunri.core.settings import Section, dump_yaml, load_settings, parse_yaml
 from bunri.images.frames import FrameSize, Normalization
 from bunri.labels.rules import OverlapRule
 
 MAX_CONFIG_BYTES = 1_000_000
 DEFAULT_RECIPE = "fpn-lite0"
-
+_RECIPES = Path(__file__).with_name("recipes")
 
 ModelName = Literal[
     "fcn8s",
@@ -40,109 +39,106 @@ Precision = Literal["auto", "f32", "bf16", "fp16", "f64"]
 MemoryFormat = Literal["auto", "channels_last", "contiguous"]
 TrackerName = Literal["none", "tensorboard", "mlflow", "wandb"]
 SelectBy = Literal["global_miou", "per_image_miou", "per_batch_miou", "loss"]
-LossName = Literal["ce", "ohem", "focal", "dice", "jaccard", "tversky", "lovasz", "boundary"]
-LOSS_NAMES: tuple[LossName, ...] = get_args(LossName)
-"""The fields of ``LossConfig`` that are weights."""
+LossWeight = Annotated[NonNegative, "weight of a loss"]
+"""Marks the fields of :class:`LossConfig` that are weights; 0 turns the loss off."""
 
 
 class ModelConfig(Section):
-    """Which network, and which weights it starts from."""
+    """Network and initial weights."""
 
     name: ModelName = "fpn"
     encoder: str = "tf_efficientnet_lite0"
-    """A name of timm's, or of segmentation_models.pytorch's where timm has none.
+    """Name of an encoder of timm, or of segmentation_models.pytorch where timm has none.
 
-    ``fcn8s`` is defined on ``vgg16``, ``segnet`` on ``vgg16_bn``, and takes no other.
+    ``fcn8s`` is defined on ``vgg16`` only, ``segnet`` on ``vgg16_bn`` only.
     """
     weights: str = "imagenet"
-    """``imagenet``, ``none``, a local weights file of the encoder, or a model to train further."""
+    """``imagenet``, ``none``, a file of encoder weights, or a trained model to continue from."""
     weights_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
-    """What a local weights file must hash to; without it the file is taken as it is."""
+    """SHA-256 that a local weights file must have; null skips the check."""
+    # A multiple of 64, because half of the FPN pyramid is normalised in 32 groups.
     decoder_channels: int = Field(default=128, ge=64, le=1024, multiple_of=64)
-    """Width of the decoder; what that is in each network stands in docs/models.md.
-
-    In multiples of 64, since half of the FPN pyramid is normalised in 32 groups.
-    """
+    """Width of the decoder; docs/models.md says which layers it sets in each network."""
     dropout: Fraction = 0.2
 
     @model_validator(mode="after")
     def _check_sha256(self) -> Self:
         if self.weights_sha256 is not None and self.weights in ("imagenet", "none"):
             raise ValueError(
-                f"weights_sha256 is of a local file, but weights is {self.weights!r}; "
+                f"weights_sha256 needs a local file, but weights is {self.weights!r}; "
                 "set weights to the file's path"
             )
         return self
 
 
 class InputConfig(Section):
-    """The one preprocessing: from a photo to the frame that the network sees."""
+    """Preprocessing of a photo for the network, at validation and prediction."""
 
     size_px: FrameSize = 384
-    """The photo's longer side becomes this; the rest is padded."""
+    """Length of the photo's longer side in the network's frame; the rest is padded."""
     normalization: Normalization = "half"
     """``none``: 0..1; ``imagenet``: ImageNet's mean and deviation; ``half``: -1..1."""
 
 
 class DataConfig(Section):
-    """How annotations become masks, and how much of the data is kept in memory."""
+    """Masks, memory and sampling of the training photos."""
 
     overlap_rule: OverlapRule = "largest-first"
-    """Which object owns a pixel that several claim."""
+    """Rule that decides which object owns a pixel covered by several."""
     memory_mb: int = Field(default=4096, ge=0, le=2**20)
-    """Decoded photos kept in memory up to this; the rest is decoded again each time."""
+    """Memory for decoded photos; photos beyond it are decoded each time they are used."""
     allow_leaks: bool = False
-    """Train although validation photos, or edited copies of them, are in training too."""
+    """Train even if validation photos, or edited copies of them, are among the training photos."""
     pseudo_weight: PositiveFraction = 1.0
-    """What a photo with pseudo-labels counts for in the loss, where one with true labels is 1."""
+    """Weight in the loss of a photo with pseudo-labels; a photo with true labels weighs 1."""
     repeat_rare: Fraction = 0.5
-    """Photos with a class that is in fewer than this share of photos come more often; 0: off."""
+    """Repeat photos with a class that appears in less than this share of the photos; 0: off."""
 
 
 class AugmentConfig(Section):
-    """What is changed at random on training photos; every field at 0 or null: nothing."""
+    """Random changes of training photos: a probability per change, 0 (or null) to turn it off."""
 
     crop_size_px: FrameSize | None = 256
-    """Side of the random-resized crop; null trains on whole frames of ``input.size_px``."""
+    """Side of the random resized crop; null trains on whole frames of ``input.size_px``."""
     crop_area: tuple[Positive, Positive] = (0.1, 1.0)
-    """Share of the photo's area that a crop covers, smallest and largest."""
+    """Smallest and largest share of the photo's area covered by a crop."""
     crop_aspect: tuple[Positive, Positive] = (0.75, 1.3333)
-    """Width / height of a crop before it is made square, smallest and largest."""
+    """Smallest and largest width / height of a crop before it is resized to a square."""
     hflip: Fraction = 0.5
     vflip: Fraction = 0.5
     quarter_turn: Fraction = 0.0
-    """How often a photo is turned by 90, 180 or 270 degrees."""
+    """Probability of a turn by 90, 180 or 270 degrees."""
     rotate: Fraction = 0.0
-    """How often a photo is turned by up to ``rotate_deg``; what comes from outside is ignored."""
+    """Probability of a turn by up to ``rotate_deg``; pixels from outside the photo are ignored."""
     rotate_deg: Annotated[float, Field(gt=0.0, le=180.0)] = 30.0
     crop_object: Fraction = 0.0
-    """How often the crop is placed so that it holds an object."""
+    """Probability that the crop is placed so that it contains an object."""
     grid: Fraction = 0.0
-    """How often the cells of a mesh are stretched differently."""
+    """Probability of a grid distortion: cells of a mesh are stretched by different amounts."""
     elastic: Fraction = 0.0
-    """How often pixels are shifted a little, neighbours alike."""
+    """Probability of an elastic distortion: smooth random shifts of the pixels."""
     brightness: Fraction = 0.4
+    """Largest relative change of the brightness; likewise for contrast, saturation and hue."""
     contrast: Fraction = 0.4
     saturation: Fraction = 0.4
     hue: Annotated[float, Field(ge=0.0, le=0.5)] = 0.03
     clahe: Fraction = 0.0
-    """How often contrast is equalised locally (CLAHE)."""
+    """Probability of contrast-limited adaptive histogram equalisation (CLAHE)."""
     blur: Fraction = 0.0
-    """How often a photo is blurred."""
     jpeg: Fraction = 0.0
-    """How often a photo is compressed as a poor JPEG."""
+    """Probability of compression as a low-quality JPEG."""
     noise: Fraction = 0.0
-    """How often a photo is given a sensor's noise."""
+    """Probability of Gaussian sensor noise."""
     shadow: Fraction = 0.0
-    """How often a shadow falls across a photo."""
+    """Probability of a shadow across the photo."""
     cutmix: Fraction = 0.0
-    """How often a rectangle comes from another training photo."""
+    """Probability of CutMix: a rectangle is taken from another training photo."""
     classmix: Fraction = 0.0
-    """How often half of another training photo's classes are laid over this one."""
+    """Probability of ClassMix: half of another training photo's classes are laid over this one."""
     paste: Fraction = 0.0
-    """How often objects of rare classes are pasted from other training photos."""
+    """Probability of pasting objects of rare classes from other training photos."""
     paste_classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Names of the classes that are pasted; null: those that ``data.repeat_rare`` calls rare."""
+    """Names of the classes to paste; null: those that ``data.repeat_rare`` calls rare."""
 
     @model_validator(mode="after")
     def _check_ranges(self) -> Self:
@@ -155,107 +151,114 @@ class AugmentConfig(Section):
 
 
 class LossConfig(Section):
-    """The weighted sum that training minimises: a weight per loss (0: off), then their settings."""
+    """The loss to minimise, a weighted sum: one weight per loss, then the losses' own settings."""
 
-    ce: NonNegative = 1.0
-    """Weight of the cross-entropy."""
-    ohem: NonNegative = 0.0
-    """Weight of the cross-entropy over the hardest pixels alone."""
-    focal: NonNegative = 0.0
-    """Weight of the focal loss, a cross-entropy that hardly counts easy pixels."""
-    dice: NonNegative = 1.0
-    """Weight of the Dice loss over the classes present in the batch."""
-    jaccard: NonNegative = 0.0
-    """Weight of the Jaccard (IoU) loss over the classes present in the batch."""
-    tversky: NonNegative = 0.0
-    """Weight of the Tversky loss: Dice with a price each for too much and too little."""
-    lovasz: NonNegative = 0.0
-    """Weight of the Lovasz-Softmax loss over the classes present in the batch."""
-    boundary: NonNegative = 0.0
-    """Weight of the boundary loss: wrong pixels cost more the farther from the true border."""
+    ce: LossWeight = 1.0
+    """Cross-entropy."""
+    ohem: LossWeight = 0.0
+    """Cross-entropy over the hardest pixels only (online hard example mining)."""
+    focal: LossWeight = 0.0
+    """Focal loss: a cross-entropy that discounts easy pixels."""
+    dice: LossWeight = 1.0
+    """Dice loss over the classes present in the batch; likewise the next three."""
+    jaccard: LossWeight = 0.0
+    """Jaccard (IoU) loss."""
+    tversky: LossWeight = 0.0
+    """Tversky loss: Dice with separate costs for false positives and false negatives."""
+    lovasz: LossWeight = 0.0
+    """Lovasz-Softmax loss."""
+    boundary: LossWeight = 0.0
+    """Boundary loss: wrong pixels cost more the farther they are from the true border."""
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Share of the truth that ``ce`` spreads over all classes."""
+    """Share of the target that ``ce`` spreads over all classes."""
     class_weights: tuple[Annotated[float, Field(ge=1e-3, le=1e3)], ...] | None = None
-    """What a pixel of each class counts in ``ce``, in the class table's order; null: the same."""
+    """Weight of each class in ``ce``, in the order of the class table; null: all equal."""
     ohem_share: PositiveFraction = 0.25
-    """Share of a batch's valid pixels that ``ohem`` keeps."""
+    """Share of a batch's valid pixels kept by ``ohem``."""
     focal_gamma: Annotated[float, Field(ge=0.0, le=10.0)] = 2.0
-    """How strongly ``focal`` discounts easy pixels; at 0 it is the cross-entropy."""
+    """Strength of the discount of easy pixels in ``focal``; 0 is the cross-entropy."""
     tversky_alpha: PositiveFraction = 0.3
-    """Price of a pixel wrongly given to a class; with both at 0.5 it is Dice, at 1 Jaccard."""
+    """Cost of false positives; with both costs 0.5 the loss is Dice, with both 1 Jaccard."""
     tversky_beta: PositiveFraction = 0.7
-    """Price of a pixel that a class misses."""
+    """Cost of false negatives."""
+
+    @classmethod
+    def list_losses(cls) -> list[str]:
+        """Return the names of the fields that are weights of losses."""
+        return [n for n, f in cls.model_fields.items() if "weight of a loss" in f.metadata]
 
     @model_validator(mode="after")
     def _check_sum(self) -> Self:
-        if not any(getattr(self, name) for name in LOSS_NAMES):
-            names = ", ".join(LOSS_NAMES)
-            raise ValueError(f"all loss weights are 0; give one of {names} a positive weight")
+        names = self.list_losses()
+        if not any(getattr(self, name) for name in names):
+            raise ValueError(
+                f"all loss weights are 0; give one of {', '.join(names)} a positive weight"
+            )
         return self
 
 
 class OptimConfig(Section):
-    """How weights move."""
+    """Optimiser, learning rates and averages of the weights."""
 
     name: Literal["adam", "adamw", "sgd"] = "adamw"
     lr: Positive = 7e-4
     encoder_lr_scale: NonNegative = 0.3
-    """The encoder's rate is ``lr`` times this."""
+    """Learning rate of the encoder as a multiple of ``lr``."""
     layer_decay: PositiveFraction = 1.0
-    """Below 1, each stage of the encoder has this share of the rate of the next deeper one."""
+    """Learning rate of each encoder stage as a multiple of that of the next deeper stage."""
     weight_decay: NonNegative = 1e-2
     momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
-    """Of ``sgd`` alone."""
+    """Momentum of ``sgd``; the other optimisers ignore it."""
     schedule: Literal["constant", "cosine", "poly"] = "cosine"
     poly_power: Positive = 0.9
-    """Of ``poly`` alone: the rate is (1 - share of steps done) to this power."""
+    """Exponent of ``poly``: the rate is (1 - share of steps done) to this power."""
     warmup: Fraction = 0.05
-    """Share of all steps in which the rate climbs from 0 to ``lr``."""
+    """Share of all steps during which the rate rises from 0 to ``lr``."""
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
-    """The model kept is an average over steps: this much of the old average stays; 0: off."""
+    """Decay of the exponential moving average of the weights that becomes the model; 0: off."""
     swa_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """The model kept is the plain average over this last share of all steps; 0: off."""
+    """Last share of all steps whose plain average of weights becomes the model; 0: off."""
     clip_norm: NonNegative = 0.0
-    """Gradients whose norm is above this are scaled down to it; 0: off."""
+    """Largest norm of the gradient; longer gradients are scaled down to it; 0: off."""
 
     @model_validator(mode="after")
     def _check_averages(self) -> Self:
         if self.ema_decay and self.swa_share:
             raise ValueError(
-                f"swa_share: {self.swa_share} beside ema_decay {self.ema_decay}: both average "
+                f"swa_share: {self.swa_share} and ema_decay {self.ema_decay} both average the "
                 "weights; set one of them to 0"
             )
         return self
 
 
 class TrainConfig(Section):
-    """How long, how much at once, and what counts as best."""
+    """Length, batches, number format, loading and selection of the best epoch."""
 
     epochs: int = Field(default=16, ge=1, le=100_000)
     samples_per_epoch: int | None = Field(default=600, ge=1)
     """Training samples between two validations; null: each photo once."""
     batch_size: int = Field(default=16, ge=1, le=4096)
     accumulate: int = Field(default=1, ge=1, le=4096)
-    """Parts that a batch is worked through in: less memory, the same batch."""
+    """Number of parts in which a batch is processed, to save memory."""
     precision: Precision = "auto"
     memory_format: MemoryFormat = "auto"
-    """How pixels lie in memory; ``auto`` takes whichever is faster here."""
+    """Layout of pixels in memory; ``auto`` measures which is faster on this machine."""
     num_workers: int = Field(default=1, ge=0, le=256)
-    """Processes that load and augment; 0 does it in the training process."""
+    """Processes that load and augment; 0 loads in the training process."""
     worker_timeout_s: int = Field(default=300, ge=0, le=86_400)
-    """A loader process that is silent for longer is given up; 0: wait for ever."""
+    """Seconds without a batch after which a loader process is replaced; 0: never."""
     select_by: SelectBy = "global_miou"
-    """The validation figure that decides which epoch is kept as best."""
+    """Validation score that decides which epoch is kept as best."""
     num_sample_pictures: int = Field(default=4, ge=0, le=64)
     """Validation photos drawn beside truth and prediction after every epoch."""
     tracker: TrackerName = "none"
-    """Where figures go beside the JSON lines of the run folder."""
+    """Experiment tracker, in addition to the run folder's metrics.jsonl."""
 
     @model_validator(mode="after")
     def _check_parts(self) -> Self:
         if self.accumulate > self.batch_size:
             raise ValueError(
-                f"accumulate: a batch of {self.batch_size} cannot be worked through in "
+                f"accumulate: a batch of {self.batch_size} cannot be split into "
                 f"{self.accumulate} parts"
             )
         return self
@@ -276,31 +279,23 @@ class Config(Section):
 
 def list_recipes() -> list[str]:
     """Return the names of the recipes inside the package, sorted."""
-    folder = resources.files("bunri.training") / "recipes"
-    return sorted(
-        f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")
-    )
+    return sorted(path.stem for path in _RECIPES.glob("*.yaml"))
 
 
 def read_recipe(name_or_file: str) -> str:
-    """Return the YAML text of a recipe, by its name in the package or its path.
+    """Return the YAML text of a recipe.
+
+    Args:
+        name_or_file: Name of a recipe inside the package, or path of a file.
 
     Raises:
-        ConfigError: Neither a known name nor a readable file; the nearest names are listed.
+        ConfigError: No such recipe (the nearest names are listed), or the file cannot be read.
     """
-    if name_or_file in list_recipes():
-        return (resources.files("bunri.training") / "recipes" / f"{name_or_file}.yaml").read_text(
-            "utf-8"
-        )
-    path = Path(name_or_file)
-    try:
-        is_file = path.is_file()
-    except OSError:  # a name too long, or a folder that may not be entered
-        is_file = False
-    if not is_file:
+    recipes = list_recipes()
+    path = _RECIPES / f"{name_or_file}.yaml" if name_or_file in recipes else Path(name_or_file)
+    if not is_file(path):
         raise ConfigError(
-            f"{name_or_file!r} is neither a recipe nor a file."
-            f"{suggest(name_or_file, list_recipes())}"
+            f"{name_or_file!r} is neither a recipe nor a file.{suggest(name_or_file, recipes)}"
         )
     if path.stat().st_size > MAX_CONFIG_BYTES:
         raise ConfigError(f"{path} is larger than {MAX_CONFIG_BYTES} bytes; is it a recipe?")
@@ -314,24 +309,21 @@ def load_config(yaml_text: str, overrides: Sequence[str] = (), *, source: str = 
     """Return the settings of a YAML text with ``key.path=value`` overrides on top.
 
     Args:
-        yaml_text: A mapping of sections; what it leaves out keeps its default.
-        overrides: What ``--set`` was given, for example ``optim.lr=3e-4``.
-        source: How error messages call the text.
+        yaml_text: Mapping of sections; settings that are left out keep their default.
+        overrides: Values of ``--set``, for example ``optim.lr=3e-4``.
+        source: Name of the text in error messages.
 
     Raises:
-        ConfigError: With every fault at once: unknown keys, wrong types, bad ranges.
+        ConfigError: Unknown keys, wrong types or values out of range; all faults at once.
     """
     values = parse_yaml(yaml_text, source)
     values = {} if values is None else values
     if not isinstance(values, dict):
-        raise ConfigError(f"{source} must be a mapping of sections, not {_describe(values)}.")
+        found = f"{type(values).__name__} {str(values)[:60]!r}"
+        raise ConfigError(f"{source} must be a mapping of sections, not {found}.")
     return load_settings(Config, values, overrides, source)
 
 
 def dump_config(config: Config) -> str:
     """Return settings as YAML that :func:`load_config` reads back to an equal record."""
     return dump_yaml(config.model_dump(mode="json"))
-
-
-def _describe(value: object) -> str:
-    return f"{type(value).__name__} {str(value)[:60]!r}"

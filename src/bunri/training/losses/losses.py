@@ -1,15 +1,11 @@
-"""What training minimises: losses over logits and the masks they should become.
-
-Owns the losses over single pixels and the weighted sum of all. Regions and borders are
-``region_losses``'. Knows nothing of data or optimisers.
+"""Training losses: the registry, the weighted sum, and the losses over single pixels.
 
 Every loss takes logits, float (N, C, H, W), and targets, int64 (N, H, W) with 255 = ignore,
-computes in float32, or in float64 where the logits are, and returns a scalar; it is 0, and
-its gradient zeros, where all is ignored. Coarser logits are brought to the targets' size where
-the losses are summed.
+computes in float32 (float64 for float64 logits) and returns a scalar. If all pixels are ignored,
+the loss is 0 and its gradient zero.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
@@ -17,7 +13,7 @@ from torch import Tensor
 
 from bunri.core.contracts import IGNORE_INDEX
 from bunri.core.errors import ConfigError
-from bunri.training.config import LossConfig, LossName
+from bunri.training.config import LossConfig
 from bunri.training.losses.region import (
     compute_boundary,
     compute_dice,
@@ -34,14 +30,14 @@ def compute_cross_entropy(
     class_weights: Sequence[float] | None = None,
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Return the mean cross-entropy over pixels that are not ignored; 0 if all are.
+    """Return the mean cross-entropy over valid pixels.
 
     Args:
         logits: Float (N, C, H, W).
         targets: int64 (N, H, W), 255 = ignore.
-        class_weights: One per class; the mean is then weighted by each pixel's true class.
-        label_smoothing: Share of the truth spread over all classes (Szegedy et al. 2016);
-            above 0 the smallest value is no longer 0.
+        class_weights: One weight per class; the mean is weighted by each pixel's true class.
+        label_smoothing: Share of the target spread over all classes (Szegedy et al. 2016);
+            above 0 the smallest possible loss is above 0, too.
     """
     weights = None
     valid = targets != IGNORE_INDEX
@@ -57,7 +53,7 @@ def compute_cross_entropy(
         reduction="sum",
         label_smoothing=label_smoothing,
     )
-    # No weight is under 0.001, so that the floor only replaces the 0 of no valid pixel.
+    # No weight is below 0.001, so the floor only replaces the sum of no valid pixel.
     return total / counts.sum().clamp(min=1 if class_weights is None else 1e-3)
 
 
@@ -69,7 +65,7 @@ def compute_ohem(logits: Tensor, targets: Tensor, share: float) -> Tensor:
     Args:
         logits: Float (N, C, H, W).
         targets: int64 (N, H, W), 255 = ignore.
-        share: Part of the valid pixels that is kept, rounded, at least one.
+        share: Share of the valid pixels to keep, above 0, at most 1; at least one pixel is kept.
     """
     losses = _compute_each_pixel(logits, targets)
     count = max(round(share * len(losses)), 1)
@@ -78,24 +74,23 @@ def compute_ohem(logits: Tensor, targets: Tensor, share: float) -> Tensor:
 
 
 def compute_focal(logits: Tensor, targets: Tensor, gamma: float) -> Tensor:
-    """Return the mean of (1 - p)^gamma times the cross-entropy -log p; p: the true class's.
+    """Return the mean of (1 - p)^gamma * -log(p) over valid pixels, p of the true class.
 
     Lin et al. 2017, without their alpha.
     """
     losses = _compute_each_pixel(logits, targets)
-    # 1 - p without rounding to 0; at 0 a root would have no finite slope.
+    # 1 - p without rounding to 0, where the gradient of a root is infinite.
     unsure = (-torch.expm1(-losses)).clamp(min=1e-12)
     return (unsure**gamma * losses).sum() / max(len(losses), 1)
 
 
 def _compute_each_pixel(logits: Tensor, targets: Tensor) -> Tensor:
     """Return the cross-entropy of every valid pixel, float32 (pixels,)."""
-    valid = targets != IGNORE_INDEX
     losses = F.cross_entropy(widen(logits), targets, ignore_index=IGNORE_INDEX, reduction="none")
-    return losses[valid]
+    return losses[targets != IGNORE_INDEX]
 
 
-_LOSSES: Mapping[LossName, Callable[[Tensor, Tensor, LossConfig], Tensor]] = {
+LOSSES: dict[str, Callable[[Tensor, Tensor, LossConfig], Tensor]] = {
     "ce": lambda x, y, c: compute_cross_entropy(x, y, c.class_weights, c.label_smoothing),
     "ohem": lambda x, y, c: compute_ohem(x, y, c.ohem_share),
     "focal": lambda x, y, c: compute_focal(x, y, c.focal_gamma),
@@ -105,49 +100,43 @@ _LOSSES: Mapping[LossName, Callable[[Tensor, Tensor, LossConfig], Tensor]] = {
     "lovasz": lambda x, y, _: compute_lovasz(x, y),
     "boundary": lambda x, y, _: compute_boundary(x, y),
 }
+"""Losses by name; ``LossConfig`` has a :data:`~bunri.training.config.LossWeight` of each name."""
 
 
 def compute_loss(logits: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
     """Return the weighted sum of the losses whose weight is not 0.
 
     Args:
-        logits: Float (N, C, h, w), of the targets' size or coarser.
+        logits: Float (N, C, h, w), enlarged to the targets' size if coarser.
         targets: int64 (N, H, W), 255 = ignore.
-        config: Which losses, and their weights.
+        config: Weights and settings of the losses.
     """
-    logits = _enlarge(logits, targets)
+    if logits.shape[-2:] != targets.shape[-2:]:
+        # Bilinear, as photos are resized.
+        logits = F.interpolate(widen(logits), targets.shape[-2:], mode="bilinear")
     total = torch.zeros((), device=logits.device)
-    for name, compute in _LOSSES.items():
+    for name, compute in LOSSES.items():
         weight: float = getattr(config, name)
         if weight:
             total = total + weight * compute(logits, targets, config)
     return total
 
 
-def _enlarge(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return logits at the size of the targets: bilinear, as photos are resized."""
-    size_hw = targets.shape[-2:]
-    if logits.shape[-2:] == size_hw:
-        return logits
-    return F.interpolate(widen(logits), size_hw, mode="bilinear")
-
-
 def compute_weighted_loss(
     logits: Tensor, targets: Tensor, is_pseudo: Tensor, config: LossConfig, pseudo_weight: float
 ) -> Tensor:
-    """Return the loss of a batch in which photos with pseudo-labels count less.
+    """Return the loss of a batch in which photos with pseudo-labels weigh less.
 
-    The mean of the loss over the photos with true labels and of that over the others, by what
-    they count for in all: ``(t * L_true + w * p * L_pseudo) / (t + w * p)`` with ``t`` and ``p``
-    photos of either kind. Where all photos count the same this is :func:`compute_loss` of the
-    whole batch, since the losses of regions are not means over photos.
+    ``(t * L_true + w * p * L_pseudo) / (t + w * p)`` with ``t`` photos with true labels, ``p``
+    photos with pseudo-labels and the weight ``w``. If all photos weigh the same, this is
+    :func:`compute_loss` of the whole batch, because losses of regions are not means over photos.
 
     Args:
-        logits: As of :func:`compute_loss`.
+        logits: Float (N, C, h, w).
         targets: int64 (N, H, W), 255 = ignore.
         is_pseudo: bool (N,).
-        config: Which losses.
-        pseudo_weight: ``w``; above 0, at most 1.
+        config: Weights and settings of the losses.
+        pseudo_weight: ``w``, above 0, at most 1.
     """
     num_pseudo = int(is_pseudo.sum())
     num_true = len(is_pseudo) - num_pseudo
@@ -167,14 +156,14 @@ def compute_training_loss(
     is_pseudo: Tensor | None = None,
     pseudo_weight: float = 1.0,
 ) -> Tensor:
-    """Return the mean loss of what a network gave in training mode.
+    """Return the mean loss of the outputs of a network in training mode.
 
     Args:
-        outputs: Logits, or several, of a network that is supervised at more than one depth.
+        outputs: Logits, or several of them from a network that is supervised at several depths.
         targets: int64 (N, H, W), 255 = ignore.
-        config: Which losses, and their weights.
-        is_pseudo: bool (N,), which photos have pseudo-labels; None: none of them.
-        pseudo_weight: What these count for, see :func:`compute_weighted_loss`.
+        config: Weights and settings of the losses.
+        is_pseudo: bool (N,), True for photos with pseudo-labels; None if there are none.
+        pseudo_weight: Weight of these photos, see :func:`compute_weighted_loss`.
     """
     heads = [outputs] if isinstance(outputs, Tensor) else outputs
     if is_pseudo is None:
@@ -186,16 +175,16 @@ def compute_training_loss(
 
 
 def weigh_samples(is_pseudo: Tensor, pseudo_weight: float) -> float:
-    """Return what samples, bool (N,), count for in all: the true ones 1 each."""
+    """Return the total weight of samples, bool (N,); samples with true labels weigh 1."""
     num_pseudo = int(is_pseudo.sum())
     return len(is_pseudo) - num_pseudo + pseudo_weight * num_pseudo
 
 
 def check_class_weights(config: LossConfig, num_classes: int) -> None:
-    """Refuse class weights that are not one per class.
+    """Check that there is one class weight per class, if there are any.
 
     Raises:
-        ConfigError: Their number is another.
+        ConfigError: There are more or fewer.
     """
     weights = config.class_weights
     if weights is not None and len(weights) != num_classes:

@@ -1,12 +1,7 @@
-"""Losses over regions: how well each class's area, or its border, is met.
+"""Losses over regions: Dice, Jaccard, Tversky, Lovasz-Softmax and the boundary loss.
 
-Owns Dice, Jaccard, Tversky, Lovasz-Softmax and the boundary loss. Knows nothing of settings.
-
-Every loss takes logits, float (N, C, H, W), and targets, int64 (N, H, W) with 255 = ignore,
-computes in float32, or in float64 where the logits are, and returns a scalar: 0 where every
-pixel is sure and right, and 0 with a gradient of zeros where all is ignored. A class that is
-nowhere true in the batch has no term of its own; giving it pixels costs the classes they
-belong to.
+Arguments and results are those of :mod:`bunri.training.losses.losses`. A class that is absent
+from the batch's targets has no term of its own; predicting it costs the classes of its pixels.
 """
 
 import torch
@@ -21,7 +16,7 @@ def compute_dice(logits: Tensor, targets: Tensor) -> Tensor:
     """Return 1 - Dice, the mean over classes present in the batch's targets.
 
     Soft Dice (Milletari et al. 2016, V-Net) over the whole batch, so that a class that
-    covers a corner of one photo weighs as much as the background. 0 if all is ignored.
+    covers a corner of one photo weighs as much as the background.
     """
     hits, predicted, sizes = _measure_overlap(logits, targets)
     return _average_present(2 * hits / (predicted + sizes).clamp(min=1e-6), sizes)
@@ -44,8 +39,8 @@ def compute_tversky(logits: Tensor, targets: Tensor, alpha: float, beta: float) 
     Args:
         logits: Float (N, C, H, W).
         targets: int64 (N, H, W), 255 = ignore.
-        alpha: Price of what is wrongly given to a class.
-        beta: Price of what a class misses.
+        alpha: Cost of false positives, above 0.
+        beta: Cost of false negatives, above 0.
     """
     hits, predicted, sizes = _measure_overlap(logits, targets)
     whole = hits + alpha * (predicted - hits) + beta * (sizes - hits)
@@ -55,7 +50,7 @@ def compute_tversky(logits: Tensor, targets: Tensor, alpha: float, beta: float) 
 def compute_lovasz(logits: Tensor, targets: Tensor) -> Tensor:
     """Return the Lovasz-Softmax loss, the mean over classes present in the batch's targets.
 
-    Berman et al. 2018: the convex stand-in of 1 - IoU, over the whole batch as one photo.
+    Berman et al. 2018: a convex surrogate of 1 - IoU, over the whole batch as one photo.
     Sorts all valid pixels once per class present.
     """
     valid = targets != IGNORE_INDEX
@@ -64,18 +59,18 @@ def compute_lovasz(logits: Tensor, targets: Tensor) -> Tensor:
     present = truth.any(dim=1)
     truth = truth[present]
     errors, order = (truth - probs[present]).abs().sort(dim=1, descending=True)
-    terms = (errors * _grade_lovasz(truth.gather(1, order))).sum(dim=1)
+    terms = (errors * _compute_lovasz_gradient(truth.gather(1, order))).sum(dim=1)
     return terms.sum() / max(len(terms), 1)
 
 
 def compute_boundary(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return how far from the true borders the wrong pixels lie, the mean over valid pixels.
+    """Return the mean over valid pixels of wrong probability times distance to the true border.
 
-    Kervadec et al. 2019: a class's signed distance to its border, negative inside, times
-    what it is given. Unlike there, the truth's own term is kept, which makes perfection 0;
-    distances are city-block ones, which two sweeps per axis reckon exactly on any device;
-    and they are divided by H + W, which makes them shares of the frame. Ignored pixels are
-    on no side of a border. A class without a border in a photo has no term there.
+    Kervadec et al. 2019: the signed distance to a class's border, negative inside, times the
+    class's probability. Three things differ from the paper: the truth's own term is kept, so
+    that a perfect prediction has loss 0; distances are city-block distances, which two sweeps per
+    axis compute exactly on any device; and they are divided by H + W. Ignored pixels are on no
+    side of a border. A class without a border in a photo has no term there.
     """
     probs = widen(logits).softmax(dim=1)
     truth, valid = _split_targets(targets, logits.shape[1])
@@ -85,14 +80,14 @@ def compute_boundary(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _split_targets(targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Return truth, int64 0/1 (N, C, H, W), 0 where ignored, and what is valid (N, 1, H, W)."""
+    """Return the one-hot truth, int64 (N, C, H, W), 0 if ignored, and valid pixels (N, 1, H, W)."""
     valid = targets != IGNORE_INDEX
     one_hot = F.one_hot(targets.where(valid, 0), num_classes)
     return one_hot.permute(0, 3, 1, 2) * valid.unsqueeze(1), valid.unsqueeze(1)
 
 
 def _measure_overlap(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return per class (C,) what is rightly given, what is given, and what is true, in pixels."""
+    """Return the pixels of each class (C,): correctly predicted, predicted and true."""
     probs = widen(logits).softmax(dim=1)  # over classes, (N, C, H, W)
     truth, valid = _split_targets(targets, logits.shape[1])
     probs = probs * valid
@@ -106,11 +101,11 @@ def _average_present(indices: Tensor, sizes: Tensor) -> Tensor:
     return ((1 - indices) * present).sum() / present.sum().clamp(min=1)
 
 
-def _grade_lovasz(truth: Tensor) -> Tensor:
-    """Return what each next error adds to 1 - IoU, for 0/1 truth (C, pixels), worst first.
+def _compute_lovasz_gradient(truth: Tensor) -> Tensor:
+    """Return the increase of 1 - IoU with each further error, for 0/1 truth (C, pixels).
 
-    A missed pixel takes one from the intersection I: 1 / U. A wrong one adds one to the
-    union U: I / (U - 1) - I / U. In this form nothing cancels, however many pixels there are.
+    A false negative takes one pixel from the intersection I: 1 / U. A false positive adds one to
+    the union U: I / (U - 1) - I / U. This form has no cancellation, however many pixels there are.
     """
     sizes = truth.sum(dim=1, keepdim=True)
     intersections = widen(sizes - truth.cumsum(dim=1))
@@ -120,7 +115,7 @@ def _grade_lovasz(truth: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _sign_distances(truth: Tensor, valid: Tensor) -> Tensor:
-    """Return distances to the other side as shares of H + W, negative inside; 0: no border."""
+    """Return distances to the border as shares of H + W, negative inside; 0 without a border."""
     inside, outside = truth & valid, ~truth & valid
     far_px = sum(truth.shape[2:])
     to_inside, to_outside = _measure_distances_px(inside), _measure_distances_px(outside)

@@ -1,12 +1,12 @@
-"""The networks by name, and the bundle that each is stored in and built from.
+"""The registry of networks, and the way from settings or a bundle to a network.
 
-Owns the registry. Every network takes normalised pixels (N, 3, H, W) with H and W multiples
-of 32 and returns logits (N, C, H / s, W / s) at its own stride s, which divides 32; in training
-mode it may return a list of several, whose mean loss is what it learns from. Its pretrained part
-is in ``.encoder``.
+Every network takes normalised pixels, float (N, 3, H, W) with H and W multiples of 32, and returns
+logits (N, C, H / s, W / s) at a stride s of its own that divides 32. In training mode it may return
+a list of logits, whose mean loss it then learns from. Its pretrained part is its module
+``encoder``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,17 +17,48 @@ from torch import nn
 from bunri.core.errors import ConfigError, MissingExtraError, ModelError
 from bunri.model.bundle import WEIGHTS_NAME
 from bunri.model.info import BundleInfo
-from bunri.training.config import ModelConfig, ModelName
-from bunri.training.networks.decoders import TIMM_TWINS, build_on_encoder
+from bunri.training.config import ModelConfig
+from bunri.training.networks.decoders import DECODERS, TIMM_TWINS, build_on_encoder
 from bunri.training.networks.fcn8s import FCN8s
 from bunri.training.networks.segnet import SegNet
 from bunri.training.networks.weights import PretrainedWeights, load_weights, match_tensors
 
-# Networks that are defined on one encoder: name -> (class, that encoder).
-_ON_ONE_ENCODER: Mapping[ModelName, tuple[Callable[[int], nn.Module], str]] = {
-    "fcn8s": (FCN8s, "vgg16"),
-    "segnet": (SegNet, "vgg16_bn"),
+NetworkBuilder = Callable[[ModelConfig, int], nn.Module]
+"""Builds a network with random weights from its settings and its number of classes."""
+
+
+def _build_fcn8s(config: ModelConfig, num_classes: int) -> nn.Module:
+    _check_encoder(config, "vgg16")
+    return FCN8s(num_classes)
+
+
+def _build_segnet(config: ModelConfig, num_classes: int) -> nn.Module:
+    _check_encoder(config, "vgg16_bn")
+    return SegNet(num_classes)
+
+
+def _build_hf(config: ModelConfig, num_classes: int) -> nn.Module:
+    network: nn.Module = _import_hf().build_hf_network(config, num_classes)
+    return network
+
+
+_HF_NAMES = ("hf_segformer", "hf_mask2former", "hf_eomt")
+NETWORKS: dict[str, NetworkBuilder] = {
+    "fcn8s": _build_fcn8s,
+    "segnet": _build_segnet,
+    **dict.fromkeys(DECODERS, build_on_encoder),
+    **dict.fromkeys(_HF_NAMES, _build_hf),
 }
+"""Networks by name; ``ModelName`` in :mod:`bunri.training.config` lists the same names."""
+
+
+def _check_encoder(config: ModelConfig, encoder: str) -> None:
+    if config.encoder != encoder:
+        raise ConfigError(
+            f"model.encoder: {config.encoder!r} is not allowed: "
+            f"{config.name} is defined on {encoder}.",
+            hint=f"Use --set model.encoder={encoder}, or --set model.name=fpn for this encoder.",
+        )
 
 
 def _import_hf() -> ModuleType:
@@ -43,53 +74,34 @@ def _import_hf() -> ModuleType:
     return hf
 
 
-def _build_untrained(config: ModelConfig, num_classes: int) -> nn.Module:
-    if config.name.startswith("hf_"):
-        network: nn.Module = _import_hf().build_hf_network(config, num_classes)
-        return network
-    if config.name not in _ON_ONE_ENCODER:
-        return build_on_encoder(config, num_classes)
-    build, encoder = _ON_ONE_ENCODER[config.name]
-    if config.encoder != encoder:
-        raise ConfigError(
-            f"model.encoder: {config.encoder!r} is not allowed: "
-            f"{config.name} is defined on {encoder}.",
-            hint=f"Use --set model.encoder={encoder}, or --set model.name=fpn for this encoder.",
-        )
-    return build(num_classes)
-
-
 def build_network(
     config: ModelConfig, num_classes: int
 ) -> tuple[nn.Module, PretrainedWeights | None]:
-    """Return a network to train, and the weights its encoder was given.
+    """Return a network in training mode, and the weights that it starts from, if any.
 
     Raises:
-        ConfigError: The encoder does not exist or does not go with the network.
-        WeightsError: Its pretrained weights cannot be had.
-        MissingExtraError: It needs a library that is not installed.
+        ConfigError: The encoder does not exist or does not fit the network.
+        WeightsError: The pretrained weights cannot be loaded.
+        MissingExtraError: The network needs a library that is not installed.
     """
-    if config.name.startswith("hf_"):
+    if config.name in _HF_NAMES:
         hf = _import_hf()
         weights: PretrainedWeights | None = hf.load_hf_weights(config)
         tensors = None if weights is None else weights.tensors
         return hf.build_hf_network(config, num_classes, tensors), weights
-    network = _build_untrained(config, num_classes)
-    weights = load_weights(_name_weights(config))
+    network = NETWORKS[config.name](config, num_classes)
+    encoder = TIMM_TWINS.get(config.encoder, config.encoder)  # the name of its ImageNet weights
+    weights = load_weights(config.model_copy(update={"encoder": encoder}))
     if weights is not None:
         load_start(network, weights)
     return network, weights
 
 
-def _name_weights(config: ModelConfig) -> ModelConfig:
-    """Return the settings under whose encoder name ImageNet weights are found."""
-    return config.model_copy(update={"encoder": TIMM_TWINS.get(config.encoder, config.encoder)})
-
-
 def load_start(network: nn.Module, weights: PretrainedWeights) -> None:
-    """Put pretrained weights into a network's encoder, and its decoder if they have one that fits.
+    """Copy pretrained weights into a network.
 
-    What a model of other classes has for these stays behind.
+    Weights of an encoder go into the network's encoder. Of a whole network, every tensor of a
+    fitting name and shape is taken; the class layer of other classes does not fit.
 
     Raises:
         WeightsError: They do not fit the encoder.
@@ -106,22 +118,22 @@ def load_start(network: nn.Module, weights: PretrainedWeights) -> None:
 
 
 def describe_network(config: ModelConfig, num_classes: int) -> dict[str, Any]:
-    """Return what a bundle must store to build the same network again."""
+    """Return the description of a network that :func:`load_network` reads from a bundle."""
     return {**config.model_dump(exclude={"weights", "weights_sha256"}), "num_classes": num_classes}
 
 
 def load_network(folder: Path, info: BundleInfo) -> nn.Module:
-    """Return the trained network of a bundle, ready to predict.
+    """Return the trained network of a bundle, in evaluation mode.
 
     Raises:
-        ModelError: The architecture is unknown, or weights and architecture do not fit.
-        MissingExtraError: It needs a library that is not installed.
+        ModelError: The architecture is unknown, or the weights do not fit it.
+        MissingExtraError: The network needs a library that is not installed.
     """
     try:
         row = dict(info.architecture)
         num_classes = int(row.pop("num_classes"))
         config = ModelConfig(**row, weights="none")
-        network = _build_untrained(config, num_classes)
+        network = NETWORKS[config.name](config, num_classes)
         network.load_state_dict(load_file(folder / WEIGHTS_NAME))
     except (KeyError, ValueError, TypeError, RuntimeError, ConfigError) as error:
         raise ModelError(f"The network of {folder} cannot be built: {error}") from error

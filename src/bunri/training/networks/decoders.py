@@ -1,8 +1,4 @@
-"""Networks made of an encoder by name and a decoder: segmentation_models.pytorch's, or U-Net 3+.
-
-Owns which encoders and decoders there are, what ``model.decoder_channels`` and
-``model.dropout`` mean to each decoder, and the check that the two fit. Weights are random.
-"""
+"""Networks of an encoder by name and a decoder: segmentation_models.pytorch's, or U-Net 3+."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,11 +12,11 @@ from segmentation_models_pytorch.encoders import get_encoder_names
 from torch import Tensor, nn
 
 from bunri.core.errors import ConfigError, suggest
-from bunri.training.config import ModelConfig, ModelName
+from bunri.training.config import ModelConfig
 from bunri.training.networks.unet3plus import UNet3Plus
 
 PAN_MIN_PX = 128
-"""Below, the three poolings of PAN's attention leave nothing of features at stride 16."""
+"""Smallest frame of PAN: its attention pools features at stride 16 three times."""
 
 TIMM_TWINS: Mapping[str, str] = {
     "inceptionresnetv2": "inception_resnet_v2",
@@ -35,7 +31,7 @@ TIMM_TWINS: Mapping[str, str] = {
 }
 """Encoders of segmentation_models.pytorch -> the timm model with the same tensors.
 
-Theirs differ in what timm does not offer: Inception with padding, so that features halve
+These encoders have features that timm's lack: Inception with padding, so that features halve
 exactly; squeeze-and-excitation networks that can be dilated; MobileNetV2 with its last layer.
 """
 
@@ -52,9 +48,9 @@ class _PaddedPan(smp.PAN):  # type: ignore[misc]
 
 
 class _PooledNorm(nn.BatchNorm2d):
-    """Batch normalisation that takes its running statistics for one value a channel.
+    """Batch normalisation that uses its running statistics for a single value per channel.
 
-    An epoch's last batch may be one photo, of which global pooling leaves one value.
+    An epoch's last batch may be one photo, and global pooling leaves one value of it.
     """
 
     def forward(self, features: Tensor) -> Tensor:  # (N, C, h, w)
@@ -67,16 +63,16 @@ class _PooledNorm(nn.BatchNorm2d):
 
 @dataclass(frozen=True, slots=True)
 class _Decoder:
-    """One row of the builder table."""
+    """Class of the network, its options from the settings, and its needs of the encoder."""
 
     network: Callable[..., nn.Module]
     read_options: Callable[[ModelConfig], dict[str, Any]]
     needs: str = "features at strides 4 to 32 of photos of any size"
 
 
-# smp would enlarge these decoders' logits to the frame; whoever needs that does it once, later.
-_AS_DECODED = {"upsampling": 1}
 _KEPT_AT_16 = "features that stay at stride 16 to the end, of photos of any size"
+# smp would enlarge the logits of most decoders to the frame; the losses and the predictor do that.
+_AS_DECODED = {"upsampling": 1}
 
 
 def _read_fpn_options(config: ModelConfig) -> dict[str, Any]:
@@ -103,39 +99,37 @@ def _read_deeplab_options(config: ModelConfig) -> dict[str, Any]:
     return {"decoder_channels": channels, "decoder_aspp_dropout": config.dropout, **_AS_DECODED}
 
 
-def _read_pan_options(config: ModelConfig) -> dict[str, Any]:
-    # A quarter: 32 for the default of 128, which is smp's own.
-    return {"decoder_channels": config.decoder_channels // 4, **_AS_DECODED}
-
-
-def _read_upernet_options(config: ModelConfig) -> dict[str, Any]:
-    return {"decoder_channels": config.decoder_channels, **_AS_DECODED}
-
-
-def _read_segformer_options(config: ModelConfig) -> dict[str, Any]:
-    return {"decoder_segmentation_channels": config.decoder_channels, **_AS_DECODED}
-
-
-_DECODERS: Mapping[ModelName, _Decoder] = {
+DECODERS: Mapping[str, _Decoder] = {
     "fpn": _Decoder(smp.FPN, _read_fpn_options),
     "unet": _Decoder(smp.Unet, _read_unet_options),
     "unetplusplus": _Decoder(smp.UnetPlusPlus, _read_unet_options),
     "unet3plus": _Decoder(UNet3Plus, _read_unet3plus_options),
     "deeplabv3plus": _Decoder(smp.DeepLabV3Plus, _read_deeplab_options, _KEPT_AT_16),
-    "pan": _Decoder(_PaddedPan, _read_pan_options, _KEPT_AT_16),
-    "upernet": _Decoder(smp.UPerNet, _read_upernet_options),
-    "segformer": _Decoder(smp.Segformer, _read_segformer_options),
+    # A quarter: 32 for the default of 128, which is smp's own.
+    "pan": _Decoder(
+        _PaddedPan,
+        lambda c: {"decoder_channels": c.decoder_channels // 4, **_AS_DECODED},
+        _KEPT_AT_16,
+    ),
+    "upernet": _Decoder(
+        smp.UPerNet, lambda c: {"decoder_channels": c.decoder_channels, **_AS_DECODED}
+    ),
+    "segformer": _Decoder(
+        smp.Segformer,
+        lambda c: {"decoder_segmentation_channels": c.decoder_channels, **_AS_DECODED},
+    ),
 }
+"""Decoders by the name of their network."""
 
 
 def build_on_encoder(config: ModelConfig, num_classes: int) -> nn.Module:
-    """Return the network of a decoder's name on ``config.encoder``, in training mode.
+    """Return the network ``config.name`` on ``config.encoder``, in training mode, random weights.
 
     Raises:
         ConfigError: There is no such encoder, or it does not fit the decoder.
     """
     encoder_name = _find_encoder(config.encoder)
-    decoder = _DECODERS[config.name]
+    decoder = DECODERS[config.name]
     try:
         network = decoder.network(
             encoder_name=encoder_name,
@@ -144,7 +138,7 @@ def build_on_encoder(config: ModelConfig, num_classes: int) -> nn.Module:
             **decoder.read_options(config),
         )
         _exchange_norms(network.get_submodule("decoder"))
-        # Some encoders take one size of photo only, and say so no earlier than here.
+        # Some encoders take one size of photo only, which shows no earlier than here.
         with torch.no_grad():
             network.eval()(torch.zeros(1, 3, 64, 96))
     except Exception as error:  # each of timm's thousand encoders fails in its own way
@@ -168,7 +162,7 @@ def _exchange_norms(decoder: nn.Module) -> None:
 
 
 def _find_encoder(name: str) -> str:
-    """Return what smp calls an encoder; of two with one name, timm's is meant."""
+    """Return smp's name of an encoder; timm's encoder wins over smp's own of the same name."""
     if timm.is_model(name):
         return f"tu-{name}"
     # Those called timm-* are deprecated doubles of timm's own.

@@ -1,7 +1,7 @@
-"""The competition's first baseline: FCN8s on VGG16, layer by layer as in its notebook.
+"""FCN8s (Long et al. 2015, arXiv:1411.4038) on VGG16, as in the competition's baseline notebook.
 
-Owns that one network (Long et al. 2015, arXiv:1411.4038). It departs from the paper as the
-notebook did: fc6 and fc7 are 1x1 convolutions, and transposed convolutions start at random.
+Like the notebook it differs from the paper: fc6 and fc7 are 1x1 convolutions, and transposed
+convolutions start from random weights.
 """
 
 from torch import Tensor, nn
@@ -11,10 +11,10 @@ FC_CHANNELS = 4096
 
 
 class FCN8s(nn.Module):
-    """VGG16 with scores taken at strides 8, 16 and 32.
+    """VGG16 with class scores at strides 8, 16 and 32.
 
     Args:
-        num_classes: Channels of the output, background included.
+        num_classes: Number of classes, background included.
     """
 
     def __init__(self, num_classes: int) -> None:

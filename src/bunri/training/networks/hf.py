@@ -1,8 +1,6 @@
-"""The sizes of transformers' networks, their weights, and how a network is built from both.
+"""Sizes and published weights of transformers' networks.
 
-Owns which sizes there are, what ``model.decoder_channels`` and ``model.dropout`` mean to them,
-and where published weights are. The networks themselves are ``hf_networks``'. transformers is
-imported with this file, so that only those who ask for one of its networks need it.
+transformers is imported with this file, which is therefore imported only for these networks.
 """
 
 import contextlib
@@ -36,7 +34,7 @@ from bunri.training.networks.weights import PretrainedWeights, load_hub_weights,
 
 @dataclass(frozen=True, slots=True)
 class _Size:
-    """One size of a network: what it is built with, and the repository of its weights."""
+    """One size of a network: settings for transformers, and the repository of its weights."""
 
     settings: Mapping[str, Any]
     repo: str = ""
@@ -45,16 +43,16 @@ class _Size:
 
 @dataclass(frozen=True, slots=True)
 class _Family:
-    """One of the networks by name.
+    """A network in all its sizes.
 
     Attributes:
-        sizes: By ``model.encoder``.
-        configure: Makes transformers' configuration of a size.
-        parts: transformers' model, under the names of published weights.
-        network: Puts the parts together.
-        own: Start of the names of tensors that weights need not have.
-        trained_on: What the repositories' weights were trained on.
-        license: Theirs.
+        sizes: Sizes by ``model.encoder``.
+        configure: Function that returns transformers' configuration of a size.
+        parts: transformers' model class, with the names of the published weights.
+        network: Class that assembles the parts.
+        own: Prefix of the names of tensors that the weights may lack.
+        trained_on: Data that the published weights were trained on.
+        license: Licence of the published weights.
     """
 
     sizes: Mapping[str, _Size]
@@ -70,7 +68,7 @@ def _configure_segformer(size: Mapping[str, Any], config: ModelConfig, num_class
     return SegformerConfig(
         **size,
         num_labels=num_classes,
-        # Twice: 256 for the default of 128, which is the authors' for the two smallest.
+        # Twice: 256 for the default of 128, the authors' value for the two smallest sizes.
         decoder_hidden_size=2 * config.decoder_channels,
         classifier_dropout_prob=config.dropout,
     )
@@ -126,7 +124,7 @@ _FAMILIES: Mapping[str, _Family] = {
     ),
     "hf_mask2former": _Family(
         {
-            # There the safetensors are in a proposed change, made by the hub's own converter.
+            # Here the safetensors are in a pull request by the hub's own converter.
             "swin_tiny": _swin("tiny", 96, 6, 7, "refs/pr/2"),
             "swin_small": _swin("small", 96, 18, 7),
             "swin_base": _swin("base", 128, 18, 12),
@@ -160,8 +158,8 @@ def build_hf_network(
 
     Args:
         config: Name, size and widths.
-        num_classes: Channels of the output, background included.
-        tensors: Pretrained ones, under published names; None for random ones.
+        num_classes: Number of classes, background included.
+        tensors: Pretrained tensors under their published names; None for random weights.
 
     Raises:
         ConfigError: There is no such size.
@@ -173,7 +171,7 @@ def build_hf_network(
         return family.network(family.parts(hf_config)).train()
     with _silence():
         parts, report = family.parts.from_pretrained(
-            None,  # nothing but these tensors
+            None,  # no folder: the tensors are given
             config=hf_config,
             state_dict=_rename_mit(tensors),
             dtype=torch.float32,
@@ -185,20 +183,20 @@ def build_hf_network(
         raise WeightsError(
             f"The weights do not fit {config.name} with {config.encoder}: they lack {wrong[0]}, "
             "or have it in another shape.",
-            hint="Take the weights of this size, or --set model.weights=none.",
+            hint="Use the weights of this size, or --set model.weights=none.",
         )
     return family.network(parts).train()
 
 
 def load_hf_weights(config: ModelConfig) -> PretrainedWeights | None:
-    """Return the weights a network starts from; None for ``weights: none``.
+    """Return the weights that a network starts from; None for ``weights: none``.
 
-    ``imagenet`` is of SegFormer the encoder; of the others, which hardly learn from few photos
-    without it, everything but the class layer.
+    ``imagenet`` means the encoder for SegFormer, and everything but the class layer for the others,
+    which hardly learn from few photos without it.
 
     Raises:
         ConfigError: There is no such size.
-        WeightsError: They cannot be had; the ways out are named.
+        WeightsError: They cannot be loaded; the hint names the ways out.
     """
     family, size = _find(config)
     if config.weights == "imagenet" and size.repo:
@@ -216,7 +214,7 @@ def _find(config: ModelConfig) -> tuple[_Family, _Size]:
     return family, family.sizes[config.encoder]
 
 
-# From the authors' names of MiT, which segmentation_models.pytorch keeps, to transformers'.
+# From the authors' names of MiT, which segmentation_models.pytorch uses, to transformers'.
 _MIT_NAMES = (
     (r"^patch_embed(\d)\.norm\.", r"stages.\1.patch_embeddings.layer_norm."),
     (r"^patch_embed(\d)\.", r"stages.\1.patch_embeddings."),
@@ -232,7 +230,7 @@ _MIT_NAMES = (
 
 
 def _rename_mit(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return smp's MiT under transformers' names, and anything else as it is."""
+    """Return tensors of smp's MiT under transformers' names, and any others unchanged."""
     if "patch_embed1.proj.weight" not in tensors:
         return dict(tensors)
     renamed = {}
@@ -251,7 +249,7 @@ def _rename_mit(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Keep transformers from reporting what is checked here."""
+    """Silence transformers' report of missing tensors, which are checked here."""
     level, shows_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

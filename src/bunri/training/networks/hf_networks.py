@@ -1,11 +1,8 @@
-"""SegFormer, Mask2Former and EoMT put together from transformers' layers.
+"""SegFormer, Mask2Former and EoMT, assembled from transformers' layers.
 
-Owns their forward passes, and how masks with classes become logits for each pixel. Knows
-nothing of sizes and weights. transformers' losses, which match masks with objects, are not used:
-what trains these networks is the loss of every network here, on each pixel, and on every depth
-at which the authors supervise. So scipy, which those losses need, is not needed.
-
-``encoder`` is the pretrained backbone: MiT, Swin, or EoMT's whole transformer.
+transformers' own losses, which match masks with objects and need scipy, are not used: these
+networks learn from the losses over pixels, like every other network, at every depth that the
+authors supervise. ``encoder`` is the pretrained backbone: MiT, Swin, or EoMT's whole transformer.
 """
 
 import contextlib
@@ -30,16 +27,15 @@ from transformers.models.eomt.modeling_eomt import (
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerPreTrainedModel
 
 _FLOOR = 1e-12
-"""Added before a logarithm; far under what a pixel's most likely class has."""
+"""Added before the logarithm; far below the share of a pixel's most likely class."""
 
 
 def combine_queries(class_logits: Tensor, mask_logits: Tensor) -> Tensor:
-    """Return the log of each class's share in each pixel, summed over the queries.
+    """Return logits of each class in each pixel from queries with a class and a mask each.
 
-    That is log sum_q softmax(class)[q, c] * sigmoid(mask)[q, h, w], without the class "no
-    object" (Cheng et al. 2021, MaskFormer's semantic inference); in float32 whatever the
-    precision around it. Softmax over the classes makes it probabilities, so these are logits.
-    No gradient is above 1: what the logarithm divides by, softmax and sigmoid multiply with.
+    log sum_q softmax(class)[q, c] * sigmoid(mask)[q, h, w], without the class "no object" (Cheng
+    et al. 2021, MaskFormer's semantic inference), in float32 even under autocast. No gradient is
+    above 1: softmax and sigmoid multiply with what the logarithm divides by.
 
     Args:
         class_logits: Float (N, Q, C + 1), "no object" last.
@@ -65,10 +61,10 @@ def _enlarge(logits: Tensor, pixels: Tensor) -> Tensor:
 
 
 class HfSegformer(nn.Module):
-    """SegFormer (Xie et al. 2021) as transformers has it.
+    """SegFormer (Xie et al. 2021).
 
     Args:
-        model: Whose parts are taken over.
+        model: transformers' model; its parts are used, not copied.
     """
 
     def __init__(self, model: SegformerForSemanticSegmentation) -> None:
@@ -83,7 +79,7 @@ class HfSegformer(nn.Module):
 
 
 class Mask2FormerParts(Mask2FormerPreTrainedModel):  # type: ignore[misc]
-    """Mask2Former under the names of its published weights, without its loss."""
+    """Parts of Mask2Former under the names of its published weights, without its loss."""
 
     def __init__(self, config: Mask2FormerConfig) -> None:
         super().__init__(config)
@@ -93,16 +89,12 @@ class Mask2FormerParts(Mask2FormerPreTrainedModel):  # type: ignore[misc]
 
 
 class HfMask2Former(nn.Module):
-    """Mask2Former (Cheng et al. 2022) on Swin.
-
-    Args:
-        parts: What it is put together from.
-    """
+    """Mask2Former (Cheng et al. 2022) on Swin."""
 
     def __init__(self, parts: Mask2FormerParts) -> None:
         super().__init__()
         self.encoder = parts.model.pixel_level_module.encoder
-        # Its output is not used here; a parameter without gradient stops training on many GPUs.
+        # Its output is not used; a parameter without a gradient stops training on several GPUs.
         self.encoder.swin.layernorm = nn.Identity()
         self.pixel_decoder = parts.model.pixel_level_module.decoder
         self.transformer = parts.model.transformer_module
@@ -111,7 +103,7 @@ class HfMask2Former(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor | list[Tensor]:
         """Return logits (N, C, H, W) of normalised pixels (N, 3, H, W), multiples of 32.
 
-        In training, a list of them: one for each layer of the decoder, the last one last.
+        In training mode a list of logits, one per layer of the decoder, the last layer last.
         """
         decoded = self.pixel_decoder(self.encoder(pixels).feature_maps)
         layers = self.transformer(decoded.multi_scale_features, decoded.mask_features)
@@ -125,7 +117,7 @@ class HfMask2Former(nn.Module):
 
 
 class EomtParts(EomtPreTrainedModel):  # type: ignore[misc]
-    """EoMT under the names of its published weights, without its loss."""
+    """Parts of EoMT under the names of its published weights, without its loss."""
 
     def __init__(self, config: EomtConfig) -> None:
         super().__init__(config)
@@ -140,14 +132,11 @@ class EomtParts(EomtPreTrainedModel):  # type: ignore[misc]
 
 
 class HfEomt(nn.Module):
-    """EoMT (Kerssies et al. 2025): a plain ViT whose last blocks see queries beside patches.
+    """EoMT (Kerssies et al. 2025): a plain ViT whose last blocks process queries beside patches.
 
-    Frames of any multiple of the patch, 16 pixels: the position embeddings, learned for 640
-    pixels, are interpolated. Queries attend to all patches, as the authors' do at the end of
-    training; their masks for attention at its beginning, faded out later, are not there.
-
-    Args:
-        parts: What it is put together from.
+    The frame may be any multiple of the patch size of 16 pixels: the position embeddings, learned
+    for 640 pixels, are interpolated. Queries attend to all patches from the start; the authors
+    mask this attention at first and fade the masks out during training.
     """
 
     def __init__(self, parts: EomtParts) -> None:
@@ -167,7 +156,7 @@ class HfEomt(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor | list[Tensor]:
         """Return logits (N, C, H, W) of normalised pixels (N, 3, H, W), multiples of 32.
 
-        In training, a list of them: one for each block with queries, the last one last.
+        In training mode a list of logits, one per block with queries, the last block last.
         """
         grid_hw = pixels.shape[-2] // self.patch_px, pixels.shape[-1] // self.patch_px
         tokens = self._embed(pixels, grid_hw)

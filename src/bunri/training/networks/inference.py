@@ -1,7 +1,6 @@
-"""From a network frame to probabilities.
+"""Logits and probabilities of one photo.
 
-Owns how a network is called on one photo. Apart from the rest of learning, so that a model predicts
-without what only training loads: 35 MB and a second.
+Apart from the rest of training, so that prediction does not import it (a second and 35 MB).
 """
 
 import torch

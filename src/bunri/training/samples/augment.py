@@ -1,8 +1,8 @@
-"""What is changed at random on a training photo, its mask always with it.
+"""Augmentation of a training photo and its mask.
 
-Owns which changes are made and in which order: view, pasted objects, local contrast, flips,
-colours, then light, lens, sensor and storage. Knows nothing of order or seeds of samples: the
-caller seeds torch. A change that is off draws no random number, so the others stay as they are.
+Changes are made in the order view, pasted objects, local contrast, flips, colours, light, lens,
+sensor, storage. Random numbers come from torch's generator, which the caller seeds; a change that
+is off draws none, so that turning it on or off does not alter the draws of the changes before it.
 """
 
 from collections.abc import Callable
@@ -28,12 +28,12 @@ Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 def build_augmentation(
     config: AugmentConfig, frame_px: int, paste: Step | None = None
 ) -> Augmentation:
-    """Return the transform that settings ask for.
+    """Return the augmentation of some settings.
 
     Args:
-        config: Which changes, and how strong.
-        frame_px: Side of the square frame when ``crop_size_px`` is null.
-        paste: What lays objects over a sample, see :mod:`bunri.training.samples.mixing`.
+        config: Probabilities and strengths of the changes.
+        frame_px: Side of the square frame if ``crop_size_px`` is null.
+        paste: Step that pastes objects, see :mod:`bunri.training.samples.mixing`.
 
     Raises:
         MissingExtraError: A change needs a library that is not installed.
@@ -45,7 +45,7 @@ def build_augmentation(
             image, mask = _fit_square(image, mask, frame_px)
         if not steps:
             return image, mask
-        # A copy: cached photos are read-only, and torch wants to own what it holds.
+        # Copies, because photos in the store are read-only.
         pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)
         labels = torch.from_numpy(mask.copy())
         for step in steps:
@@ -59,7 +59,7 @@ def _list_steps(config: AugmentConfig, frame_px: int, paste: Step | None) -> lis
     steps: list[Step] = []
     if config.crop_size_px is not None or config.rotate or config.grid or config.elastic:
         steps.append(RandomView(config, frame_px))
-    if config.quarter_turn:  # the view is a square: before or after it is the same
+    if config.quarter_turn:  # the same before or after the view, which is a square
         steps.append(_make_random(turn_quarters, config.quarter_turn))
     if paste is not None:
         steps.append(paste)
@@ -79,7 +79,7 @@ def _list_steps(config: AugmentConfig, frame_px: int, paste: Step | None) -> lis
 
 
 def _make_random(step: Step, chance: float) -> Step:
-    """Return a step that is made as often as asked."""
+    """Return a step that is made with a probability."""
 
     def make_or_not(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         return step(image, mask) if happens(chance) else (image, mask)
@@ -88,7 +88,7 @@ def _make_random(step: Step, chance: float) -> Step:
 
 
 def _spare_mask(change: PhotoChange) -> Step:
-    """Return a step that changes the photo alone."""
+    """Return a step that changes the photo and leaves the mask."""
 
     def change_photo(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         return change(image), mask
@@ -97,7 +97,7 @@ def _spare_mask(change: PhotoChange) -> Step:
 
 
 def _wrap_torchvision(transform: Callable[..., tuple[Tensor, Tensor]]) -> Step:
-    """Return a step that tells torchvision which is the photo and which the mask."""
+    """Return a step from a transform of torchvision, which tells photo and mask apart by type."""
 
     def call(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         moved = transform(tv_tensors.Image(image), tv_tensors.Mask(mask))

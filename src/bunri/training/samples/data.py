@@ -1,15 +1,15 @@
-"""Photos and masks as training samples; each sample depends on its position alone.
+"""Decoded photos and masks, and the endless stream of training samples drawn from them.
 
-Owns which sample comes when. The training stream is endless: turn after turn, each a
-permutation of all photos (those with rare classes several times) drawn from (seed, number of
-the turn); sample ``i`` is augmented, and mixed with another photo, from (seed, i). So an
-interrupted run goes on exactly as an unbroken one, whatever the number of loader processes, and
-nothing of the loader's state needs to be saved.
+The stream is a sequence of turns. Each turn is a permutation of all photos (photos with rare
+classes appear several times) drawn from (seed, number of the turn); sample ``i`` is augmented, and
+mixed with another photo, by random numbers drawn from (seed, i). An interrupted run therefore
+continues exactly like an uninterrupted one, whatever the number of loader processes, and no state
+of the loader needs to be saved.
 """
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from torch.utils.data import Dataset
 
 from bunri.core.contracts import IGNORE_INDEX, ImageArray, MaskArray
 from bunri.core.errors import BunriError, ImageError
+from bunri.core.progress import Advance
 from bunri.images.frames import Preprocessing
 from bunri.images.similarity import Fingerprint, fingerprint_photo, hash_pixels
 from bunri.labels.overlap import draw_mask
@@ -36,35 +37,39 @@ from bunri.training.samples.augment import build_augmentation
 from bunri.training.samples.mixing import Pair, build_paste, mix_pairs
 
 Sample = tuple[Tensor, Tensor, bool]
-"""Normalised pixels, float32 (3, h, w); targets, int64 (h, w); whether the photo's labels are
-pseudo-labels, whatever was mixed into it."""
+"""Normalised pixels, float32 (3, h, w); targets, int64 (h, w); True for pseudo-labels."""
 Batch = tuple[Tensor, Tensor, Tensor]
 """Samples stacked: (N, 3, h, w), (N, h, w), bool (N,)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledPhoto:
-    """A photo and where its labels are."""
+    """A photo and the set that holds its labels."""
 
     dataset: LabelledSet
     photo: Photo
 
 
 class PhotoStore:
-    """Decoded photos and masks of several labelled sets, kept in memory as far as they fit.
+    """Photos and masks of several labelled sets, kept in memory as far as they fit.
 
-    Opening the store decodes every photo once, so that a missing, broken or wrongly sized
-    photo is known before training starts, and not in its tenth epoch.
+    All photos are decoded when the store is opened, so that a missing, broken or wrongly sized
+    photo is reported before training starts.
 
     Args:
         datasets: Labelled sets with one class table.
-        rule: How masks are drawn.
-        memory_bytes: Photos beyond this are decoded again each time.
-        advance: Called after each photo.
-        takes_prints: Whether to take fingerprints, for ``prints``.
+        rule: Rule for pixels covered by several objects.
+        memory_bytes: Memory for decoded photos; photos beyond it are decoded at each use.
+        advance: Function called after each photo.
+        takes_prints: Whether to compute fingerprints of the photos, see ``prints``.
 
     Raises:
-        ImageError: Photos that cannot be used; all of them are listed.
+        ImageError: Some photos cannot be used; all of them are listed.
+
+    Attributes:
+        items: Photos in the order of the files.
+        pixel_hashes: Hash of each photo, see :func:`bunri.images.similarity.hash_pixels`.
+        prints: Fingerprint of each photo, empty without ``takes_prints``.
     """
 
     def __init__(
@@ -72,7 +77,7 @@ class PhotoStore:
         datasets: Sequence[LabelledSet],
         rule: OverlapRule,
         memory_bytes: int,
-        advance: Callable[[], None] = lambda: None,
+        advance: Advance = lambda: None,
         *,
         takes_prints: bool = False,
     ) -> None:
@@ -81,7 +86,6 @@ class PhotoStore:
         self._kept: dict[int, tuple[ImageArray, MaskArray]] = {}
         self.prints: list[Fingerprint] = []
         self.pixel_hashes: list[str] = []
-        """Of each photo, see :func:`bunri.images.similarity.hash_pixels`."""
         problems: list[str] = []
         used_bytes = 0
         with ThreadPoolExecutor() as pool:
@@ -103,7 +107,7 @@ class PhotoStore:
         return len(self.items)
 
     def list_classes(self) -> list[set[int]]:
-        """Return the class indices that are annotated in each photo."""
+        """Return the indices of the classes annotated in each photo."""
         return [
             {
                 item.dataset.index_of_category[annotation.category_id]
@@ -117,20 +121,20 @@ class PhotoStore:
         return self._kept.get(index) or self._load(index)
 
     def path_of(self, index: int) -> Path:
-        """Return where a photo lies."""
+        """Return the path of a photo."""
         item = self.items[index]
         return item.dataset.path_of(item.photo)
 
     def is_pseudo(self, index: int) -> bool:
-        """Return whether a photo's labels are a model's."""
+        """Return whether a photo's labels are pseudo-labels of a model."""
         return self.items[index].dataset.is_pseudo
 
     def load_for_training(self, index: int, share: float) -> tuple[ImageArray, MaskArray]:
-        """Return the same, but a mask drawn from probabilities where the labels are such.
+        """Return a photo and its mask as :meth:`load` does, soft labels drawn at random.
 
         Args:
-            index: Of the photo.
-            share: Decides what is drawn; see :func:`bunri.labels.soft.draw_soft_mask`.
+            index: Index of the photo.
+            share: Random number, 0 to 1, see :func:`bunri.labels.soft.draw_soft_mask`.
         """
         image, mask = self.load(index)
         item = self.items[index]
@@ -143,7 +147,7 @@ class PhotoStore:
     def _open(
         self, index: int, takes_print: bool
     ) -> tuple[tuple[ImageArray, MaskArray] | BunriError, str, Fingerprint | None]:
-        """Return a photo with its mask, or what is wrong with it, its hash and fingerprint."""
+        """Return a photo with its mask, or its error; its hash; its fingerprint."""
         item = self.items[index]
         try:
             loaded = self._load(index)
@@ -195,7 +199,7 @@ class TrainingStream(Dataset[Sample]):
         return pixels, torch.from_numpy(mask.astype(np.int64)), self._store.is_pseudo(photo)
 
     def name_photos(self, positions: Iterable[int]) -> list[str]:
-        """Return the names of the photos at some positions of the epoch, for messages."""
+        """Return the file names of the photos at some positions of the epoch."""
         numbers = (self.epoch * self._length + position for position in positions)
         return [self._store.items[self._pick_photo(n)].photo.file_name for n in numbers]
 
@@ -206,10 +210,10 @@ class TrainingStream(Dataset[Sample]):
             return self._augment(image, mask)
 
     def _draw_partner(self, photo: int, number: int) -> Pair:
-        """Return a photo of a turn, changed in its own way, to be mixed into another's sample.
+        """Return another augmented photo, to be mixed into a photo's sample.
 
-        True labels are mixed with true ones and pseudo-labels with pseudo-labels, since a
-        sample counts as either in the loss.
+        True labels are mixed with true labels and pseudo-labels with pseudo-labels, because a
+        sample counts as one or the other in the loss.
         """
         partners = self._partners[self._store.is_pseudo(photo)]
         place = int(torch.randint(len(partners), ()))
@@ -224,15 +228,15 @@ class TrainingStream(Dataset[Sample]):
 
 
 def repeat_rare_photos(classes: Sequence[set[int]], threshold: float) -> list[int]:
-    """Return photo indices, those with rare classes several times.
+    """Return photo indices, those of photos with rare classes several times.
 
     Repeat factor sampling (Gupta et al. 2019, arXiv:1908.03195): a class in a share f of the
-    photos asks for sqrt(threshold / f) repeats, at least 1; a photo takes the highest of its
+    photos has the factor sqrt(threshold / f), at least 1; a photo has the highest factor of its
     classes, rounded.
 
     Args:
-        classes: The classes in each photo.
-        threshold: 0 to 1; 0 gives every index once.
+        classes: Class indices in each photo.
+        threshold: Share of photos below which a class is rare, 0 to 1; 0 repeats nothing.
     """
     counts = Counter(index for present in classes for index in present)
     factors = {
@@ -247,14 +251,15 @@ def repeat_rare_photos(classes: Sequence[set[int]], threshold: float) -> list[in
 
 
 def mix_seed(seed: int, purpose: str, number: int) -> int:
-    """Return a 63-bit seed for one purpose and number, unrelated to its neighbours'."""
+    """Return a 63-bit seed, independent for each purpose and number."""
     words = np.random.SeedSequence([seed, number, *purpose.encode()]).generate_state(2)
     return int(words[0]) << 31 ^ int(words[1])
 
 
 @contextmanager
 def _seed_torch(seed: int) -> Iterator[None]:
-    """Let torch draw from a seed inside the block, and go on afterwards as if nothing was."""
+    """Seed torch's CPU generator inside the block, and restore its state afterwards."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        # torch.manual_seed would reseed the GPUs, too, whose state is not restored.
+        torch.default_generator.manual_seed(seed)
         yield

@@ -1,9 +1,8 @@
-"""Where each pixel of a training sample is read from in its photo.
+"""Geometric augmentation: crop, turn and distortions of a photo and its mask.
 
-Owns the crop, the turn and the distortions, as one map that is read once: to turn a whole photo
-and crop it then takes five times as long at 512 x 512 and 130 times at 12 megapixels, and each
-change of its own would blur it again. Colours are :mod:`photometry`'s. Torch's generator is
-drawn from.
+They are combined into one map of coordinates that is sampled once. Turning a whole photo and then
+cropping it would take five times as long at 512 x 512 and 130 times at 12 megapixels, and each
+change by itself would blur the photo again. Random numbers come from torch's generator.
 """
 
 import math
@@ -20,9 +19,9 @@ from bunri.training.config import AugmentConfig
 GRID_CELLS = 5
 """Cells of the mesh along each side."""
 GRID_STRETCH = 0.4
-"""A cell is up to this share wider or narrower than it was."""
+"""Largest relative change of a cell's width or height."""
 ELASTIC_KNOTS = 7
-"""Shifts are drawn at this many points along each side; between them they go over smoothly."""
+"""Points along each side at which shifts are drawn; between them shifts are interpolated."""
 ELASTIC_SHIFT = 0.012
 """Standard deviation of a shift, as a share of the crop's side."""
 
@@ -31,15 +30,16 @@ Box = tuple[int, int, int, int]
 
 
 class RandomView:
-    """Crops a photo, turns the crop about itself and bends it; scales it to a square.
+    """Step that crops, turns and distorts a photo and its mask, and scales them to a square.
 
-    What is outside the photo becomes 0, and ``IGNORE_INDEX`` in the mask. The crop follows
-    ``RandomResizedCrop``; one that holds an object is laid at random around one of its pixels,
-    of a class drawn first, so that large classes do not win, and is turned about this pixel.
+    Pixels from outside the photo become 0, and ``IGNORE_INDEX`` in the mask. The crop follows
+    ``RandomResizedCrop``. A crop that must contain an object is placed at random around one of its
+    pixels and turned about this pixel; the object's class is drawn first, so that large classes
+    are not preferred.
 
     Args:
-        config: Which changes, and how strong.
-        frame_px: Side of the square; without a crop, photos are such squares already.
+        config: Probabilities and strengths of the changes.
+        frame_px: Side of the square if ``crop_size_px`` is null; photos must be such squares.
     """
 
     def __init__(self, config: AugmentConfig, frame_px: int) -> None:
@@ -51,7 +51,7 @@ class RandomView:
         self._spread = _build_spread(self._side_px)
 
     def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what is seen of a photo, uint8 (3, H, W), and its mask, uint8 (H, W)."""
+        """Return the view of a photo, uint8 (3, H, W), and of its mask, uint8 (H, W)."""
         box, pivot_yx = self._draw_box(image, mask)
         points = self._draw_points(box, pivot_yx)
         if points is None:
@@ -63,7 +63,7 @@ class RandomView:
         return read_pixels(image, points, shrink), read_labels(mask, points)
 
     def _draw_box(self, image: Tensor, mask: Tensor) -> tuple[Box, tuple[float, float]]:
-        """Return the crop, and the point, y and x, that it is turned about."""
+        """Return the crop and the point (y, x) about which it is turned."""
         config, (height, width) = self._config, mask.shape
         if config.crop_size_px is None:
             return (0, 0, height, width), (height / 2, width / 2)
@@ -75,7 +75,7 @@ class RandomView:
         return _place_around(anchor, box, (height, width)), (anchor[0] + 0.5, anchor[1] + 0.5)
 
     def _draw_points(self, box: Box, pivot_yx: tuple[float, float]) -> Tensor | None:
-        """Return where each pixel is read, see :func:`read_pixels`; None: the box as it is."""
+        """Return the points to sample, see :func:`read_pixels`; None for a plain crop."""
         config, side_px = self._config, self._side_px
         angle_deg = draw(-config.rotate_deg, config.rotate_deg) if happens(config.rotate) else 0.0
         has_grid, is_elastic = happens(config.grid), happens(config.elastic)
@@ -99,13 +99,13 @@ def turn_quarters(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def read_pixels(image: Tensor, points: Tensor, shrink: float) -> Tensor:
-    """Return a photo's colours at points, bilinear; 0 outside the photo.
+    """Return a photo's colours at points, by bilinear interpolation; 0 outside the photo.
 
     Args:
         image: uint8 (3, H, W).
-        points: float32 (2, h, w), y and x in px of the photo, corners at whole numbers.
-        shrink: How far apart neighbouring points are. Above 1, what they span is scaled down
-            first with antialiasing, as a crop without a turn is.
+        points: float32 (2, h, w), y and x in px of the photo; pixels' corners are whole numbers.
+        shrink: Distance of neighbouring points in px. Above 1, the photo is scaled down first with
+            antialiasing, as for a plain crop.
 
     Returns:
         uint8 (3, h, w).
@@ -117,7 +117,7 @@ def read_pixels(image: Tensor, points: Tensor, shrink: float) -> Tensor:
     window = image[:, first[0] : first[0] + spans[0], first[1] : first[1] + spans[1]]
     if shrink > 1.0:
         window = functional.resize(window, [math.ceil(span / shrink) for span in spans])
-    # grid_sample wants x before y, and -1..1 from the window's one edge to the other.
+    # grid_sample takes x before y, from -1 to 1 between the window's edges.
     x, y = ((points[axis] - first[axis]) * (2.0 / spans[axis]) - 1.0 for axis in (1, 0))
     read = grid_sample(
         window.float()[None],
@@ -134,19 +134,19 @@ def read_labels(labels: Tensor, points: Tensor) -> Tensor:
 
     Args:
         labels: uint8 (H, W).
-        points: As in :func:`read_pixels`.
+        points: float32 (2, h, w), as in :func:`read_pixels`.
 
     Returns:
         uint8 (h, w).
     """
     height, width = labels.shape
-    y, x = points.long()  # whole part: a pixel reaches from its number to the next
+    y, x = points.long()  # a pixel reaches from its index to the next
     read = labels[y.clamp_(0, height - 1), x.clamp_(0, width - 1)]
     return read.masked_fill_(~_find_inside(points, labels.shape), IGNORE_INDEX)
 
 
 def _find_inside(points: Tensor, shape: torch.Size) -> Tensor:
-    """Return whether points lie in a photo, bool (h, w); pixels and labels share this answer."""
+    """Return which points lie in a photo, bool (h, w); used for pixels and labels alike."""
     y, x = points
     height, width = shape[-2:]
     is_inside: Tensor = (y >= 0) & (y < height) & (x >= 0) & (x < width)
@@ -154,10 +154,9 @@ def _find_inside(points: Tensor, shape: torch.Size) -> Tensor:
 
 
 def find_object_pixel(labels: Tensor) -> tuple[int, int] | None:
-    """Return y and x of a random pixel of a random class; None if all is background or ignored.
+    """Return (y, x) of a random pixel of a random object class in a mask, uint8 (H, W).
 
-    Args:
-        labels: uint8 (H, W).
+    None if all pixels are background or ignored.
     """
     flat = labels.flatten()
     counts = torch.bincount(flat, minlength=IGNORE_INDEX + 1)
@@ -172,17 +171,17 @@ def find_object_pixel(labels: Tensor) -> tuple[int, int] | None:
 
 
 def happens(probability: float) -> bool:
-    """Return True as often as asked; draws a number unless the answer is known."""
+    """Return True with a probability; no random number is drawn for 0."""
     return probability > 0.0 and bool(torch.rand(()) < probability)
 
 
 def draw(low: float, high: float) -> float:
-    """Return a number between two others, all equally likely."""
+    """Return a uniform random number between two bounds."""
     return low + (high - low) * float(torch.rand(()))
 
 
 def _place_around(anchor: tuple[int, int], box: Box, photo_hw: tuple[int, int]) -> Box:
-    """Return a box of the same size at a random place where it holds a pixel."""
+    """Return a box of the same size at a random place that contains a pixel."""
     sides = box[2:]
     corner = []
     for pixel, side, limit in zip(anchor, sides, photo_hw, strict=True):
@@ -192,12 +191,12 @@ def _place_around(anchor: tuple[int, int], box: Box, photo_hw: tuple[int, int]) 
 
 
 def _find_centers(side_px: int) -> Tensor:
-    """Return where the centres of pixels in a row are, float32 (side,), as shares of the side."""
+    """Return the centres of a row's pixels, float32 (side,), as shares of the side."""
     return (torch.arange(side_px) + 0.5) / side_px
 
 
 def _stretch_cells(side_px: int) -> Tensor:
-    """Return the same with cells of a mesh stretched; the edges stay."""
+    """Return the centres of a row's pixels after stretching the cells of a mesh."""
     widths = 1.0 + GRID_STRETCH * (2.0 * torch.rand(GRID_CELLS) - 1.0)
     edges = torch.cat((torch.zeros(1), torch.cumsum(widths, 0) / widths.sum()))
     place = _find_centers(side_px) * GRID_CELLS
@@ -206,10 +205,9 @@ def _stretch_cells(side_px: int) -> Tensor:
 
 
 def _build_spread(side_px: int) -> Tensor:
-    """Return what takes values at a row's knots to its pixels, bicubic: float32 (side, knots).
+    """Return the matrix of bicubic interpolation from knots to pixels, float32 (side, knots).
 
-    Bicubic interpolation of a plane is this along its columns and its rows, at a twentieth of
-    the cost.
+    Applied along rows and columns it interpolates a plane at a twentieth of the usual cost.
     """
     knots = torch.eye(ELASTIC_KNOTS)[None, None]
     size = (side_px, ELASTIC_KNOTS)
@@ -217,7 +215,7 @@ def _build_spread(side_px: int) -> Tensor:
 
 
 def _turn_about(points: Tensor, pivot_yx: tuple[float, float], angle_deg: float) -> Tensor:
-    """Return points, float32 (2, h, w), turned about one of them."""
+    """Return points, float32 (2, h, w), turned about a point (y, x)."""
     if not angle_deg:
         return points
     cosine, sine = math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))

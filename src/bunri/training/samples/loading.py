@@ -1,7 +1,6 @@
-"""Batches from loader processes, and what happens when one of these dies or hangs.
+"""Batches of training samples, loaded by processes that are replaced if they die or hang.
 
-Owns the loader. Which sample stands where is ``data``'s; since it depends on its position
-alone, a loader that fails is simply started anew at the first sample that is missing.
+A sample depends on its position only, so a failed loader is restarted at the first missing batch.
 """
 
 import signal
@@ -22,9 +21,9 @@ from bunri.training.processes import ALONE, Processes
 from bunri.training.samples.data import Batch, Sample, TrainingStream
 
 MAX_RESTARTS = 3
-"""In a row, without a batch in between; then the photos or the machine are at fault."""
+"""Restarts without a batch in between; more of them mean that photos or machine are at fault."""
 POLL_S = 5
-"""How often a silent loader process is looked at."""
+"""Seconds between two checks of a silent loader process."""
 
 
 def iterate_batches(
@@ -37,19 +36,19 @@ def iterate_batches(
     warn: Callable[[str], None] = lambda _: None,
     processes: Processes = ALONE,
 ) -> Iterator[Batch]:
-    """Yield the batches of an epoch; of each, the samples of this process.
+    """Yield the batches of an epoch, each with the samples of this process only.
 
-    Workers are started anew for each epoch: they hold nothing but a view of the store, and
-    so each sees the epoch's number.
+    Loader processes are started for each epoch, so that they see its number; they hold nothing but
+    a view of the store.
 
     Args:
-        stream: The samples.
-        epoch: From 0.
-        config: Batch size, and how many loader processes.
-        first_batch: Where to begin in the epoch.
-        pin_memory: Faster copies to a GPU.
-        warn: Told when a loader process was replaced.
-        processes: Who share each batch.
+        stream: Training samples.
+        epoch: Number of the epoch, from 0.
+        config: Batch size and number of loader processes.
+        first_batch: First batch to yield, from 0.
+        pin_memory: Whether to pin memory, for faster copies to a GPU.
+        warn: Function that receives a message when a loader process was replaced.
+        processes: Training processes that share each batch.
 
     Raises:
         RunError: Loader processes keep dying or hanging.
@@ -73,24 +72,24 @@ def iterate_batches(
                 raise RunError(
                     f"A loader process {error}, {failures} times in a row, among "
                     f"{', '.join(photos[:3])} and the {after} samples after.",
-                    hint="Try --set train.num_workers=0; it loads in the training process, and "
-                    "shows what fails.",
+                    hint="Try --set train.num_workers=0: the training process then loads by itself "
+                    "and shows the error.",
                 ) from error
             warn(f"A loader process {error}; it was replaced.")
 
 
 class _WorkerError(Exception):
-    """A loader process is lost; the message says how."""
+    """A loader process died or hangs."""
 
 
 class WaitClock:
-    """Adds up how long training waits for its loader."""
+    """Measures the time that training waits for its loader."""
 
     def __init__(self) -> None:
         self.waited_s = 0.0
 
     def watch(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """Yield the batches; the time until each is there counts, what is done with it does not."""
+        """Yield the batches, and add the time that each took to arrive to ``waited_s``."""
         while True:
             started = time.monotonic()
             batch = next(batches, None)
@@ -117,13 +116,13 @@ def collate_samples(samples: list[Sample]) -> Batch:
 def _load(
     stream: TrainingStream, batches: list[list[int]], config: TrainConfig, pin_memory: bool
 ) -> Iterator[Batch]:
-    """Yield batches, given by their positions, until the end, or until a loader process is lost."""
+    """Yield batches, given by their positions, until the end or until a loader process is lost."""
     iterator = _open_loader(stream, batches, config, pin_memory)
     silent_s = 0
     while True:
         try:
             batch = next(iterator, None)
-        except (EOFError, ConnectionError) as error:  # the tensors went with it
+        except (EOFError, ConnectionError) as error:  # its tensors are lost, too
             raise _WorkerError("died while it handed over a batch") from error
         except RuntimeError as error:
             text = str(error)
@@ -158,18 +157,17 @@ def _open_loader(
     )
     earlier = signal.getsignal(signal.SIGCHLD)
     iterator: Iterator[Batch] = iter(loader)
-    # Torch would raise the death of a worker wherever this process happens to be, be it in
-    # the middle of an update or of a file; here it is noticed when a batch is asked for.
+    # Torch's handler would raise an error wherever this process is when a worker dies, even in the
+    # middle of an update or of writing a file; here the death shows when the next batch is read.
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, earlier)
     return iterator
 
 
 def _ignore_hangups(_worker: int) -> None:
-    """Keep a worker silent when training is stopped while a batch is being handed over.
+    """Keep a worker from printing a traceback when training stops while it hands over a batch.
 
-    The thread that hands tensors over then finds the line dead, and would print a traceback
-    into the message that says how to go on. A worker's own errors take another way.
+    Errors of loading itself reach the training process in another way.
     """
 
     def print_others(

@@ -1,7 +1,6 @@
-"""Samples made of more than one photo: pasted objects, CutMix, ClassMix.
+"""Samples made of several photos: pasted objects, CutMix and ClassMix.
 
-Owns what is laid over what. Which other photo it is, the caller knows: it is one of the
-training photos. Torch's generator is drawn from.
+Random numbers come from torch's generator.
 """
 
 import math
@@ -21,26 +20,26 @@ from bunri.training.samples.geometry import draw, happens
 from bunri.training.samples.object_bank import MIN_OBJECT_PX, CutObject, LabelledPhotos, ObjectBank
 
 MAX_PASTED = 3
-"""Objects pasted into one sample, at most; at least 1."""
+"""Largest number of objects pasted into one sample; the smallest is 1."""
 PASTE_SCALE = (0.5, 1.5)
 
 Pair = tuple[ImageArray, MaskArray]
 
 
 class ObjectPaste:
-    """Lay one to three objects of a bank over a photo, each with its labels.
+    """Step that pastes one to three objects of a bank into a photo and its mask.
 
-    The class is drawn first, so that all are pasted alike; then one of its objects, its scale,
-    a flip, a quarter turn, and a place around a pixel that is not ignored. Ignored pixels stay
-    as they are: padding stays padding.
+    The class is drawn first, so that all classes are pasted equally often; then one of its objects,
+    a scale, a quarter turn, a flip, and a place around a pixel that is not ignored. Ignored pixels
+    are left unchanged, so that padding stays padding.
 
     Args:
-        bank: What to paste.
-        store: The photos that are trained on.
-        chance: How often.
+        bank: Objects to paste.
+        store: Training photos.
+        chance: Probability of pasting, 0 to 1.
 
     Raises:
-        InputError: The bank holds objects of other photos.
+        InputError: The bank holds objects of photos that are not in ``store``.
     """
 
     def __init__(self, bank: ObjectBank, store: LabelledPhotos, chance: float) -> None:
@@ -49,7 +48,7 @@ class ObjectPaste:
         self._chance = chance
 
     def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Return a photo, uint8 (3, H, W), and its mask, uint8 (H, W), with objects."""
+        """Return a photo, uint8 (3, H, W), and its mask, uint8 (H, W), with pasted objects."""
         if not happens(self._chance):
             return image, mask
         pixels = image.permute(1, 2, 0).numpy().copy()
@@ -64,12 +63,12 @@ class ObjectPaste:
 
 
 def build_paste(config: Config, store: LabelledPhotos, table: ClassTable) -> ObjectPaste | None:
-    """Return what pastes objects cut from the training photos, None if it is off.
+    """Return the step that pastes objects of the training photos; None if pasting is off.
 
     Args:
-        config: All settings.
-        store: The training photos, and no others.
-        table: Their classes.
+        config: Settings of the run.
+        store: Training photos.
+        table: Class table of the photos.
 
     Raises:
         ConfigError: A class is unknown or the background, or there is nothing to paste.
@@ -96,11 +95,11 @@ def build_paste(config: Config, store: LabelledPhotos, table: ClassTable) -> Obj
 
 
 def find_rare_classes(classes: Sequence[set[int]], threshold: float) -> list[int]:
-    """Return the classes that are in fewer than a share of the photos, but in one at least.
+    """Return the classes that appear in some photos, but in less than a share of them.
 
     Args:
-        classes: The classes in each photo.
-        threshold: The share, 0 to 1.
+        classes: Class indices in each photo.
+        threshold: Share of the photos, 0 to 1.
     """
     present = set[int]().union(*classes) - {BACKGROUND_INDEX}
     limit = threshold * len(classes)
@@ -108,10 +107,10 @@ def find_rare_classes(classes: Sequence[set[int]], threshold: float) -> list[int
 
 
 def find_classes(names: Sequence[str], table: ClassTable) -> list[int]:
-    """Return the indices of classes that can be pasted.
+    """Return the indices of the object classes of some names.
 
     Raises:
-        ConfigError: Some cannot; all are listed, each with the nearest names.
+        ConfigError: Some names are no object classes; all are listed, each with the nearest names.
     """
     allowed = table.names[BACKGROUND_INDEX + 1 :]
     index_of = {normalize_name(name): i for i, name in enumerate(table.names)}
@@ -126,13 +125,13 @@ def find_classes(names: Sequence[str], table: ClassTable) -> list[int]:
 
 
 def mix_pairs(config: AugmentConfig, own: Pair, draw_other: Callable[[], Pair]) -> Pair:
-    """Return a sample over which parts of another photo were laid, or not.
+    """Return a sample with parts of another photo laid over it, at random.
 
     Args:
-        config: How often.
-        own: The sample.
-        draw_other: Gives the other photo at the same size; called only when it is needed. One
-            photo serves both ways of mixing.
+        config: Probabilities of CutMix and ClassMix.
+        own: Photo and mask of the sample.
+        draw_other: Function that returns another photo and mask of the same size; called at most
+            once, and only if it is needed.
     """
     cuts, lays = happens(config.cutmix), happens(config.classmix)
     if not (cuts or lays):
@@ -150,8 +149,8 @@ def mix_pairs(config: AugmentConfig, own: Pair, draw_other: Callable[[], Pair]) 
 def draw_rectangle(size_hw: tuple[int, int]) -> tuple[slice, slice]:
     """Return rows and columns of CutMix's rectangle (Yun et al. 2019, arXiv:1905.04899).
 
-    It covers a share of the area that is Beta(1, 1), evenly, distributed; its middle is
-    anywhere, and what would be outside is cut off.
+    Its share of the area is uniform, Beta(1, 1); its centre may be anywhere, and the rectangle is
+    clipped to the photo.
     """
     share = math.sqrt(draw(0.0, 1.0))
     sides = []
@@ -162,10 +161,10 @@ def draw_rectangle(size_hw: tuple[int, int]) -> tuple[slice, slice]:
 
 
 def draw_classes(labels: MaskArray) -> npt.NDArray[np.int64]:
-    """Return half of the classes in a mask, rounded up (Olsson et al. 2020, arXiv:2007.07936).
+    """Return a random half of the classes in a mask, rounded up, for ClassMix.
 
-    Other than there, the background is never among them: where it is in nearly every photo and
-    most of it, it would hide what it is laid over, and a photo without objects gives none.
+    Unlike in Olsson et al. 2020 (arXiv:2007.07936) the background is never chosen: it is most of
+    nearly every photo and would hide the objects below.
     """
     counts = np.bincount(labels.ravel(), minlength=IGNORE_INDEX + 1)
     counts[[BACKGROUND_INDEX, IGNORE_INDEX]] = 0
@@ -178,7 +177,7 @@ def draw_classes(labels: MaskArray) -> npt.NDArray[np.int64]:
 def _paste(
     pixels: ImageArray, labels: MaskArray, item: CutObject, middle_yx: tuple[int, int]
 ) -> None:
-    """Lay an object over a photo and its mask, changing both."""
+    """Paste an object into a photo and its mask, in place."""
     scale = draw(*PASTE_SCALE)
     height, width = (max(1, round(side * scale)) for side in item.inside.shape)
     turns, is_flipped = int(torch.randint(4, ())), happens(0.5)

@@ -1,8 +1,7 @@
-"""How light, lens, sensor and storage change a photo, at random.
+"""Random changes of a photo's colours: shadow, blur, noise, JPEG and local contrast.
 
-Owns changes of colour; masks do not come here. Strengths are what phones do; how often is the
-settings'. Torch's generator is drawn from. torchvision has no CLAHE and no shadow, gives up its
-JPEG, and blurs at three times Pillow's cost.
+Strengths are in the range of phone photos. Random numbers come from torch's generator. torchvision
+has no CLAHE and no shadow, is giving up its JPEG, and blurs three times slower than Pillow.
 """
 
 import io
@@ -19,25 +18,25 @@ from bunri.training.config import AugmentConfig
 from bunri.training.samples.geometry import draw
 
 CLAHE_CLIP = (1.0, 3.0)
-"""How many times the mean a bar of a tile's histogram may be."""
+"""Clip limit, as a multiple of the mean of a tile's histogram."""
 CLAHE_TILES = (8, 8)
 BLUR_SIGMA_PX = (0.5, 1.5)
 JPEG_QUALITY = (20, 70)
 NOISE_SIGMA = (2.0, 12.0)
-"""Of 255."""
+"""Standard deviation, of 255."""
 SHADOW_WIDTH = (0.15, 0.5)
-"""Share of the photo's side."""
+"""Width of a shadow, as a share of the photo's side."""
 SHADOW_LIGHT = (0.35, 0.75)
-"""What is left of the light."""
+"""Share of the light left in a shadow."""
 SHADOW_EDGE = 0.02
-"""How far a shadow's edge reaches, as a share of the photo's side."""
+"""Width of a shadow's edge, as a share of the photo's side."""
 
 PhotoChange = Callable[[Tensor], Tensor]
 """uint8 (3, H, W) RGB in and out."""
 
 
 def list_light_changes(config: AugmentConfig) -> list[tuple[PhotoChange, float]]:
-    """Return what happens to a photo between the scene and the file, and how often."""
+    """Return the changes between scene and file in order, each with its probability."""
     return [
         (cast_shadow, config.shadow),
         (blur, config.blur),
@@ -47,7 +46,7 @@ def list_light_changes(config: AugmentConfig) -> list[tuple[PhotoChange, float]]
 
 
 def cast_shadow(image: Tensor) -> Tensor:
-    """Return a photo, uint8 (3, H, W), with a darker stripe across."""
+    """Return a photo, uint8 (3, H, W), with a darker stripe across it."""
     y, x = (torch.linspace(-0.5, 0.5, side) for side in image.shape[-2:])
     angle = draw(0.0, math.pi)
     across = y[:, None] * math.sin(angle) + x * math.cos(angle) - draw(-0.4, 0.4)
@@ -62,13 +61,13 @@ def blur(image: Tensor) -> Tensor:
 
 
 def add_noise(image: Tensor) -> Tensor:
-    """Return a photo, uint8 (3, H, W), with a dark sensor's noise: each value on its own."""
+    """Return a photo, uint8 (3, H, W), with independent Gaussian noise on each value."""
     noisy = torch.randn(image.shape).mul_(draw(*NOISE_SIGMA)).add_(image)
     return noisy.round_().clamp_(0.0, 255.0).to(torch.uint8)
 
 
 def store_as_jpeg(image: Tensor) -> Tensor:
-    """Return a photo, uint8 (3, H, W), as it comes back from a poor JPEG."""
+    """Return a photo, uint8 (3, H, W), after compression as a low-quality JPEG."""
     file = io.BytesIO()
     _to_picture(image).save(file, "JPEG", quality=round(draw(*JPEG_QUALITY)))
     with Image.open(file) as picture:
@@ -76,13 +75,13 @@ def store_as_jpeg(image: Tensor) -> Tensor:
 
 
 def load_clahe() -> PhotoChange:
-    """Return what equalises the contrast of a photo's light tile by tile; its hues stay.
+    """Return a change that equalises the contrast of a photo's luma tile by tile.
 
     Raises:
         MissingExtraError: kornia is not installed.
     """
     try:
-        # Here, since it takes long to import and few runs want it.
+        # Imported here because it is slow to import and few runs need it.
         from kornia.enhance import equalize_clahe
     except ImportError as error:
         raise MissingExtraError(
@@ -101,10 +100,10 @@ def load_clahe() -> PhotoChange:
 
 
 def _to_picture(image: Tensor) -> Image.Image:
-    """Return a photo, uint8 (3, H, W), as Pillow has it."""
+    """Return a photo, uint8 (3, H, W), as a Pillow image."""
     return Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy()))
 
 
 def _from_picture(picture: Image.Image) -> Tensor:
-    """Return a Pillow picture as uint8 (3, H, W) RGB."""
+    """Return a Pillow image as uint8 (3, H, W) RGB."""
     return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)

@@ -1,4 +1,4 @@
-"""Every recipe's network takes steps, and has as many parameters as docs/models.md says."""
+"""Every recipe's network learns, and has as many parameters as docs/models.md says."""
 
 import re
 from pathlib import Path
@@ -15,10 +15,6 @@ from bunri.training.optimization import build_optimizer
 MODELS_PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 
 
-def load_untrained(recipe):
-    return load_config(read_recipe(recipe), ["model.weights=none"])
-
-
 def read_models_table():
     """Return recipe -> (network, encoder, parameters of the encoder, of the whole)."""
     row = re.compile(r"^\| `([\w-]+)`[^|]*\| (\w+) \| (\w+) \| ([\d,]+) \| ([\d,]+) \|$", re.M)
@@ -29,19 +25,20 @@ def read_models_table():
 
 
 @pytest.mark.parametrize("recipe", list_recipes())
-def test_recipe__takes_two_steps(recipe):
-    config = load_untrained(recipe)
+def test_recipe__takes_a_step(recipe):
+    config = load_config(read_recipe(recipe), ["model.weights=none"])
     torch.manual_seed(1)
     network, _ = build_network(config.model, 12)
+    parts = (network.get_submodule("encoder"), network)
+    counts = [sum(p.numel() for p in part.parameters()) for part in parts]
+    assert read_models_table()[recipe] == (config.model.name, config.model.encoder, *counts)
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
     optimizer = build_optimizer(network, config.optim)
     pixels, targets = torch.rand(2, 3, 64, 64), torch.randint(0, 12, (2, 64, 64))
-    for _ in range(2):
-        optimizer.zero_grad()
-        loss = compute_training_loss(network(pixels), targets, config.loss)
-        assert loss.isfinite()
-        loss.backward()
-        optimizer.step()
+    loss = compute_training_loss(network(pixels), targets, config.loss)
+    assert loss.isfinite()
+    loss.backward()
+    optimizer.step()
     after = dict(network.named_parameters())
     assert all(p.isfinite().all() for p in after.values())
     moved = {
@@ -49,16 +46,6 @@ def test_recipe__takes_two_steps(recipe):
     }
     assert "encoder" in moved
     assert len(moved) > 1
-
-
-@pytest.mark.parametrize("recipe", list_recipes())
-def test_models_page__number_of_parameters(recipe):
-    config = load_untrained(recipe).model
-    with torch.device("meta"):
-        network, _ = build_network(config, 12)
-    parts = (network.get_submodule("encoder"), network)
-    counts = [sum(p.numel() for p in part.parameters()) for part in parts]
-    assert read_models_table()[recipe] == (config.name, config.encoder, *counts)
 
 
 def test_models_page__names_every_network():

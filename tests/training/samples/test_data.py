@@ -133,11 +133,15 @@ def test_stream__position_counts_on_from_epoch_to_epoch(store):
     assert torch.equal(torch.cat(halves), read_stream(store, configure(), 6, 0)[0])
 
 
-def test_stream__drawing_a_sample_leaves_torchs_generator_alone(store):
+def test_stream__drawing_a_sample_leaves_torchs_generators_alone(store, monkeypatch):
+    def reseed_gpus(_seed):
+        raise AssertionError("the state of GPUs is not restored")
+
     stream = TrainingStream(store, configure(), 6)
-    torch.manual_seed(5)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", reseed_gpus)
+    torch.default_generator.manual_seed(5)
     expected = torch.rand(3)
-    torch.manual_seed(5)
+    torch.default_generator.manual_seed(5)
     stream[0]
     assert torch.equal(torch.rand(3), expected)
 

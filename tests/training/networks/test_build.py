@@ -254,7 +254,7 @@ def test_networks__adding_one_takes_a_row_and_a_name(monkeypatch, tmp_path):
     torch.save(encoder, tmp_path / "encoder.pth")
     config = ExtendedConfig(weights=str(tmp_path / "encoder.pth"))
     network, _ = build_network(config, 5)
-    assert torch.equal(network.get_submodule("encoder").weight, encoder["weight"])
+    assert torch.equal(network.get_submodule("encoder").state_dict()["weight"], encoder["weight"])
     loss = compute_training_loss(
         network(torch.rand(2, 3, 64, 32)), torch.zeros(2, 64, 32, dtype=torch.int64), LossConfig()
     )

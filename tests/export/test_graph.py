@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from bunri.export.graph import build_graph
+from bunri.images.decider import Decider
 from bunri.images.frames import Preprocessing
-from bunri.images.planes import restore_mask, restore_probs
+from bunri.images.planes import FramePlanes
 from bunri.model.info import BundleInfo
 from bunri.model.onnx_file import (
     CLASSES,
@@ -107,9 +108,10 @@ def compare(found, photo):
     if photo.shape[:2] == frame.content_hw:
         assert steps.max() < 1e-3  # the same pixels; engines may fuse how they are normalised
     probs = found[FRAME_PROBS][0]
-    assert np.abs(found[PROBS][0] - restore_probs(probs, frame)).max() < 1e-5
+    planes = FramePlanes.from_frame(probs, frame)
+    assert np.abs(found[PROBS][0] - np.stack(list(planes))).max() < 1e-5
     assert found[CLASSES].dtype == np.uint8
-    assert (found[CLASSES][0] == restore_mask(probs, frame)).mean() >= 0.999
+    assert (found[CLASSES][0] == Decider.plain(len(planes)).choose(planes)).mean() >= 0.999
 
 
 @pytest.mark.parametrize(

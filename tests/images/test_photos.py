@@ -15,6 +15,7 @@ from PIL import Image, ImageFile
 
 from bunri.core.errors import ImageError
 from bunri.images import photos as images
+from bunri.images.decider import Decider
 from bunri.images.frames import (
     Frame,
     Preprocessing,
@@ -24,7 +25,7 @@ from bunri.images.frames import (
     resize_mask,
 )
 from bunri.images.photos import decode_photo, read_photo, read_size_hw
-from bunri.images.planes import restore_mask, restore_probs
+from bunri.images.planes import FramePlanes
 from bunri.labels.coco import read_coco
 from bunri.labels.photos import read_photo_as_labelled
 from tests.coco_data import make_document, make_image, write_coco, write_photos
@@ -386,6 +387,14 @@ def test_read_photo_as_labelled__another_size(tmp_path):
 
 
 # --- to the network's frame ---------------------------------------------------------------------
+
+
+def restore_probs(probs, frame):
+    return np.stack(list(FramePlanes.from_frame(probs, frame)))
+
+
+def restore_mask(probs, frame):
+    return Decider.plain(len(probs)).choose(FramePlanes.from_frame(probs, frame))
 
 
 def make_preprocessing(size_px: int = 64, normalization: Any = "none") -> Preprocessing:

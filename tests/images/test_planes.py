@@ -1,20 +1,12 @@
-"""Means, votes, claims and ties, reckoned by hand."""
+"""Planes in bands, and the class that wins a pixel."""
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bunri.images.decider import Decider, gather
-from bunri.images.planes import (
-    FramePlanes,
-    MeanPlanes,
-    MinMaxPlanes,
-    StoredPlanes,
-    VotePlanes,
-    find_contenders,
-)
-from tests.predict.fakes import SMALL_TABLE, ColorBackend, FixedBackend, build
+from bunri.images.decider import Decider, gather_probs
+from bunri.images.planes import FramePlanes, StoredPlanes, find_contenders
 
 
 def planes(*pixels):
@@ -23,63 +15,11 @@ def planes(*pixels):
     return FramePlanes(np.ascontiguousarray(probs), (1, len(pixels)))
 
 
-def stack(some):
-    return np.stack(list(some))[:, 0].T
-
-
-def test_mean__weights_count():
-    mean = MeanPlanes([planes((1, 0, 0)), planes((0.1, 0.5, 0.4))], [2, 1])
-    np.testing.assert_allclose(stack(mean), [(0.7, 0.5 / 3, 0.4 / 3)], rtol=1e-6)
-
-
-def test_votes__shares_and_ties_by_priority():
-    masks = [np.array([[0, 1, 2]], np.uint8), np.array([[0, 2, 2]], np.uint8)]
-    votes = VotePlanes(masks, [1, 1], 3)
-    np.testing.assert_array_equal(stack(votes), [(1, 0, 0), (0, 0.5, 0.5), (0, 0, 1)])
-    assert Decider.plain(3).choose(votes).tolist() == [[0, 1, 2]]
-    mask = Decider([2, 0, 1], {}).choose(votes)
-    assert mask.tolist() == [[0, 2, 2]]
-    assert gather(votes, mask).tolist() == [[1, 0.5, 1]]
-
-
-def test_votes__thirds_are_ties_however_they_are_summed():
-    masks = [np.array([[index]], np.uint8) for index in (2, 1, 1)]
-    votes = VotePlanes(masks, [0.3, 0.1, 0.2], 3)
-    assert Decider([2, 1, 0], {}).choose(votes).tolist() == [[2]]
-
-
-def test_min_max__each_model_has_the_same_span():
-    sure = planes((0.98, 0.01, 0.01), (0.01, 0.98, 0.01))
-    unsure = planes((0.4, 0.3, 0.3), (0.3, 0.3, 0.4))
-    alone = stack(MinMaxPlanes([unsure], [1]))
-    np.testing.assert_allclose(alone, [(1, 0, 0), (0, 0, 1)], atol=1e-6)
-    both = stack(MinMaxPlanes([sure, unsure], [1, 1]))
-    # The second pixel: 1 and 0 of class 1 against 0 and 1 of class 2, so both are as probable.
-    np.testing.assert_allclose(both, [(1, 0, 0), (0, 0.5, 0.5)], atol=1e-6)
-
-
-def test_claims__take_pixels_in_their_order():
+def test_thresholds__take_pixels_in_their_order():
     three = planes((0.7, 0.1, 0.2), (0.5, 0.2, 0.3), (0.4, 0.3, 0.3), (0.1, 0.8, 0.1))
     mask = Decider(range(3), {2: 0.3, 1: 0.2}).choose(three)
     assert mask.tolist() == [[0, 2, 2, 1]]
-    np.testing.assert_allclose(gather(three, mask), [[0.7, 0.3, 0.3, 0.8]])
-
-
-def test_predictor__claims_and_regions_give_the_chosen_class_probability():
-    predictor = build(
-        FixedBackend(0.6, 0.3, 0.1),
-        table=SMALL_TABLE,
-        claims=({"name": "tin", "probability": 0.3},),
-    )
-    mask, confidence = predictor.predict_winners(np.zeros((40, 40, 3), np.uint8))
-    assert (mask == 1).all()
-    np.testing.assert_allclose(confidence, 0.3)
-    image = np.zeros((64, 64, 3), np.uint8)
-    image[5, 5] = 40
-    cleaned, confidence = build(ColorBackend(), min_region_share=0.01).predict_winners(image)
-    assert not cleaned.any()
-    assert confidence[5, 5] == 0
-    assert confidence[5, 6] == 1
+    np.testing.assert_allclose(gather_probs(three, mask), [[0.7, 0.3, 0.3, 0.8]])
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 2, 0]])
@@ -122,7 +62,7 @@ def test_decider__leaves_out_only_who_wins_nowhere(seed, num_classes, size_hw, p
     chosen = np.take_along_axis(every, mask[np.newaxis].astype(int), 0)[0]
     # Differences are enlarged in place of probabilities: all but equal ones may change places.
     np.testing.assert_allclose(chosen, every.max(0), rtol=0, atol=1e-6)
-    np.testing.assert_array_equal(gather(given_planes, mask), chosen)
+    np.testing.assert_array_equal(gather_probs(given_planes, mask), chosen)
 
 
 @pytest.mark.parametrize(("order", "winner"), [([0, 1, 2], 1), ([0, 2, 1], 2)])
@@ -136,11 +76,10 @@ def test_decider__equals_stay_equal_when_enlarged(order, winner):
 
 def test_select__gives_planes_by_index():
     three = planes((0.7, 0.1, 0.2), (0.5, 0.2, 0.3))
-    for some in (three, MeanPlanes([three], [1])):
-        assert [(i, plane.tolist()) for i, plane in some.select({2, 0})] == [
-            (0, [pytest.approx([0.7, 0.5])]),
-            (2, [pytest.approx([0.2, 0.3])]),
-        ]
+    assert [(i, plane.tolist()) for i, plane in three.select({2, 0})] == [
+        (0, [pytest.approx([0.7, 0.5])]),
+        (2, [pytest.approx([0.2, 0.3])]),
+    ]
 
 
 def store(probs, photo_hw):
@@ -162,19 +101,13 @@ def test_bands__together_are_the_whole(monkeypatch, seed, size_hw, photo_hw, ban
     monkeypatch.setattr("bunri.images.planes.BAND_PIXELS", band_pixels)
     frame = draw_planes(seed, 3, size_hw, photo_hw)
     probs = np.stack(list(draw_planes(seed, 3, size_hw, size_hw)))
-    for planes_of_photo in (
-        frame,
-        store(probs, photo_hw),
-        MeanPlanes([frame, store(probs, photo_hw)], [2, 1]),
-    ):
+    for planes_of_photo in (frame, store(probs, photo_hw)):
         whole = np.stack(list(planes_of_photo))
         np.testing.assert_allclose(cut(planes_of_photo), whole, atol=1e-3)
         mask = Decider.plain(3).choose(planes_of_photo)
         assert mask.shape == photo_hw
-        confidence = gather(planes_of_photo, mask)
+        confidence = gather_probs(planes_of_photo, mask)
         np.testing.assert_allclose(confidence, whole.max(0), atol=1e-3)
     # What needs no interpolation is exact.
     own = store(probs, size_hw)
     np.testing.assert_array_equal(cut(own), np.stack(list(own)))
-    votes = VotePlanes([probs.argmax(0).astype(np.uint8)], [1], 3)
-    np.testing.assert_array_equal(cut(votes), np.stack(list(votes)))

@@ -55,6 +55,7 @@ class FakeMember(Member):
     def __init__(self, model, predictor, num_bytes=100):
         self.model = model
         self.info = predictor.info
+        self.settings = predictor.settings
         self.num_bytes = num_bytes
         self.num_loads = 0
         self._predictor = predictor

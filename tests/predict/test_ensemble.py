@@ -75,7 +75,12 @@ def test_ensemble__different_classes_are_refused_with_the_difference():
 def test_ensemble_file__comes_back_and_stays_below_its_folder(tmp_path):
     models = tuple(str(tmp_path / "runs" / name) for name in "ab")
     path = tmp_path / "best.json"
-    wanted = EnsembleFile(models, (2.0, 1.0), "hard", {"settings": {"flips": ["vertical"]}})
+    wanted = EnsembleFile(
+        ensemble=models,
+        weights=(2.0, 1.0),
+        combine="hard",
+        prediction={"settings": {"flips": ["vertical"]}},
+    )
     write_ensemble(path, wanted)
     assert is_ensemble_file(str(path))
     assert read_ensemble(path) == wanted
@@ -91,9 +96,14 @@ def test_ensemble_file__comes_back_and_stays_below_its_folder(tmp_path):
                                     {"weights": None}, {"prediction": 3}])  # fmt: skip
 def test_ensemble_file__damaged(change, tmp_path):
     path = tmp_path / "best.json"
-    write_ensemble(path, EnsembleFile((str(tmp_path / "a"),), (1.0,), "soft", {}))
+    write_ensemble(
+        path,
+        EnsembleFile(
+            ensemble=(str(tmp_path / "a"),), weights=(1.0,), combine="soft", prediction={}
+        ),
+    )
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(ModelError, match="does not describe an ensemble"):
+    with pytest.raises(ModelError, match="is incomplete or damaged"):
         read_ensemble(path)
 
 
@@ -137,3 +147,13 @@ def test_parse__words_of_the_command_line():
     ]  # fmt: skip
     with pytest.raises(InputError, match="neither own"):
         parse_tiles("big")
+
+
+def test_settings__the_former_name_of_class_thresholds_is_read():
+    claims = [{"name": "tin", "probability": 0.3}]
+    stored = load_settings(PredictionSettings, {"claims": claims}, [], "bundle")
+    assert stored.class_thresholds[0].name == "tin"
+    values = stored.model_dump(mode="json")
+    assert "claims" not in values
+    changed = load_settings(PredictionSettings, values, ["claims=[]"], "options")
+    assert changed.class_thresholds == ()

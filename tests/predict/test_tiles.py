@@ -78,7 +78,7 @@ def test_predict__tiles_never_get_more_than_a_frame():
 
 def test_predict__a_scale_beyond_all_memory_is_refused():
     predictor = build(ColorBackend(), tiles=TileSettings(scale=1000.0))
-    with pytest.raises(InputError, match=r"looked at as 64000x64000; the limit is 120000000"):
+    with pytest.raises(InputError, match=r"resized to 64000x64000; the limit is 120000000"):
         predictor.predict_mask(np.zeros((8, 8, 3), np.uint8))
 
 

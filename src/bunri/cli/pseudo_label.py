@@ -67,18 +67,16 @@ def run_pseudo_label(
     from bunri.core.errors import OutputError
     from bunri.core.files import check_writable, is_file, is_folder, replace_folder
     from bunri.labels.document import write_document
-    from bunri.predict.predictor import load_predictor
+    from bunri.predict.ensemble import load_models
     from bunri.predict.pseudo_labels import (
         HARD_THRESHOLD,
         SOFT_THRESHOLD,
         SoftPlace,
-        Teacher,
         describe_pseudo_labels,
         find_unlabelled,
         label_photos,
         measure_shares,
         parse_thresholds,
-        require_one_table,
     )
 
     folder = output.with_name(f"{output.stem}_soft")
@@ -87,25 +85,22 @@ def run_pseudo_label(
             raise OutputError(f"{path} exists already.", hint="Choose another name with --out.")
     check_writable(output)
     adjust = PredictionChoices(tta=tta).plan_adjustment()
-    teachers = [Teacher(model, load_predictor(model, adjust)) for model in models]
-    table = require_one_table(teachers)
+    predictor = load_models(models, adjust=adjust)
+    table = predictor.table
     if threshold is None:
         threshold = SOFT_THRESHOLD if is_soft else HARD_THRESHOLD
     thresholds = parse_thresholds(table, threshold, class_thresholds or [])
     unlabelled = find_unlabelled(photos, images, table)
-    for teacher in teachers:
-        if teacher.predictor.info.photo_hashes is None:
+    for teacher in predictor.stored:
+        if teacher.info.photo_hashes is None:
             print_note(
                 f"{teacher.name} was trained before bunri kept which photos a model learned from: "
                 "that these labels stem from them cannot be noticed later."
             )
-    with (
-        show_progress("Labelling photos", len(unlabelled.photos)) as advance,
-        replace_folder(folder) if is_soft else nullcontext() as temporary,
-    ):
+    with replace_folder(folder) if is_soft else nullcontext() as temporary:
         soft = None if temporary is None else SoftPlace(temporary, folder.name)
-        labelled = label_photos(teachers, unlabelled, thresholds, advance, soft)
-    write_document(output, describe_pseudo_labels(labelled, teachers, thresholds))
+        labelled = label_photos(predictor, unlabelled, thresholds, soft, show_progress)
+    write_document(output, describe_pseudo_labels(labelled, predictor, thresholds))
     shares, unsure = measure_shares(labelled)
     command = ["bunri", "train", "--data", "TRAIN.json", "--data", str(output)]
     if labelled.image_root.resolve() != output.parent.resolve():

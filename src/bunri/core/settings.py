@@ -6,7 +6,7 @@ Every group of settings is a :class:`Section` in the room that it belongs to.
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -18,6 +18,8 @@ class Section(BaseModel):
     """Base class of every group of settings: unknown keys refused, no conversion, frozen."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    FORMER_NAMES: ClassVar[Mapping[str, str]] = {}
+    """Former name -> name of settings that were renamed; stored files may use either."""
 
 
 S = TypeVar("S", bound=Section)
@@ -40,6 +42,9 @@ def load_settings(
     """
     changed = json.loads(json.dumps(dict(values), default=str))
     problems = [p for override in overrides if (p := apply_override(changed, override))]
+    for former, name in model.FORMER_NAMES.items():
+        if former in changed:
+            changed[name] = changed.pop(former)
     try:
         # Strict validation of JSON takes a list for a tuple and 1 for 1.0, and nothing else.
         settings = model.model_validate_json(json.dumps(changed, default=str))

@@ -1,4 +1,8 @@
-"""Photo to network frame: the one preprocessing."""
+"""From a photo to the network frame and back: the one preprocessing.
+
+The *network frame* is the photo scaled so that its longer side is ``size_px``, normalised, and
+padded at the bottom and right to a multiple of 32.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
@@ -11,7 +15,7 @@ from bunri.core.contracts import FloatArray, ImageArray, MaskArray
 from bunri.images.resizing import resize_planes
 
 STRIDE_PX = 32
-"""Every encoder here halves five times, so network frames are padded to multiples of this."""
+"""Every encoder here halves five times, so sides of network frames are multiples of this."""
 MIN_FRAME_PX = 2 * STRIDE_PX
 """At 32 the deepest features are a single pixel, and a batch of one cannot be normalised."""
 MAX_FRAME_PX = 4096
@@ -28,7 +32,7 @@ _MEAN_STD: dict[Normalization, tuple[tuple[float, ...], tuple[float, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A photo as the network sees it, and what is needed to go back.
+    """A photo in the network frame, with what is needed to go back.
 
     Attributes:
         pixels: float32 (3, h, w), normalised, h and w multiples of 32; padding is 0.
@@ -47,8 +51,8 @@ class Preprocessing:
 
     Attributes:
         size_px: Longer side of the photo in the network frame.
-        mean_rgb: Subtracted from pixels scaled to 0..1.
-        std_rgb: What the difference is divided by.
+        mean_rgb: Mean of each channel, subtracted from pixels scaled to 0..1.
+        std_rgb: Standard deviation of each channel, by which the difference is divided.
     """
 
     size_px: int
@@ -74,7 +78,7 @@ class Preprocessing:
         return Frame(pixels, content_hw, (height, width))
 
     def frame(self, content: ImageArray) -> FloatArray:
-        """Return what is resized already, uint8 (h, w, 3), normalised and padded for a network."""
+        """Return a photo that is resized already, uint8 (h, w, 3), normalised and padded."""
         height, width = content.shape[:2]
         frame_hw = pad_to_stride(height), pad_to_stride(width)
         make = np.empty if frame_hw == (height, width) else np.zeros
@@ -97,7 +101,7 @@ class Preprocessing:
 
 
 def pad_to_stride(side_px: int) -> int:
-    """Return the next multiple of 32, which networks need."""
+    """Return the next multiple of 32."""
     return -(-side_px // STRIDE_PX) * STRIDE_PX
 
 
@@ -128,13 +132,13 @@ def crop_content(
 ) -> FloatArray:
     """Return probabilities without those of the padding.
 
-    They stay as coarse as they are where whole cells hold the content, and are brought to the
-    frame's size first where its edge runs through cells.
+    Where whole cells hold the content they stay as coarse as they are; where its edge runs through
+    cells, they are resized to the frame first.
 
     Args:
         probs: float32 (C, h / s, w / s) over the frame, at the stride s of the network.
         frame_hw: Height and width of the frame: h, w.
-        content_hw: Of what is no padding in it, from the top left.
+        content_hw: Height and width that the photo fills in it, from the top left.
     """
     height, width = content_hw
     stride = frame_hw[0] // probs.shape[1]

@@ -1,30 +1,37 @@
-"""Photo to network frame and back: the one preprocessing that everything shares.
+"""Reading of photos: decoding within limits, upright, RGB.
 
-Owns decoding, the resize rule, the normalisation and their inverse. Knows nothing of
-networks: it is told a frame size and a normalisation, and gives arrays.
-
-Frames. The *photo's own frame* is what a person sees: upright, H x W. The *network frame* is
-the photo scaled so that its longer side is ``size_px`` and padded at the bottom and right to
-a multiple of 32. Masks and probabilities that leave bunri are always in the photo's own frame.
+Arrays that leave this module are in the *photo's own frame*: upright, H x W, as a person sees it.
+Masks and probabilities that leave bunri are in that frame, too; :mod:`bunri.images.frames` makes
+the *network frame* of it.
 """
 
 import io
+import os
 import struct
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+import numpy.typing as npt
+from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from bunri.core.contracts import MAX_PHOTO_BYTES, MAX_PHOTO_PIXELS, ImageArray, MaskArray
+from bunri.core.contracts import (
+    MAX_PHOTO_BYTES,
+    MAX_PHOTO_PIXELS,
+    ImageArray,
+    MaskArray,
+    check_image,
+)
 from bunri.core.errors import ImageError, summarize
 
 PHOTO_FORMATS = ("JPEG", "PNG", "WEBP")
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+PhotoLike = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | npt.NDArray[np.uint8]
+"""A photo as a path, encoded bytes, an open binary file, a PIL image or a uint8 (H, W, 3) array."""
 
+_MAGIC_BYTES = 16
 # EXIF orientation -> what makes the picture upright; 1 is upright already.
 _TURNS: dict[object, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -35,6 +42,40 @@ _TURNS: dict[object, Image.Transpose] = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+def load_photo(photo: PhotoLike) -> ImageArray:
+    """Return a photo in whatever form it is given.
+
+    Args:
+        photo: Path, encoded bytes, open binary file, PIL image, or uint8 (H, W, 3) RGB array.
+
+    Returns:
+        uint8 (H, W, 3) RGB, upright; an array is returned as it is.
+
+    Raises:
+        ImageError: The photo is missing, damaged or too large, or of another type or shape.
+    """
+    if isinstance(photo, np.ndarray):
+        return check_image(photo)
+    if isinstance(photo, bytes):
+        return decode_photo(photo)
+    if isinstance(photo, str | os.PathLike):
+        if isinstance(photo, str) and "://" in photo:
+            raise ImageError(f"{photo} is a URL; bunri reads files.", hint="Download it first.")
+        return read_photo(Path(photo))
+    try:
+        if isinstance(photo, Image.Image):
+            _check_pixels(photo, "photo")
+            return _to_upright_rgb(photo)
+        if hasattr(photo, "read") and isinstance(content := photo.read(), bytes):
+            return decode_photo(content)
+    except (OSError, SyntaxError, ValueError) as error:  # a closed file among others
+        raise ImageError(f"The photo cannot be read: {summarize(error)}.") from error
+    raise ImageError(
+        "A photo must be a path, bytes, a binary file, a PIL image or a uint8 (H, W, 3) array, "
+        f"not {type(photo).__name__}."
+    )
 
 
 def read_photo(path: Path) -> ImageArray:
@@ -50,7 +91,7 @@ def read_photo(path: Path) -> ImageArray:
 
 
 def read_index_mask(path: Path) -> MaskArray:
-    """Return the values of an 8-bit PNG, grey or with a palette, as they are: uint8 (H, W).
+    """Return the values of an 8-bit PNG, grey or with a palette, unchanged: uint8 (H, W).
 
     Raises:
         ImageError: Missing, empty, too large, truncated, or not such a PNG.
@@ -66,15 +107,23 @@ def read_index_mask(path: Path) -> MaskArray:
 
 
 def _read_content(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
+    with _open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
         if size > MAX_PHOTO_BYTES:
             raise ImageError(f"{path} has {size} bytes; the limit is {MAX_PHOTO_BYTES}.")
-        return path.read_bytes()
+        return file.read()
+
+
+@contextmanager
+def _open_file(path: Path) -> Iterator[IO[bytes]]:
+    try:
+        file = path.open("rb")
     except OSError as error:
         raise ImageError(f"{path} cannot be read: {error.strerror}.") from error
     except ValueError as error:  # a name that no file can have
         raise ImageError(f"{path} cannot be read: {summarize(error)}.") from error
+    with file:
+        yield file
 
 
 def decode_photo(content: bytes, *, name: str = "photo") -> ImageArray:
@@ -84,8 +133,8 @@ def decode_photo(content: bytes, *, name: str = "photo") -> ImageArray:
     laid on white; of an animation the first picture is taken.
 
     Args:
-        content: The file's bytes.
-        name: How error messages call it.
+        content: Bytes of the file.
+        name: Name of the photo in error messages.
 
     Returns:
         uint8 (H, W, 3) RGB.
@@ -94,34 +143,41 @@ def decode_photo(content: bytes, *, name: str = "photo") -> ImageArray:
         ImageError: Empty, too large, damaged, or of another format.
     """
     with _open_photo(io.BytesIO(content), name) as picture:
-        turn = _TURNS.get(read_orientation(picture))
-        upright = picture if turn is None else picture.transpose(turn)
-        return np.asarray(_convert_to_rgb(upright))
+        return _to_upright_rgb(picture)
 
 
 @contextmanager
 def _open_photo(file: IO[bytes], name: str) -> Iterator[Image.Image]:
-    """Open a photo by its header, within the limits; say of any damage what it is."""
-    start = file.read(8)
+    """Open a photo by its header, within the limits; any damage raises an ImageError.
+
+    Pillow's classes are called directly: ``Image.open`` warns of large pictures by a limit of its
+    own, and a warning can only be silenced for all threads of the process.
+    """
+    start = file.read(_MAGIC_BYTES)
     file.seek(0)
     if not start:
         raise ImageError(f"{name} is empty (0 bytes).")
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of large pictures on its own; our limit is checked just below.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(file, formats=PHOTO_FORMATS) as picture:
-                _check_pixels(picture, name)
-                yield picture
-    except UnidentifiedImageError as error:
-        raise ImageError(
-            f"{name} is not a photo that bunri reads ({', '.join(PHOTO_FORMATS)}); "
-            f"it starts with {start!r}."
-        ) from error
-    except Image.DecompressionBombError as error:
+        with _find_decoder(start, name)(file) as picture:
+            _check_pixels(picture, name)
+            yield picture
+    except Image.DecompressionBombError as error:  # of a WebP, before its size is known here
         raise ImageError(f"{name} has more than {MAX_PHOTO_PIXELS} pixels.") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"{name} is damaged or truncated: {error}.") from error
+
+
+def _find_decoder(start: bytes, name: str) -> Any:  # noqa: ANN401 (Pillow's classes)
+    if start.startswith(b"\xff\xd8\xff"):
+        return JpegImagePlugin.JpegImageFile
+    if start.startswith(b"\x89PNG\r\n\x1a\n"):
+        return PngImagePlugin.PngImageFile
+    if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
+        return WebPImagePlugin.WebPImageFile
+    raise ImageError(
+        f"{name} is not a photo that bunri reads ({', '.join(PHOTO_FORMATS)}); "
+        f"it starts with {start[:8]!r}."
+    )
 
 
 def read_orientation(picture: Image.Image) -> object:
@@ -147,6 +203,11 @@ def _check_pixels(picture: Image.Image, name: str) -> None:
         )
 
 
+def _to_upright_rgb(picture: Image.Image) -> ImageArray:
+    turn = _TURNS.get(read_orientation(picture))
+    return np.asarray(_convert_to_rgb(picture if turn is None else picture.transpose(turn)))
+
+
 def _convert_to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I;16") or picture.mode == "I":
         # 16-bit grey: Pillow's own conversion would clip everything above 255 to white.
@@ -164,12 +225,6 @@ def read_size_hw(path: Path) -> tuple[int, int]:
     Raises:
         ImageError: Missing, empty, too large, or not JPEG, PNG or WebP.
     """
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise ImageError(f"{path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:  # a name that no file can have
-        raise ImageError(f"{path} cannot be read: {summarize(error)}.") from error
-    with file, _open_photo(file, str(path)) as picture:
+    with _open_file(path) as file, _open_photo(file, str(path)) as picture:
         is_turned = is_quarter_turn(read_orientation(picture))
         return picture.size if is_turned else (picture.height, picture.width)

@@ -1,47 +1,49 @@
-"""Several models as one.
+"""Several models as one predictor, and the file in which ``bunri tune`` describes them.
 
-Owns how members agree on classes, how they are combined, and how many lie in memory. What one
-model does with a photo is ``predictor``'s.
-
-Views and tiles are each member's own; CRF, claims and small regions come after the combination.
+Views and tiles are each member's own; CRF, class thresholds and the removal of small regions follow
+the combination.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from bunri.core.classes import ClassTable
 from bunri.core.contracts import ImageArray
 from bunri.core.errors import InputError, ModelError
 from bunri.core.files import is_file, join_under, write_json
+from bunri.core.json_files import JsonRecord, read_json_record
 from bunri.core.settings import load_settings
 from bunri.images.decider import Decider
-from bunri.images.planes import ClassPlanes, MeanPlanes, MinMaxPlanes, VotePlanes
+from bunri.images.planes import ClassPlanes
 from bunri.model.info import BundleInfo
 from bunri.model.lookup import StoredModel, open_model
+from bunri.predict.combine import combine_planes
 from bunri.predict.predictor import (
     AdjustSettings,
     AnyPredictor,
     Predictor,
     load_predictor,
     load_stored_predictor,
+    read_settings,
 )
-from bunri.predict.settings import COMBINES, PLAIN, Combine, PredictionSettings, order_classes
+from bunri.predict.settings import PLAIN, Combine, PredictionSettings, order_classes
 
-FORMAT_VERSION = 1
-_HEAD_BYTES = 200
 MAX_LOADED_BYTES = 2 * 2**30
-"""Weights of members beyond this are read anew for each photo, one member at a time."""
+"""Members whose weights exceed this in sum are loaded anew for each photo, one at a time."""
+_HEAD_BYTES = 200
+_MAX_FILE_BYTES = 16 * 2**20
 
 
 class Member:
-    """A model that is loaded when it is needed.
+    """A model of an ensemble, loaded when it is needed.
 
     Args:
-        model: As on the command line.
-        adjust: See :func:`bunri.predict.predictor.load_predictor`.
+        model: As for :func:`bunri.predict.predictor.load_predictor`.
+        adjust: Change of the settings stored in the model.
     """
 
     def __init__(self, model: str, adjust: AdjustSettings) -> None:
@@ -49,35 +51,31 @@ class Member:
         self.stored = open_model(model)
         self.info: BundleInfo = self.stored.info
         self.num_bytes = self.stored.num_bytes
-        self._adjust = adjust
+        # What follows the combination is the ensemble's.
+        later = {key: getattr(PLAIN, key) for key in ("crf", "class_thresholds",
+                                                      "min_region_share")}  # fmt: skip
+        self.settings = read_settings(self.stored, adjust).model_copy(update=later)
 
     def load(self) -> Predictor:
-        """Return the model, ready; steps after the combination are left out."""
-        return load_stored_predictor(
-            self.stored, lambda settings: _keep_looks(self._adjust(settings))
-        )
-
-
-def _keep_looks(settings: PredictionSettings) -> PredictionSettings:
-    off = {key: getattr(PLAIN, key) for key in ("crf", "claims", "min_region_share")}
-    return settings.model_copy(update=off)
+        """Return the model, ready to predict."""
+        return load_stored_predictor(self.stored, self.settings)
 
 
 class Ensemble(AnyPredictor):
     """Several models that predict together.
 
     Args:
-        members: At least one.
-        weights: How much each counts, not negative, sum above 0.
+        members: Models with one class table; at least one.
+        weights: One for each member, not negative, sum above 0.
         combine: ``soft``: mean of probabilities; ``hard``: votes, ties go by
             ``settings.priority``; ``minmax``: mean of logits stretched to 0..1.
-        settings: Of what follows the combination.
+        settings: Steps after the combination.
         max_loaded_bytes: See ``MAX_LOADED_BYTES``.
-        prediction: What ``bunri tune`` found, as in a bundle.
+        prediction: Result of ``bunri tune``, as in a bundle.
 
     Raises:
         InputError: Weights do not fit.
-        ModelError: Members have different classes; the difference is listed.
+        ModelError: Members have different classes; the differences are listed.
     """
 
     def __init__(
@@ -90,79 +88,58 @@ class Ensemble(AnyPredictor):
         prediction: Mapping[str, Any] | None = None,
     ) -> None:
         check_weights(weights, len(members))
-        problems = list_differences([(member.model, member.info.table) for member in members])
-        if problems:
-            raise ModelError(
-                "Models that predict together must have one class table; these differ:",
-                problems=problems,
-            )
-        super().__init__(replace(join_infos(members), prediction=prediction or {}), settings)
+        check_tables([(member.model, member.info.table) for member in members])
+        super().__init__(replace(merge_infos(members), prediction=prediction or {}), settings)
         self.members = tuple(members)
         self.weights = tuple(weights)
         self.combine = combine
         self._votes = Decider(order_classes(settings, self.table), {})
-        self._loaded = _load_what_fits(members, max_loaded_bytes)
+        self._loaded: dict[int, Predictor] = {}
+        for number, member in enumerate(members):
+            if member.num_bytes <= max_loaded_bytes:
+                self._loaded[number] = member.load()
+                max_loaded_bytes -= member.num_bytes
 
-    def look(self, image: ImageArray) -> ClassPlanes:
-        """Return what all say of a photo together; see :class:`AnyPredictor`."""
+    def compute_planes(self, image: ImageArray) -> ClassPlanes:
+        """Return the members' combined probabilities of a photo; see :class:`AnyPredictor`."""
         planes = []
         for number, member in enumerate(self.members):
             predictor = self._loaded.get(number) or member.load()
-            planes.append(predictor.look(image))
+            planes.append(predictor.compute_planes(image))
         return combine_planes(planes, self.weights, self.combine, self._votes)
 
 
-def combine_planes(
-    planes: Sequence[ClassPlanes], weights: Sequence[float], combine: Combine, votes: Decider
-) -> ClassPlanes:
-    """Return what several models say of a photo together.
+def check_tables(tables: Sequence[tuple[str, ClassTable]]) -> None:
+    """Raise an error if class tables differ from the first one; names decide, colours do not.
 
     Args:
-        planes: At least one.
-        weights: One each, sum above 0.
-        combine: See :class:`Ensemble`.
-        votes: How a single model decides where they vote.
-    """
-    if combine == "hard":
-        masks = [votes.choose(one) for one in planes]
-        return VotePlanes(masks, weights, len(planes[0]))
-    return (MeanPlanes if combine == "soft" else MinMaxPlanes)(planes, weights)
+        tables: Name and classes of each model; at least one.
 
-
-def _load_what_fits(members: Sequence[Member], max_bytes: int) -> dict[int, Predictor]:
-    loaded: dict[int, Predictor] = {}
-    left = max_bytes
-    for number, member in enumerate(members):
-        if member.num_bytes <= left:
-            loaded[number] = member.load()
-            left -= member.num_bytes
-    return loaded
-
-
-def list_differences(tables: Sequence[tuple[str, ClassTable]]) -> list[str]:
-    """Return how class tables differ from the first one; names decide, colours do not.
-
-    Args:
-        tables: Whose, and what; at least one.
+    Raises:
+        ModelError: They differ; all differences are listed.
     """
     (first, table), *others = tables
-    names = table.names
     problems = []
     for other, its_table in others:
-        for index in range(max(len(names), len(its_table))):
-            mine, theirs = (
-                repr(n[index]) if index < len(n) else "absent" for n in (names, its_table.names)
+        for index in range(max(len(table), len(its_table))):
+            one, two = (
+                repr(names[index]) if index < len(names) else "absent"
+                for names in (table.names, its_table.names)
             )
-            if mine != theirs:
-                problems.append(f"class {index} is {mine} in {first}, {theirs} in {other}")
-    return problems
+            if one != two:
+                problems.append(f"class {index} is {one} in {first}, {two} in {other}")
+    if problems:
+        raise ModelError(
+            "Models that predict together must have one class table; these differ:",
+            problems=problems,
+        )
 
 
 def check_weights(weights: Sequence[float], num_members: int) -> None:
-    """Refuse weights that are not one for each model, negative, or 0 in sum.
+    """Raise an error if weights do not fit the models.
 
     Raises:
-        InputError: They are.
+        InputError: They are not one for each model, negative, or 0 in sum.
     """
     shown = ", ".join(f"{weight:g}" for weight in weights)
     if len(weights) != num_members:
@@ -172,12 +149,12 @@ def check_weights(weights: Sequence[float], num_members: int) -> None:
     if sum(weights) <= 0:
         raise InputError(
             f"--weights: {shown} sum to 0, so that no model would count.",
-            hint="Leave out models that shall not count.",
+            hint="Leave out models that must not count.",
         )
 
 
-def join_infos(members: Sequence[Member]) -> BundleInfo:
-    """Return one description; what they learned from is what any of them did."""
+def merge_infos(members: Sequence[Member]) -> BundleInfo:
+    """Return the members' common info; ``photo_hashes`` is their union."""
     infos = [member.info for member in members]
     hashes = [info.photo_hashes for info in infos]
     known = [some for some in hashes if some is not None]
@@ -189,46 +166,39 @@ def join_infos(members: Sequence[Member]) -> BundleInfo:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class EnsembleFile:
-    """An ensemble as ``bunri tune`` writes it.
+class EnsembleFile(JsonRecord):
+    """Content of the file in which ``bunri tune`` describes an ensemble.
 
     Attributes:
-        models: Folders of the members.
-        weights: One each.
-        combine: How.
-        prediction: ``settings`` for members and what follows, and ``evidence``.
+        ensemble: Folders of the members; in the file relative to it.
+        weights: One for each member.
+        combine: As for :class:`Ensemble`.
+        prediction: ``settings`` of members and of the steps that follow, and ``evidence``.
     """
 
-    models: tuple[str, ...]
+    format: Literal[1] = 1
+    ensemble: Annotated[tuple[str, ...], Field(min_length=1)]
     weights: tuple[float, ...]
     combine: Combine
     prediction: dict[str, Any]
 
 
 def write_ensemble(path: Path, ensemble: EnsembleFile) -> None:
-    """Write an ensemble's description; members must lie below its folder, and are named from there.
+    """Write an ensemble's description, with members named relative to its folder.
 
     Raises:
-        InputError: A member lies elsewhere.
+        InputError: A member does not lie below that folder.
         OutputError: It cannot be written.
     """
-    names = name_members(path, ensemble.models)
-    content = {
-        "format": FORMAT_VERSION,
-        "ensemble": names,
-        "weights": list(ensemble.weights),
-        "combine": ensemble.combine,
-        "prediction": ensemble.prediction,
-    }
-    write_json(path, content)
+    names = name_members(path, ensemble.ensemble)
+    write_json(path, {**ensemble.model_dump(mode="json"), "ensemble": names})
 
 
 def name_members(path: Path, models: Sequence[str]) -> list[str]:
-    """Return how a file at ``path`` names its members.
+    """Return the names of members in a file at ``path``: their paths relative to its folder.
 
     Raises:
-        InputError: One lies not below the file's folder.
+        InputError: A member does not lie below that folder.
     """
     root = path.parent.resolve()
     folders = [Path(model).resolve() for model in models]
@@ -243,7 +213,7 @@ def name_members(path: Path, models: Sequence[str]) -> list[str]:
 
 
 def is_ensemble_file(model: str) -> bool:
-    """Return whether MODEL is a file that says it describes an ensemble."""
+    """Return whether MODEL is a file that describes an ensemble."""
     path = Path(model)
     if not (model.endswith(".json") and is_file(path)):
         return False
@@ -252,28 +222,22 @@ def is_ensemble_file(model: str) -> bool:
 
 
 def read_ensemble(path: Path) -> EnsembleFile:
-    """Read an ensemble's description.
+    """Return an ensemble's description, its members with their full paths.
 
     Raises:
-        ModelError: It is none.
+        ModelError: The file does not describe an ensemble.
+        ConfigError: Its settings cannot be used.
         PathError: It names a member outside of its folder.
     """
-    try:
-        content = json.loads(path.read_text("utf-8"))
-        if content["format"] != FORMAT_VERSION or content["combine"] not in COMBINES:
-            raise ValueError("its format or its way to combine is not known")
-        names, weights = content["ensemble"], content["weights"]
-        if not names or not all(isinstance(name, str) for name in names):
-            raise ValueError("'ensemble' must list models")
-        prediction = dict(content["prediction"])
-        load_settings(PredictionSettings, prediction.get("settings", {}), (), f"{path}: prediction")
-        models = tuple(str(join_under(path.parent, name)) for name in names)
-        return EnsembleFile(models, tuple(map(float, weights)), content["combine"], prediction)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ModelError(
-            f"{path} does not describe an ensemble: {error}.",
-            hint="A MODEL is a run folder, a bundle folder, or a file that bunri tune wrote.",
-        ) from error
+    hint = "A MODEL is a run folder, a bundle folder, or a file that bunri tune wrote."
+    read = read_json_record(
+        path, EnsembleFile, max_bytes=_MAX_FILE_BYTES, error=ModelError, hint=hint
+    )
+    load_settings(
+        PredictionSettings, read.prediction.get("settings", {}), (), f"{path}: prediction"
+    )
+    members = tuple(str(join_under(path.parent, name)) for name in read.ensemble)
+    return read.model_copy(update={"ensemble": members})
 
 
 def load_models(
@@ -285,23 +249,25 @@ def load_models(
     """Return one predictor for one or several MODELs.
 
     Args:
-        models: Run folders and bundle folders, or a single file of ``bunri tune``.
-        weights: One each; all the same if not given.
-        combine: ``soft`` if not given.
-        adjust: Changes settings of prediction; of several models it starts from none, for what
-            follows the combination, and from each member's own, for its views and tiles.
+        models: Run folders, bundle folders, ONNX files or names of shipped models; or a single
+            file of ``bunri tune``.
+        weights: One for each model; by default equal.
+        combine: ``soft`` by default.
+        adjust: Change of the stored settings. With several models it is applied to each member's
+            own settings, for its views and tiles, and to plain ones, for what follows.
 
     Raises:
         InputError: Weights do not fit.
-        ModelError: A model is none or damaged, or classes differ.
-        MissingExtraError: torch is not installed.
+        ConfigError: Stored settings of prediction cannot be used.
+        ModelError: There is no such model, it is damaged, or classes differ.
+        MissingExtraError: An engine is not installed.
     """
     prediction: dict[str, Any] = {}
     given = tuple(models)
     if len(models) == 1 and is_ensemble_file(models[0]):
         described = read_ensemble(Path(models[0]))
         prediction = described.prediction
-        models = described.models
+        models = described.ensemble
         weights = weights or described.weights
         combine = combine or described.combine
     elif len(models) == 1:
@@ -320,8 +286,8 @@ def list_members(models: Sequence[str]) -> list[StoredModel]:
     """Return each single model behind MODELs.
 
     Raises:
-        ModelError: A model is none or damaged.
+        ModelError: There is no such model, or it is damaged.
     """
     if len(models) == 1 and is_ensemble_file(models[0]):
-        models = read_ensemble(Path(models[0])).models
+        models = read_ensemble(Path(models[0])).ensemble
     return [open_model(model) for model in models]

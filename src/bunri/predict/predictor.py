@@ -1,7 +1,7 @@
-"""From MODEL and a photo to a mask.
+"""The predictor: from a photo to class probabilities and a mask, with one model.
 
-Owns how a model's frames are undone, and in which order views, tiles and the steps after it
-follow. Knows nothing of files to write.
+Several models are combined by :class:`bunri.predict.ensemble.Ensemble`, a predictor, too.
+Predictors may be shared by threads.
 """
 
 from abc import ABC, abstractmethod
@@ -14,7 +14,7 @@ from bunri.core.classes import ClassTable
 from bunri.core.contracts import MAX_PHOTO_PIXELS, FloatArray, ImageArray, MaskArray, check_image
 from bunri.core.errors import InputError, ModelError
 from bunri.core.settings import load_settings
-from bunri.images.decider import Decider, gather
+from bunri.images.decider import Decider, gather_probs
 from bunri.images.frames import crop_content, fit_size_hw, pad_to_stride, resize_image
 from bunri.images.planes import ClassPlanes, FramePlanes
 from bunri.images.resizing import resize_planes
@@ -22,7 +22,6 @@ from bunri.model.info import BundleInfo
 from bunri.model.lookup import StoredModel, open_model
 from bunri.predict.backends.engines import Backend, SharingBackend, open_backend
 from bunri.predict.crf import refine_planes, require_crf
-from bunri.predict.regions import remove_small_regions
 from bunri.predict.settings import (
     PLAIN,
     PredictionSettings,
@@ -30,23 +29,24 @@ from bunri.predict.settings import (
     check_classes,
     order_classes,
 )
+from bunri.predict.specks import remove_specks
 from bunri.predict.tiles import predict_tiles
 from bunri.predict.tta import View, list_views, predict_views
 
 AdjustSettings = Callable[[PredictionSettings], PredictionSettings]
-"""From the settings that a bundle holds to those to predict with."""
+"""Makes the settings to predict with from those stored in the bundle."""
 
 
 class AnyPredictor(ABC):
-    """Whatever turns a photo into a mask: a model, or several.
+    """Base class of one model and of several models that predict together.
 
     Args:
-        info: Classes and origin.
-        settings: How to predict.
+        info: Classes and origin of the model.
+        settings: Views, tiles and steps after the network.
 
     Raises:
         InputError: Settings name a class that the model does not have.
-        MissingExtraError: Settings need something that is not installed.
+        MissingExtraError: Settings need a library that is not installed.
     """
 
     given: tuple[str, ...] = ("model",)
@@ -60,8 +60,10 @@ class AnyPredictor(ABC):
         check_classes(settings, info.table)
         if settings.crf is not None:
             require_crf()
-        claims = {info.table.index_of(c.name): c.probability for c in settings.claims}
-        self._decider = Decider(order_classes(settings, info.table), claims)
+        thresholds = {
+            info.table.index_of(one.name): one.probability for one in settings.class_thresholds
+        }
+        self._decider = Decider(order_classes(settings, info.table), thresholds)
 
     @property
     def name(self) -> str:
@@ -70,97 +72,84 @@ class AnyPredictor(ABC):
 
     @property
     def table(self) -> ClassTable:
-        """The classes that masks are indices into."""
+        """Classes that mask values are indices into."""
         return self.info.table
 
     @abstractmethod
-    def look(self, image: ImageArray) -> ClassPlanes:
-        """Return what networks say of a photo, uint8 (H, W, 3), before any CRF."""
+    def compute_planes(self, image: ImageArray) -> ClassPlanes:
+        """Return the probabilities of a photo, uint8 (H, W, 3), before any CRF."""
 
     @contextmanager
     def share_cores(self) -> Iterator[int]:
-        """Give how many photos to predict at once, in threads, until the block ends."""
+        """Yield the number of threads that should predict at once until the block ends."""
         yield 1
 
     def predict_planes(self, image: ImageArray) -> ClassPlanes:
-        """Return probabilities that never lie in memory all at the photo's size.
+        """Return class probabilities that are enlarged to the photo's size one class at a time.
 
         Args:
             image: uint8 (H, W, 3) RGB, upright.
 
         Raises:
             ImageError: Wrong type or shape.
-            ModelError: The network gives something that is no number.
+            ModelError: The network's probabilities are not finite.
         """
-        planes = self.look(check_image(image))
+        planes = self.compute_planes(check_image(image))
         if self.settings.crf is not None:
             return refine_planes(planes, image, self.settings.crf)
         return planes
 
     def predict_probs(self, image: ImageArray) -> FloatArray:
-        """Return the probability of each class at each pixel.
+        """Return the probability of each class at each pixel; errors as :meth:`predict_planes`.
 
         Args:
             image: uint8 (H, W, 3) RGB, upright.
 
         Returns:
             float32 (C, H, W), sums to 1 over C.
-
-        Raises:
-            ImageError: Wrong type or shape.
-            ModelError: The network gives something that is no number.
         """
         return np.stack(list(self.predict_planes(image)))
 
     def predict_mask(self, image: ImageArray) -> MaskArray:
-        """Return the class of each pixel.
+        """Return the class of each pixel; errors as :meth:`predict_planes`.
 
         Args:
             image: uint8 (H, W, 3) RGB, upright.
 
         Returns:
             uint8 (H, W), index into ``table``.
-
-        Raises:
-            ImageError: Wrong type or shape.
-            ModelError: The network gives something that is no number.
         """
         return self.decide(self.predict_planes(image))
 
     def predict_winners(self, image: ImageArray) -> tuple[MaskArray, FloatArray]:
-        """Return the class of each pixel, and its probability.
-
-        The class is the most probable one, but for claims and small regions that settings name.
+        """Return the mask and the probability of the class chosen at each pixel.
 
         Args:
             image: uint8 (H, W, 3) RGB, upright.
 
         Returns:
-            uint8 (H, W), index into ``table``, and float32 (H, W).
-
-        Raises:
-            ImageError: Wrong type or shape.
-            ModelError: The network gives something that is no number.
+            uint8 (H, W), index into ``table``, and float32 (H, W). Class thresholds and the
+            removal of small regions may choose a class that is not the most probable one.
         """
         planes = self.predict_planes(image)
         mask = self.decide(planes)
-        return mask, gather(planes, mask)
+        return mask, gather_probs(planes, mask)
 
     def decide(self, planes: ClassPlanes) -> MaskArray:
-        """Return the class of each pixel as :meth:`predict_mask` does, uint8 (H, W)."""
+        """Return the mask that the settings make of probabilities, uint8 (H, W)."""
         mask = self._decider.choose(planes)
         if self.settings.min_region_share:
-            return remove_small_regions(mask, self.settings.min_region_share)
+            return remove_specks(mask, self.settings.min_region_share)
         return mask
 
 
 class Predictor(AnyPredictor):
-    """A model ready to predict.
+    """One model, ready to predict.
 
     Args:
         info: Classes and preprocessing of the model.
-        backend: Runs its network.
-        settings: How to predict.
+        backend: Engine that runs its network.
+        settings: Views, tiles and steps after the network.
     """
 
     def __init__(
@@ -170,16 +159,16 @@ class Predictor(AnyPredictor):
         self._backend = backend
         self._views = list_views(settings)
 
-    def look(self, image: ImageArray) -> ClassPlanes:
-        """Return what the network says of a photo; see :class:`AnyPredictor`.
+    def compute_planes(self, image: ImageArray) -> ClassPlanes:
+        """Return the network's probabilities of a photo; see :class:`AnyPredictor`.
 
         Raises:
             InputError: The photo would be too large at the scale of its tiles.
-            ModelError: The network gives something that is no number.
+            ModelError: The network's probabilities are not finite.
         """
         photo_hw = image.shape[0], image.shape[1]
         if self.settings.tiles is not None:
-            return self._look_in_tiles(image, photo_hw, self.settings.tiles)
+            return self._predict_tiles(image, photo_hw, self.settings.tiles)
         size_hw = fit_size_hw(photo_hw, self.info.preprocessing.size_px)
         first, *others = self._views
         if first.is_upright and not others:
@@ -189,9 +178,9 @@ class Predictor(AnyPredictor):
 
     @contextmanager
     def share_cores(self) -> Iterator[int]:
-        """Give how many photos to predict at once; see :class:`AnyPredictor`.
+        """Yield the number of threads that should predict at once until the block ends.
 
-        One where the backend does not say, and in tiles, whose photos are large.
+        It is 1 for an engine that cannot share its cores, and in tiles, whose photos are large.
         """
         if isinstance(self._backend, SharingBackend) and self.settings.tiles is None:
             with self._backend.share_cores() as num_at_once:
@@ -199,15 +188,15 @@ class Predictor(AnyPredictor):
         else:
             yield 1
 
-    def look_once(self, image: ImageArray, view: View) -> FloatArray:
-        """Return what the network says of one view of a whole photo, float32 (C, h, w).
+    def compute_view(self, image: ImageArray, view: View) -> FloatArray:
+        """Return the network's probabilities for one view of a whole photo, float32 (C, h, w).
 
-        Height and width are those of the photo in the network frame, whatever the view.
+        Height and width are those of the photo in the network's frame, whatever the view.
         """
         size_hw = fit_size_hw((image.shape[0], image.shape[1]), self.info.preprocessing.size_px)
         return predict_views(image, size_hw, [view], self._run_finely)
 
-    def _look_in_tiles(
+    def _predict_tiles(
         self, image: ImageArray, photo_hw: tuple[int, int], tiles: TileSettings
     ) -> ClassPlanes:
         size_px = self.info.preprocessing.size_px
@@ -216,8 +205,8 @@ class Predictor(AnyPredictor):
             size_hw = fit_size_hw(photo_hw, max(1, round(size_px * tiles.scale)))
         if size_hw[0] * size_hw[1] > MAX_PHOTO_PIXELS:
             raise InputError(
-                f"At tiles.scale={tiles.scale:g} a photo of {photo_hw[1]}x{photo_hw[0]} is looked "
-                f"at as {size_hw[1]}x{size_hw[0]}; the limit is {MAX_PHOTO_PIXELS} pixels."
+                f"With tiles.scale={tiles.scale:g} a photo of {photo_hw[1]}x{photo_hw[0]} is "
+                f"resized to {size_hw[1]}x{size_hw[0]}; the limit is {MAX_PHOTO_PIXELS} pixels."
             )
 
         def predict(tile: ImageArray) -> FloatArray:
@@ -229,23 +218,16 @@ class Predictor(AnyPredictor):
         return predict_tiles(resized, photo_hw, tile_px, tiles.overlap, predict)
 
     def _run_finely(self, content: ImageArray) -> FloatArray:
-        """Return the same as :meth:`_run` for each pixel of ``content``, float32 (C, h, w)."""
+        """Return :meth:`_run` at the size of ``content``, float32 (C, h, w)."""
         content_hw = content.shape[0], content.shape[1]
         probs = self._run(content)
-        if probs.shape[1:] == content_hw:
-            return probs
-        return resize_planes(probs, content_hw)
+        return probs if probs.shape[1:] == content_hw else resize_planes(probs, content_hw)
 
     def _run(self, content: ImageArray) -> FloatArray:
-        """Return the network's probabilities without padding, sure to be numbers.
-
-        NaN would lose every argmax.
+        """Return the network's probabilities without padding, float32 (C, h / s, w / s), finite.
 
         Args:
-            content: uint8 (h, w, 3).
-
-        Returns:
-            float32 (C, h / s, w / s); see :func:`bunri.images.frames.crop_content`.
+            content: uint8 (h, w, 3), the resized photo.
         """
         frame = self.info.preprocessing.frame(content)
         frame_hw = frame.shape[1], frame.shape[2]
@@ -255,11 +237,12 @@ class Predictor(AnyPredictor):
         is_whole = all(s * stride == side for s, side in zip(found_hw, frame_hw, strict=True))
         if num_classes != len(self.table) or not is_whole:
             raise ModelError(
-                f"The model gives probabilities of shape {probs.shape}; its classes and its frame "
-                f"need {(len(self.table), *frame_hw)}, or a whole fraction of height and width.",
-                hint="Its file and what it says of itself do not belong together: export it anew.",
+                f"The network returns probabilities of shape {probs.shape}; the model's classes "
+                f"and frame need {(len(self.table), *frame_hw)}, or a whole fraction of height "
+                "and width.",
+                hint="The model file and its metadata do not belong together: export it again.",
             )
-        if not np.isfinite(probs).all():
+        if not np.isfinite(probs).all():  # NaN would lose every comparison, unnoticed
             raise ModelError(
                 "The model's probabilities are not all numbers (NaN or infinite).",
                 hint="Its weights are damaged, or its training diverged: use another epoch or run.",
@@ -268,30 +251,35 @@ class Predictor(AnyPredictor):
 
 
 def load_predictor(model: str, adjust: AdjustSettings | None = None) -> Predictor:
-    """Return a predictor for MODEL.
+    """Return a predictor for a single MODEL.
 
     Args:
-        model: As on the command line; see :mod:`bunri.model.lookup`.
-        adjust: Changes the settings that the model holds.
+        model: Run folder, bundle folder, ONNX file, or name of a shipped model; see
+            :mod:`bunri.model.lookup`.
+        adjust: Change of the settings stored in the model.
 
     Raises:
-        ConfigError: The model's settings of prediction cannot be used.
+        ConfigError: The stored settings of prediction cannot be used.
         ModelError: There is no such model, or it is damaged.
-        MissingExtraError: What it runs on is not installed.
+        MissingExtraError: The engine it runs on is not installed.
     """
-    return load_stored_predictor(open_model(model), adjust)
+    stored = open_model(model)
+    return load_stored_predictor(stored, read_settings(stored, adjust))
 
 
-def load_stored_predictor(stored: StoredModel, adjust: AdjustSettings | None = None) -> Predictor:
+def load_stored_predictor(stored: StoredModel, settings: PredictionSettings) -> Predictor:
     """Return a predictor for a model that was opened already; see :func:`load_predictor`."""
-    settings = load_settings(
-        PredictionSettings,
-        stored.info.prediction.get("settings", {}),
-        (),
-        f"{stored.name}: prediction",
-    )
-    if adjust is not None:
-        settings = adjust(settings)
     predictor = Predictor(stored.info, open_backend(stored), settings)
     predictor.given, predictor.stored = (stored.name,), (stored,)
     return predictor
+
+
+def read_settings(stored: StoredModel, adjust: AdjustSettings | None) -> PredictionSettings:
+    """Return the settings stored in a model, adjusted.
+
+    Raises:
+        ConfigError: They cannot be used.
+    """
+    values = stored.info.prediction.get("settings", {})
+    settings = load_settings(PredictionSettings, values, (), f"{stored.name}: prediction")
+    return settings if adjust is None else adjust(settings)

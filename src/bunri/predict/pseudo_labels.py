@@ -1,14 +1,12 @@
-"""What trained models are sure of on photos without labels, as labels to train on.
+"""Pseudo-labels: confident predictions on unlabelled photos, as labels to train on.
 
-Owns how teachers agree, when they are sure enough, and what the file says of its origin. How a
-file is known as one of pseudo-labels is ``annotations.pseudo``'s.
-
-A pixel that no class is sure enough of is ignored in training, as 255 in a mask. Background is a
-class like the others: where teachers are unsure of it, nothing is learned.
+Where no class is probable enough, a pixel is ignored in training (255 in a mask). Background is a
+class like the others. The files are marked (:mod:`bunri.labels.pseudo`), so that no model is scored
+on them.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +15,14 @@ import numpy as np
 
 from bunri.core.classes import ClassTable
 from bunri.core.contracts import BACKGROUND_INDEX, IGNORE_INDEX, FloatArray, ImageArray, MaskArray
-from bunri.core.errors import ImageError, InputError, ModelError, PathError
+from bunri.core.errors import ImageError, InputError, PathError
 from bunri.core.files import hash_file, is_folder
+from bunri.core.progress import Progress, show_nothing
 from bunri.core.version import __version__
 from bunri.formats.coco import describe_coco_set
 from bunri.formats.naming import list_photos
+from bunri.images.decider import Decider, gather_probs
 from bunri.images.photos import read_size_hw
-from bunri.images.planes import choose_classes
 from bunri.labels.coco import SOFT_KEY, read_coco, require_photos
 from bunri.labels.outlines import encode_region
 from bunri.labels.photos import check_photo_headers, read_photo_as_labelled
@@ -31,71 +30,42 @@ from bunri.labels.pseudo import INFO_KEY, describe_teacher
 from bunri.labels.records import Annotation, LabelledSet, Photo, RunLengths, SoftLabels
 from bunri.labels.run_lengths import count_pixels
 from bunri.labels.soft import Planes, shrink_plane, write_planes
-from bunri.predict.ensemble import list_differences
-from bunri.predict.predictor import Predictor
+from bunri.predict.ensemble import Ensemble
+from bunri.predict.predictor import AnyPredictor
 
 HARD_THRESHOLD, SOFT_THRESHOLD = 0.7, 0.0
-"""Of probabilities, by default, no pixel is left out: how unsure it is, is part of what it says."""
-
-
-@dataclass(frozen=True, slots=True)
-class Teacher:
-    """A model that labels.
-
-    Attributes:
-        name: As given on the command line.
-        predictor: The model.
-    """
-
-    name: str
-    predictor: Predictor
+"""Default thresholds; soft labels state how unsure a pixel is, so none is left out by default."""
 
 
 @dataclass(frozen=True, slots=True)
 class SoftPlace:
-    """Where probabilities are written.
+    """Where the probabilities of photos are written.
 
     Attributes:
-        folder: As it lies now.
-        name: Of the folder in the end, relative to the COCO file.
+        folder: Folder to write into now.
+        name: Final name of that folder, relative to the COCO file.
     """
 
     folder: Path
     name: str
 
     def write(self, file_name: str, planes: Planes) -> SoftLabels:
-        """Write a photo's probabilities; return where they will be."""
+        """Write a photo's probabilities; return their final place."""
         path = self.folder / file_name
         write_planes(path, planes)
         return SoftLabels(f"{self.name}/{file_name}", hash_file(path))
 
 
-def require_one_table(teachers: Sequence[Teacher]) -> ClassTable:
-    """Return the class table that all teachers share; names decide, colours do not.
-
-    Raises:
-        ModelError: They differ; each difference to the first one is listed.
-    """
-    problems = list_differences([(t.name, t.predictor.table) for t in teachers])
-    if problems:
-        raise ModelError(
-            "Teachers label together, so they must have one class table; these differ:",
-            problems=problems,
-            hint="Make a file of labels with each of them.",
-        )
-    return teachers[0].predictor.table
-
-
 def parse_thresholds(table: ClassTable, default: float, texts: Sequence[str]) -> FloatArray:
-    """Return how sure teachers must be of each class, float32 (C,).
+    """Return the least probability of each class, float32 (C,).
 
     Args:
-        table: The classes.
-        default: Of classes that are not named, 0 to 1.
-        texts: ``NAME=NUMBER`` each, no class twice.
+        table: Classes of the labels.
+        default: Threshold of classes that are not named, 0 to 1.
+        texts: Texts ``NAME=NUMBER``; no class twice.
 
     Raises:
-        InputError: Something else; all faults are listed.
+        InputError: All faults in ``texts`` are listed.
     """
     thresholds = np.full(len(table), default, np.float32)
     problems, seen = [], set()
@@ -129,18 +99,17 @@ def parse_thresholds(table: ClassTable, default: float, texts: Sequence[str]) ->
 def find_unlabelled(path: Path, image_root: Path | None, table: ClassTable) -> LabelledSet:
     """Return photos to label: those that a COCO file lists, or all below a folder.
 
-    Labels that the file may hold are not looked at.
+    Labels in the file are ignored.
 
     Args:
-        path: The file or folder.
-        image_root: Where the file's photos are, None for beside it; no meaning for a folder.
-        table: The classes that they will be labelled with.
+        path: COCO file or folder.
+        image_root: Folder of the file's photos; None for the file's own. Unused for a folder.
+        table: Classes of the labels.
 
     Raises:
         PathError: There is no such file, folder or photo.
         AnnotationError: The file cannot be used, or photos are missing.
-        ImageError: A photo has another size than the file states, or none in the folder can be
-            read; all of them are listed.
+        ImageError: Photos cannot be read or differ in size from the file; all are listed.
     """
     if not is_folder(path):
         listed = read_coco(path, image_root=image_root, table=table, takes_labels=False)
@@ -161,54 +130,48 @@ def find_unlabelled(path: Path, image_root: Path | None, table: ClassTable) -> L
 
 
 def label_photo(
-    teachers: Sequence[Teacher], image: ImageArray, thresholds: FloatArray
-) -> tuple[MaskArray, Planes]:
-    """Return what teachers are sure of in a photo: the mean of their probabilities decides.
+    predictor: AnyPredictor, image: ImageArray, thresholds: FloatArray, *, keeps_probs: bool = False
+) -> tuple[MaskArray, Planes | None]:
+    """Return the confident classes of a photo.
 
     Args:
-        teachers: At least one; they share a class table.
+        predictor: One or several models.
         image: uint8 (H, W, 3) RGB, upright.
-        thresholds: float32 (C,), what the winning class's probability must reach.
+        thresholds: float32 (C,), least probability of the most probable class.
+        keeps_probs: Also return the probabilities.
 
     Returns:
-        uint8 (H, W), class index, 255 where none is sure enough; and that mean, see
-        ``formats.soft``.
+        uint8 (H, W), class index or 255 where no class is probable enough; and the probabilities
+        as :mod:`bunri.labels.soft` stores them, if asked for.
     """
-    small = []
-
-    def average() -> Iterator[FloatArray]:
-        of_each = (teacher.predictor.predict_planes(image) for teacher in teachers)
-        for planes in zip(*of_each, strict=True):
-            mean: FloatArray = np.mean(planes, axis=0)
-            small.append(shrink_plane(mean))
-            yield mean
-
-    mask, confidence = choose_classes(average())
-    mask[confidence < thresholds[mask]] = IGNORE_INDEX
-    return mask, np.stack(small)
+    planes = predictor.predict_planes(image)
+    # Thresholds and regions of the predictor's settings do not apply: probabilities decide.
+    mask = Decider.plain(len(planes)).choose(planes)
+    mask[gather_probs(planes, mask) < thresholds[mask]] = IGNORE_INDEX
+    return mask, np.stack([shrink_plane(plane) for plane in planes]) if keeps_probs else None
 
 
 def label_photos(
-    teachers: Sequence[Teacher],
+    predictor: AnyPredictor,
     unlabelled: LabelledSet,
     thresholds: FloatArray,
-    advance: Callable[[], None],
     soft: SoftPlace | None = None,
+    progress: Progress = show_nothing,
 ) -> LabelledSet:
-    """Return photos with what teachers are sure of in them.
+    """Return photos with their confident classes as labels.
 
-    Each class of a photo is one object: teachers tell classes apart, not objects. Objects of a
-    photo have no pixel in common, so that no overlap rule changes them.
+    Each class of a photo is one object, since networks separate classes, not objects. Objects of
+    a photo share no pixel, so overlap rules do not change them.
 
     Args:
-        teachers: At least one; they share the class table of ``unlabelled``.
-        unlabelled: Photos; see :func:`find_unlabelled`.
+        predictor: One or several models with the class table of ``unlabelled``.
+        unlabelled: Photos of :func:`find_unlabelled`.
         thresholds: float32 (C,); see :func:`label_photo`.
-        advance: Called after each photo.
-        soft: Where probabilities are written, if they are to be.
+        soft: Where probabilities are written; None to write none.
+        progress: Display of the number of photos done.
 
     Raises:
-        ImageError: A photo is damaged; all of them are listed.
+        ImageError: Photos are damaged; all of them are listed.
         OutputError: Probabilities cannot be written.
     """
     objects: dict[int, tuple[Annotation, ...]] = {}
@@ -216,28 +179,26 @@ def label_photos(
     probabilities: dict[int, SoftLabels] = {}
     problems = []
     next_id = 1
-    for number, photo in enumerate(unlabelled.photos):
-        advance()
-        try:
-            image = read_photo_as_labelled(unlabelled, photo)
-        except ImageError as error:
-            problems.append(error.message)
-            continue
-        if problems:
-            continue  # nothing will be written, and the rest is only looked at
-        mask, planes = label_photo(teachers, image, thresholds)
-        if soft is not None:
-            probabilities[photo.id] = soft.write(f"{number:06d}.png", planes)
-        present = [i for i in np.unique(mask).tolist() if i not in (BACKGROUND_INDEX, IGNORE_INDEX)]
-        rows = [
-            Annotation(next_id + place, photo.id, index - 1, encode_region(mask == index))
-            for place, index in enumerate(present)
-        ]
-        next_id += len(rows)
-        if rows:
-            objects[photo.id] = tuple(rows)
-        if (mask == IGNORE_INDEX).any():
-            ignored[photo.id] = encode_region(mask == IGNORE_INDEX)
+    with progress("Labelling photos", len(unlabelled.photos)) as advance:
+        for number, photo in enumerate(unlabelled.photos):
+            advance()
+            try:
+                image = read_photo_as_labelled(unlabelled, photo)
+            except ImageError as error:
+                problems.append(error.message)
+                continue
+            if problems:
+                continue  # nothing will be written; the other photos are only checked
+            keeps_probs = soft is not None
+            mask, planes = label_photo(predictor, image, thresholds, keeps_probs=keeps_probs)
+            if soft is not None and planes is not None:
+                probabilities[photo.id] = soft.write(f"{number:06d}.png", planes)
+            rows = _describe_objects(mask, photo.id, next_id)
+            next_id += len(rows)
+            if rows:
+                objects[photo.id] = rows
+            if (mask == IGNORE_INDEX).any():
+                ignored[photo.id] = encode_region(mask == IGNORE_INDEX)
     if problems:
         raise ImageError(f"{len(problems)} photo(s) cannot be used:", problems=problems)
     names = unlabelled.table.names
@@ -253,32 +214,39 @@ def label_photos(
     )
 
 
+def _describe_objects(mask: MaskArray, photo_id: int, first_id: int) -> tuple[Annotation, ...]:
+    present = [i for i in np.unique(mask).tolist() if i not in (BACKGROUND_INDEX, IGNORE_INDEX)]
+    return tuple(
+        Annotation(first_id + place, photo_id, index - 1, encode_region(mask == index))
+        for place, index in enumerate(present)
+    )
+
+
 def describe_pseudo_labels(
-    labelled: LabelledSet, teachers: Sequence[Teacher], thresholds: FloatArray
+    labelled: LabelledSet, predictor: AnyPredictor, thresholds: FloatArray
 ) -> dict[str, Any]:
-    """Return the COCO document of pseudo-labels; it says what they are and where from.
+    """Return the COCO document of pseudo-labels, marked as such, with their origin.
 
     Args:
-        labelled: From :func:`label_photos`.
-        teachers: Who labelled.
-        thresholds: float32 (C,), how sure they had to be.
+        labelled: Result of :func:`label_photos`.
+        predictor: One or several models, loaded from disk.
+        thresholds: float32 (C,), least probability of each class.
     """
     source = labelled.source
+    settings = (
+        [member.settings for member in predictor.members]
+        if isinstance(predictor, Ensemble)
+        else [predictor.settings]
+    )
     origin = {
         "bunri": __version__,
         "kind": "soft" if labelled.soft else "hard",
         "teachers": [
             {
-                **describe_teacher(
-                    teacher.name,
-                    teacher.predictor.info.weights_sha256,
-                    teacher.predictor.info.photo_hashes or (),
-                ),
-                "settings": teacher.predictor.settings.model_dump(
-                    mode="json", exclude_defaults=True
-                ),
+                **describe_teacher(one.name, one.info.weights_sha256, one.info.photo_hashes or ()),
+                "settings": used.model_dump(mode="json", exclude_defaults=True),
             }
-            for teacher in teachers
+            for one, used in zip(predictor.stored, settings, strict=True)
         ],
         "thresholds": {
             name: round(value, 6)
@@ -303,10 +271,10 @@ def describe_pseudo_labels(
 
 
 def measure_shares(labelled: LabelledSet) -> tuple[dict[str, float], float]:
-    """Return the share of all pixels that each class got, and the share that none was sure of.
+    """Return the share of all pixels of each class, and the share of ignored pixels.
 
     Args:
-        labelled: From :func:`label_photos`.
+        labelled: Result of :func:`label_photos`.
     """
     counts = dict.fromkeys(labelled.category_names.values(), 0)
     for row in (row for rows in labelled.annotations.values() for row in rows):

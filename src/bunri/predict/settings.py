@@ -1,10 +1,11 @@
-"""How a photo is predicted: views, tiles, and what is done to the mask afterwards.
+"""Settings of prediction: views, tiles, and what is done to the mask afterwards.
 
-Owns names, defaults and limits. Knows nothing of what a setting does. By default nothing is on:
-what ``bunri tune`` showed to help is stored in the bundle, and is the default of that model.
+Nothing is on by default. ``bunri tune`` stores what it showed to help in the bundle, as the default
+of that model.
 """
 
-from typing import Annotated, Any, Literal, Self, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -22,12 +23,12 @@ _Scale = Annotated[float, Field(ge=0.25, le=MAX_SCALE)]
 
 
 class TileSettings(Section):
-    """How a photo is cut into overlapping squares of the model's frame size."""
+    """Cutting of a photo into overlapping squares of the model's frame size."""
 
     scale: Annotated[float, Field(gt=0.0)] | None = None
     """Longer side of the photo in frame sizes; None: the photo's own size."""
     overlap: Annotated[float, Field(ge=0.0, le=0.75)] = 0.25
-    """Share of a tile's side that it has at least in common with the next."""
+    """Least share of a tile's side that it has in common with the next tile."""
 
 
 class CrfSettings(Section):
@@ -38,43 +39,44 @@ class CrfSettings(Section):
     smooth_weight: Positive = 3.0
     color_px: Positive = 60.0
     color_range: Positive = 10.0
-    """How far two colours may differ to count as alike, of 255."""
+    """Difference, of 255, up to which two colours count as alike."""
     color_weight: Positive = 5.0
     max_side_px: Annotated[int, Field(ge=32, le=2048)] = 1024
     """Larger photos are refined at this size: memory grows with pixels times classes."""
 
 
-class Claim(Section):
-    """A class that takes a pixel at this probability, whatever is more probable."""
+class ClassThreshold(Section):
+    """Probability from which a class takes a pixel, whatever class is more probable."""
 
     name: str
     probability: Fraction
 
 
 class PredictionSettings(Section):
-    """Everything about prediction that is no part of the network."""
+    """All settings of prediction that are not part of the network."""
 
+    FORMER_NAMES: ClassVar[Mapping[str, str]] = {"claims": "class_thresholds"}
     flips: tuple[Flip, ...] = ()
     turns: bool = False
     """Quarter turns; with a flip, all eight views."""
     scales: tuple[_Scale, ...] = (1.0,)
-    """Of the model's own frame. One alone is a frame of that size."""
+    """Sizes of views relative to the model's frame; a single one sets the frame's size."""
     tiles: TileSettings | None = None
     crf: CrfSettings | None = None
-    claims: tuple[Claim, ...] = ()
-    """Where two claim a pixel, the first listed has it."""
+    class_thresholds: tuple[ClassThreshold, ...] = ()
+    """Where several classes reach their threshold, the first one listed takes the pixel."""
     priority: tuple[str, ...] = ()
-    """Who wins between equals, as in votes; classes not named follow in the table's order."""
+    """Classes that win ties, as in votes, first one first; the others follow in table order."""
     min_region_share: Annotated[float, Field(ge=0.0, le=0.1)] = 0.0
     """Regions of a smaller share of the photo take the class that surrounds them most."""
 
     @model_validator(mode="after")
     def _check_lists(self) -> Self:
-        if not self.scales:  # as a rule of the field, it would be told of each scale at fault
-            raise ValueError("scales must name one at least")
-        names = [claim.name for claim in self.claims]
-        for key, values in (("claims", names), ("priority", self.priority), ("flips", self.flips),
-                            ("scales", self.scales)):  # fmt: skip
+        if not self.scales:  # a rule of the field would be reported once per faulty scale
+            raise ValueError("scales must name at least one")
+        names = [threshold.name for threshold in self.class_thresholds]
+        for key, values in (("class_thresholds", names), ("priority", self.priority),
+                            ("flips", self.flips), ("scales", self.scales)):  # fmt: skip
             if len(set(values)) < len(values):
                 raise ValueError(f"{key} must not name one twice")
         return self
@@ -84,11 +86,11 @@ PLAIN = PredictionSettings()
 
 
 def parse_tta(text: str) -> dict[str, Any]:
-    """Return the settings that ``--tta`` means: words from hflip, vflip, turns, and scales.
+    """Return the settings that ``--tta`` stands for.
 
     Args:
-        text: Separated by commas, such as ``hflip,turns,0.75,1.25``; ``none`` for none. The
-            photo as it is takes part always.
+        text: Words separated by commas: ``hflip``, ``vflip``, ``turns``, scales such as ``1.25``,
+            or ``none``. The photo as it is always takes part.
 
     Raises:
         InputError: Another word.
@@ -106,24 +108,22 @@ def parse_tta(text: str) -> dict[str, Any]:
             except ValueError as error:
                 allowed = (*words, "turns", "none")
                 raise InputError(
-                    f"--tta: {word!r} is no view, nor a scale such as 1.25.{suggest(word, allowed)}"
+                    f"--tta: {word!r} is no view and no scale such as 1.25.{suggest(word, allowed)}"
                 ) from error
             found["scales"] += [scale] if scale != 1 else []
     return found
 
 
 def parse_tiles(text: str) -> dict[str, Any] | None:
-    """Return the settings that ``--tiles`` means: ``own``, ``none``, or a number of frame sizes.
+    """Return the settings that ``--tiles`` stands for: ``own``, ``none``, or a number of frames.
 
     Raises:
-        InputError: Something else.
+        InputError: Another word.
     """
     if text == "none":
         return None
-    if text == "own":
-        return {"scale": None}
     try:
-        return {"scale": float(text)}
+        return {"scale": None if text == "own" else float(text)}
     except ValueError as error:
         raise InputError(
             f"--tiles: {text!r} is neither own (the photo's own size), none, nor the photo's "
@@ -132,13 +132,13 @@ def parse_tiles(text: str) -> dict[str, Any] | None:
 
 
 def check_classes(settings: PredictionSettings, table: ClassTable) -> None:
-    """Refuse settings that name classes which a model does not have.
+    """Raise an error if settings name classes that a model does not have.
 
     Raises:
-        InputError: All of them are listed.
+        InputError: All unknown classes are listed.
     """
     problems = []
-    for name in (*(claim.name for claim in settings.claims), *settings.priority):
+    for name in (*(one.name for one in settings.class_thresholds), *settings.priority):
         try:
             table.index_of(name)
         except InputError as error:

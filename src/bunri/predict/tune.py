@@ -1,12 +1,10 @@
-"""What helps a model on labelled photos: views, weights, claims and region sizes.
+"""The search behind ``bunri tune``: settings of prediction that help on labelled photos.
 
-Owns which settings are tried, in which order, and when one is kept. Intervals are ``intervals``'.
-
-Every photo is looked at once by each model in each view; what was said is kept in a temporary
-folder with 8 bits a probability, and all settings are tried on that. Settings are searched one kind
-after the other, each beginning with what was kept before. One is kept if it beats that on the same
-draws of the same photos; as many are tried, the intervals are as wide as that many need to be
-(Bonferroni), so that with no real gain at all something is kept in at most one of 20 searches.
+Each model predicts every photo once in each view; the probabilities are stored in a temporary
+folder with 8 bits each, and all settings are tried on those. Settings are searched one kind after
+the other, each starting with what was kept before. A candidate is kept if it beats its start on the
+same draws of the same photos. Intervals are widened for the number of candidates (Bonferroni), so
+that without any real gain at most one search in 20 keeps something.
 """
 
 import tempfile
@@ -16,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bunri.core.contracts import BACKGROUND_INDEX, FloatArray, ImageArray
-from bunri.core.progress import Progress
+from bunri.core.progress import Advance, Progress, show_nothing
 from bunri.images.decider import Decider
 from bunri.images.planes import ClassPlanes, FramePlanes
 from bunri.labels.coco import require_nonempty
@@ -28,9 +25,10 @@ from bunri.labels.photos import check_photo_headers, read_photo_as_labelled
 from bunri.labels.records import LabelledSet, Photo
 from bunri.labels.rules import OverlapRule
 from bunri.model.info import BundleInfo
-from bunri.predict.ensemble import Member, combine_planes, join_infos
+from bunri.predict.combine import combine_planes
+from bunri.predict.ensemble import Member, merge_infos
 from bunri.predict.predictor import AnyPredictor
-from bunri.predict.settings import PLAIN, Claim, Combine, PredictionSettings
+from bunri.predict.settings import PLAIN, ClassThreshold, Combine, PredictionSettings
 from bunri.predict.tta import View, list_views
 from bunri.scores.intervals import OVERALL_SCORES, Difference, bootstrap_difference
 from bunri.scores.metrics import (
@@ -43,22 +41,20 @@ from bunri.scores.metrics import (
 
 NUM_DRAWS, CHANCE = 2000, 0.05
 REGION_SHARES = (0.0002, 0.001, 0.004)
-CLAIMED_FROM = (0.25, 0.35, 0.45)
+CLASS_THRESHOLDS = (0.25, 0.35, 0.45)
 SCALES = (0.75, 1.25)
 SCORES = OVERALL_SCORES
-
-_Kept = npt.NDArray[np.uint8]  # (C, h, w), probability times 255, rounded
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A way to predict.
+    """Settings to try.
 
     Attributes:
-        name: What it changes.
-        settings: All of them.
+        name: The change to the start of the stage.
+        settings: All settings of prediction.
         weights: One for each model.
-        combine: How models are combined.
+        combine: Combination of the models, as for :class:`bunri.predict.ensemble.Ensemble`.
     """
 
     name: str
@@ -69,13 +65,13 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A candidate and what it did.
+    """A candidate and its score.
 
     Attributes:
         stage: Kind of setting.
-        candidate: What was tried.
-        score: Of the candidate.
-        difference: To what was kept before its stage; None for the start.
+        candidate: The settings that were tried.
+        score: Score of the candidate.
+        difference: Difference to the start of its stage; None for the first start.
         is_kept: Whether it is part of the result.
     """
 
@@ -86,7 +82,7 @@ class Trial:
     is_kept: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return the trial as plain values."""
         row: dict[str, Any] = {
             "stage": self.stage,
             "name": self.candidate.name,
@@ -100,12 +96,12 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """A search and its end.
+    """Result of a search.
 
     Attributes:
-        best: What won; the start itself where nothing helps.
-        trials: In the order they were made, the start first.
-        level: Of each interval.
+        best: The winner; the start itself where nothing helps.
+        trials: All trials in their order, the start first.
+        level: Confidence level of each interval, 0 to 1.
     """
 
     best: Candidate
@@ -122,7 +118,7 @@ def tune(
     members: Sequence[Member],
     dataset: LabelledSet,
     rule: OverlapRule,
-    tracker: Progress,
+    progress: Progress = show_nothing,
     *,
     score: str = "global_miou",
     tries_crf: bool = False,
@@ -131,26 +127,26 @@ def tune(
 
     Args:
         members: Models with one class table; ``dataset`` must have been read with it.
-        dataset: Photos and labels that no model learned from.
-        rule: How masks are drawn.
-        tracker: Shows progress.
+        dataset: Photos and labels that no model was trained on.
+        rule: Overlap rule by which masks are drawn.
+        progress: Display of the number of photos and trials done.
         score: One of ``SCORES``.
-        tries_crf: Whether the CRF is tried, which takes most of the time.
+        tries_crf: Also try the CRF, which takes most of the time.
 
     Raises:
         AnnotationError: There are no photos.
         ImageError: A photo cannot be used.
-        ModelError: A model gives probabilities that are no numbers.
+        ModelError: A model's probabilities are not finite.
     """
     check_photo_headers(require_nonempty(dataset))
     with tempfile.TemporaryDirectory() as folder:
-        looks = _Looks(Path(folder))
-        with tracker("Looking at photos", len(members) * len(dataset.photos)) as advance:
-            looks.gather(members, dataset, advance)
-        judge = _Judge(members, dataset, rule, looks)
+        stored = _StoredProbs(Path(folder))
+        with progress("Predicting all views", len(members) * len(dataset.photos)) as advance:
+            stored.fill(members, dataset, advance)
+        trial = _TrialRunner(members, dataset, rule, stored)
         start = Candidate("nothing", PLAIN, (1.0,) * len(members))
         stages = _list_stages(len(members), dataset.table.names, tries_crf=tries_crf)
-        return _search(judge.count, start, stages, tracker, score)
+        return _search(trial.count, start, stages, progress, score)
 
 
 _Stage = tuple[str, Callable[[Candidate], list[Candidate]]]
@@ -160,14 +156,14 @@ def _search(
     count: Callable[[Candidate], Matrices],
     start: Candidate,
     stages: Sequence[_Stage],
-    tracker: Progress,
+    progress: Progress,
     score: str,
 ) -> Tuning:
     num_trials = sum(len(propose(start)) for _, propose in stages)
     level = 1 - CHANCE / max(1, num_trials)
     best, matrices = start, count(start)
     trials = [Trial("start", start, getattr(compute_scores(matrices), score), None)]
-    with tracker("Trying settings", num_trials) as advance:
+    with progress("Trying settings", num_trials) as advance:
         for stage, propose in stages:
             rows = []
             for candidate in propose(best):
@@ -196,7 +192,7 @@ def _list_stages(num_members: int, names: Sequence[str], *, tries_crf: bool) -> 
     stages.append(("views", _propose_views))
     if tries_crf:
         stages.append(("crf", lambda best: [_change(best, "crf", crf={})]))
-    stages.append(("claims", lambda best: _propose_claims(best, names)))
+    stages.append(("class thresholds", lambda best: _propose_class_thresholds(best, names)))
     stages.append(("regions", _propose_regions))
     return stages
 
@@ -230,12 +226,16 @@ def _propose_views(best: Candidate) -> list[Candidate]:
     ]
 
 
-def _propose_claims(best: Candidate, names: Sequence[str]) -> list[Candidate]:
-    objects = [name for index, name in enumerate(names) if index != BACKGROUND_INDEX]
+def _propose_class_thresholds(best: Candidate, names: Sequence[str]) -> list[Candidate]:
     return [
-        _change(best, f"{name} from {value:g}", claims=(Claim(name=name, probability=value),))
-        for name in objects
-        for value in CLAIMED_FROM
+        _change(
+            best,
+            f"{name} from {value:g}",
+            class_thresholds=(ClassThreshold(name=name, probability=value),),
+        )
+        for index, name in enumerate(names)
+        if index != BACKGROUND_INDEX
+        for value in CLASS_THRESHOLDS
     ]
 
 
@@ -244,35 +244,33 @@ def _propose_regions(best: Candidate) -> list[Candidate]:
 
 
 def _list_needed_views() -> list[View]:
-    """Return every view that a candidate may ask for, once."""
+    """Return every view that a candidate may need, once."""
     start = Candidate("", PLAIN, (1.0,))
     needed = [view for c in (start, *_propose_views(start)) for view in list_views(c.settings)]
     return list(dict.fromkeys(needed))
 
 
-class _Looks:
-    """What models say of photos, on disk."""
+class _StoredProbs:
+    """Probabilities of each model for each photo in each view, on disk."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def gather(
-        self, members: Sequence[Member], dataset: LabelledSet, advance: Callable[[], None]
-    ) -> None:
-        """Look at each photo once with each model in each view; one model is loaded at a time."""
+    def fill(self, members: Sequence[Member], dataset: LabelledSet, advance: Advance) -> None:
+        """Predict each photo with each model in each view; one model is loaded at a time."""
         views = _list_needed_views()
         for number, member in enumerate(members):
             predictor = member.load()
             for photo in dataset.photos:
                 image = read_photo_as_labelled(dataset, photo)
                 for view in views:
-                    probs = predictor.look_once(image, view)
-                    kept: _Kept = np.rint(probs * 255).astype(np.uint8)
-                    np.save(self._name(number, photo, view), kept, allow_pickle=False)
+                    probs = predictor.compute_view(image, view)
+                    rounded = np.rint(probs * 255).astype(np.uint8)
+                    np.save(self._name(number, photo, view), rounded, allow_pickle=False)
                 advance()
 
-    def recall(self, number: int, photo: Photo, views: Sequence[View]) -> FloatArray:
-        """Return the mean over views of what a model said, float32 (C, h, w), sums to about 1."""
+    def average(self, number: int, photo: Photo, views: Sequence[View]) -> FloatArray:
+        """Return the mean over views of a model's probabilities, float32 (C, h, w)."""
         parts = (np.load(self._name(number, photo, v), allow_pickle=False) for v in views)
         total = sum(part.astype(np.float32) for part in parts)
         return np.asarray(total / (255 * len(views)), np.float32)
@@ -282,25 +280,26 @@ class _Looks:
         return self._folder / f"{number}_{photo.id}_{pose}.npy"
 
 
-class _Judge:
-    """Counts what a candidate makes of all photos."""
+class _TrialRunner:
+    """Compares a candidate's masks of all photos with their labels."""
 
     def __init__(
-        self, members: Sequence[Member], dataset: LabelledSet, rule: OverlapRule, looks: _Looks
-    ) -> None:
-        self._info = join_infos(members)
+        self, members: Sequence[Member], dataset: LabelledSet, rule: OverlapRule,
+        stored: _StoredProbs,
+    ) -> None:  # fmt: skip
+        self._info = merge_infos(members)
         self._dataset = dataset
         self._rule = rule
-        self._looks = looks
+        self._stored = stored
 
     def count(self, candidate: Candidate) -> Matrices:
-        """Return one confusion matrix a photo."""
+        """Return one confusion matrix per photo."""
         num_classes = len(self._dataset.table)
         matrices = []
-        recalled = _Recalled(self._info, candidate, self._looks)
+        predictor = _ReplayPredictor(self._info, candidate, self._stored)
         for photo, image in self._read(needs_pixels=candidate.settings.crf is not None):
-            recalled.photo = photo
-            mask = recalled.predict_mask(image)
+            predictor.photo = photo
+            mask = predictor.predict_mask(image)
             truth = draw_mask(self._dataset, photo, self._rule)
             matrices.append(count_confusion(truth, mask, num_classes))
         return stack_matrices(matrices, num_classes)
@@ -313,31 +312,28 @@ class _Judge:
                 yield photo, np.zeros((*photo.size_hw, 3), np.uint8)
 
 
-class _Recalled(AnyPredictor):
-    """Models whose answers are recalled; which photo is meant is told beforehand."""
+class _ReplayPredictor(AnyPredictor):
+    """Predictor that replays stored probabilities; set ``photo`` first."""
 
     photo: Photo
 
-    def __init__(self, info: BundleInfo, candidate: Candidate, looks: _Looks) -> None:
+    def __init__(self, info: BundleInfo, candidate: Candidate, stored: _StoredProbs) -> None:
         super().__init__(info, candidate.settings)
         self._candidate = candidate
-        self._looks = looks
+        self._stored = stored
         self._views = list_views(candidate.settings)
 
-    def look(self, image: ImageArray) -> ClassPlanes:
-        """Return what was said of ``photo``; of the image only its size is used."""
+    def compute_planes(self, image: ImageArray) -> ClassPlanes:
+        """Return the stored probabilities of ``photo``; only the size of the image is used."""
         weights = self._candidate.weights
         numbers = [number for number, weight in enumerate(weights) if weight]
+        photo_hw = image.shape[0], image.shape[1]
         planes = [
-            FramePlanes(
-                self._looks.recall(number, self.photo, self._views),
-                (image.shape[0], image.shape[1]),
-            )
+            FramePlanes(self._stored.average(number, self.photo, self._views), photo_hw)
             for number in numbers
         ]
         if len(weights) == 1:
             return planes[0]
         chosen = [weights[number] for number in numbers]
-        return combine_planes(
-            planes, chosen, self._candidate.combine, Decider.plain(len(self.table))
-        )
+        votes = Decider.plain(len(self.table))
+        return combine_planes(planes, chosen, self._candidate.combine, votes)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bunri.core.errors import InputError, ModelError, OutputError
+from bunri.core.errors import InputError, OutputError
 from bunri.core.files import check_writable, hash_file, is_file
 from bunri.core.progress import Progress, show_nothing
 from bunri.labels.coco import require_labels, require_photos
@@ -17,7 +17,7 @@ from bunri.model.lookup import find_writable_bundle
 from bunri.predict.ensemble import (
     EnsembleFile,
     Member,
-    list_differences,
+    check_tables,
     name_members,
     write_ensemble,
 )
@@ -79,9 +79,7 @@ def tune_models(
         OutputError: The settings cannot be written.
     """
     members = [Member(model, lambda _: PLAIN) for model in models]
-    problems = list_differences([(member.model, member.info.table) for member in members])
-    if problems:
-        raise ModelError("These models have different class tables:", problems=problems)
+    check_tables([(member.model, member.info.table) for member in members])
     if not is_dry:
         _check_target(models, output)
     dataset = require_photos(require_labels(open_labels(data, images, members[0].info.table)))
@@ -112,7 +110,12 @@ def tune_models(
         write_prediction(kept_in, prediction)
     elif not is_dry and output is not None:
         kept_in = output
-        ensemble = EnsembleFile(tuple(models), best.weights, best.combine, prediction)
+        ensemble = EnsembleFile(
+            ensemble=tuple(models),
+            weights=best.weights,
+            combine=best.combine,
+            prediction=prediction,
+        )
         write_ensemble(output, ensemble)
     return TunedModels(tuning, evidence, kept_in, tuple(warnings))
 

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from bunri.core.contracts import IGNORE_INDEX, MaskArray
+from bunri.images.decider import Decider
 from bunri.images.drawing import Comparison
 from bunri.images.frames import Frame, Preprocessing, resize_mask
-from bunri.images.planes import restore_mask
+from bunri.images.planes import FramePlanes
 from bunri.scores.metrics import Matrices, count_confusion
 from bunri.training.config import LossConfig
 from bunri.training.losses.losses import compute_loss
@@ -73,6 +74,7 @@ def validate(
     losses = torch.zeros(len(batches), dtype=torch.float64)
     matrices = torch.zeros((len(store), num_classes, num_classes), dtype=torch.int64)
     samples: list[Comparison] = []
+    decider = Decider.plain(num_classes)
     for start in range(0, len(batches), processes.count):
         for number in range(start, len(batches))[processes.rank : processes.rank + 1]:
             pairs = [store.load(index) for index in batches[number]]
@@ -85,7 +87,7 @@ def validate(
             for index, (image, truth), frame, scores in zip(
                 batches[number], pairs, frames, logits, strict=True
             ):
-                prediction = restore_mask(to_probs(scores), frame)
+                prediction = decider.choose(FramePlanes.from_frame(to_probs(scores), frame))
                 counts = count_confusion(truth, prediction, num_classes)
                 matrices[index] = torch.from_numpy(counts)
                 if len(samples) < num_samples:

@@ -79,13 +79,13 @@ def test_openvino__compiles_for_the_first_size_and_once_for_all_others(monkeypat
     openvino_backend = pytest.importorskip("bunri.predict.backends.openvino_backend")
     backend = openvino_backend.OpenVinoBackend(NETWORK, 2)
     compiled = []
-    compile_one = backend._compile
+    compile_one = backend.compile
 
-    def compile_and_note(shape):
+    def compile_and_note(shape, num_streams):
         compiled.append(shape)
-        return compile_one(shape)
+        return compile_one(shape, num_streams)
 
-    monkeypatch.setattr(backend, "_compile", compile_and_note)
+    monkeypatch.setattr(backend, "compile", compile_and_note)
     for size_hw in ((32, 64), (64, 32), (32, 64), (96, 32), (64, 32)):
         pixels = np.full((3, *size_hw), 0.5, np.float32)
         np.testing.assert_allclose(backend.predict_probs(pixels), compute_probs(pixels), atol=1e-5)

@@ -1,42 +1,47 @@
-"""What runs a model's network: torch, ONNX Runtime or OpenVINO.
+"""The choice of the engine that runs a model's network: torch, ONNX Runtime or OpenVINO.
 
-Owns the choice. A model with an ONNX file never needs torch; which of the two engines runs it is
-measured once on each machine, and remembered. float32 stays float32, so that
-both give the same classes.
+A model with an ONNX file never needs torch. Which of the two other engines is faster is measured
+once on each machine and stored. float32 stays float32, so that both give the same classes.
 """
 
 import hashlib
 import importlib.metadata
 import importlib.util
-import json
-import math
 import os
 import platform
 import statistics
+import threading
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, suppress
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from bunri.core.contracts import FloatArray
-from bunri.core.errors import InputError, MissingExtraError, ModelError, OutputError, suggest
+from bunri.core.errors import (
+    BunriError,
+    InputError,
+    MissingExtraError,
+    ModelError,
+    OutputError,
+    suggest,
+)
 from bunri.core.files import find_cache_folder, write_json
+from bunri.core.json_files import JsonRecord, read_json_record
 from bunri.images.frames import pad_to_stride
 from bunri.model.lookup import StoredModel
 from bunri.model.onnx_file import cut_network, read_onnx_file
 
 BACKEND_VARIABLE = "BUNRI_BACKEND"
-"""Environment variable that decides in place of the measurement."""
+"""Environment variable that names the engine, in place of the measurement."""
 ONNX_ENGINES = ("onnxruntime", "openvino")
 _NUM_ROUNDS = 5
 _NEVER_MS = 1e12  # JSON has no infinity
 
 
 class Backend(Protocol):
-    """Whatever runs a network."""
+    """A network in an engine; several threads may call it at once."""
 
     def predict_probs(self, pixels: FloatArray) -> FloatArray:
         """Return probabilities, float32 (C, h, w), of a network frame, float32 (3, h, w)."""
@@ -44,19 +49,47 @@ class Backend(Protocol):
 
 @runtime_checkable
 class SharingBackend(Backend, Protocol):
-    """A backend that is faster with a photo a core than with all cores on one photo."""
+    """A backend that is faster with one photo per core than with all cores on one photo."""
 
     def share_cores(self) -> AbstractContextManager[int]:
-        """Give how many threads may call it at once until the block ends."""
+        """Yield the number of threads that should call it at once until the block ends."""
+
+
+class SharedUse:
+    """Switches a resource over with the first of several overlapping uses, back with the last.
+
+    Args:
+        switch: Called with True and with False, never by two threads at once.
+    """
+
+    def __init__(self, switch: Callable[[bool], None]) -> None:
+        self._switch = switch
+        self._lock = threading.Lock()
+        self._num_users = 0
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep the resource switched over until the block ends."""
+        with self._lock:
+            if not self._num_users:
+                self._switch(True)
+            self._num_users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._num_users -= 1
+                if not self._num_users:
+                    self._switch(False)
 
 
 def open_backend(stored: StoredModel) -> Backend:
-    """Return what runs a model.
+    """Return a model's network in its engine.
 
     Raises:
-        ModelError: Its file is damaged, or cannot be run.
-        MissingExtraError: What it runs on is not installed.
-        InputError: ``$BUNRI_BACKEND`` is no engine.
+        ModelError: The model's file is damaged, or cannot be run.
+        MissingExtraError: The engine is not installed.
+        InputError: ``$BUNRI_BACKEND`` names no engine.
     """
     if stored.onnx is None:
         return _open_torch(stored)
@@ -69,8 +102,8 @@ def open_engine(engine: str, network: bytes) -> Backend:
     """Return a network in one of ``ONNX_ENGINES``.
 
     Args:
-        engine: Its name.
-        network: From :func:`bunri.model.onnx_file.cut_network`.
+        engine: Name of the engine.
+        network: Result of :func:`bunri.model.onnx_file.cut_network`.
 
     Raises:
         InputError: There is no such engine.
@@ -107,37 +140,36 @@ def _open_torch(stored: StoredModel) -> Backend:
     return TorchBackend(stored.place, stored.info)
 
 
+class _EngineTimes(JsonRecord):
+    """Measured time per frame of each engine in milliseconds."""
+
+    onnxruntime: float
+    openvino: float
+
+
 def _choose_engine(stored: StoredModel, network: bytes) -> str:
-    """Return the fastest engine on this machine, from memory if it was measured before."""
+    """Return the fastest engine on this machine, as stored if it was measured before."""
     installed = [name for name in ONNX_ENGINES if importlib.util.find_spec(name)]
     if len(installed) < 2:
         return installed[0] if installed else ONNX_ENGINES[0]
     versions = [importlib.metadata.version(name) for name in installed]
-    # The name of the machine, since home folders are shared between machines.
+    # The machine's name is part of the key, since home folders are shared between machines.
     facts = [stored.info.onnx_sha256, *versions, platform.node(), str(count_cores())]
     key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:32]
     path = find_cache_folder() / "engines" / f"{key}.json"
-    times_ms = _read_times(path)
-    if times_ms is None:
-        side_px = pad_to_stride(stored.info.preprocessing.size_px)
-        times_ms = {name: _time_engine_ms(name, network, side_px) for name in installed}
-        with suppress(OutputError):  # measured again next time, then
-            write_json(path, times_ms)
-    return min(installed, key=lambda name: times_ms[name])
-
-
-def _read_times(path: Path) -> Mapping[str, float] | None:
-    """Return what was measured; None where nothing was, or the file is damaged."""
     try:
-        content = json.loads(path.read_text("utf-8"))
-        times_ms = {name: float(content[name]) for name in ONNX_ENGINES}
-    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
-        return None
-    return times_ms if all(math.isfinite(time_ms) for time_ms in times_ms.values()) else None
+        times = read_json_record(path, _EngineTimes, max_bytes=1000)
+    except BunriError:  # not measured yet, or damaged
+        side_px = pad_to_stride(stored.info.preprocessing.size_px)
+        measured = {name: _time_engine_ms(name, network, side_px) for name in ONNX_ENGINES}
+        times = _EngineTimes(**measured)
+        with suppress(OutputError):  # then it is measured again next time
+            write_json(path, times.model_dump())
+    return min(ONNX_ENGINES, key=times.model_dump().__getitem__)
 
 
 def _time_engine_ms(engine: str, network: bytes, side_px: int) -> float:
-    """Return how long a frame takes; what cannot run the network is slower than all others."""
+    """Return the median time per frame; very long for an engine that cannot run the network."""
     try:
         return _measure_ms(open_engine(engine, network), side_px)
     except ModelError:
@@ -151,13 +183,13 @@ def _measure_ms(backend: Backend, side_px: int) -> float:
         started = time.perf_counter()
         backend.predict_probs(frame)
         times_s.append(time.perf_counter() - started)
-    return 1000 * statistics.median(times_s[1:])  # the first one sets memory up
+    return 1000 * statistics.median(times_s[1:])  # the first frame sets memory up
 
 
 def count_cores() -> int:
-    """Return how many cores this process may use.
+    """Return the number of cores that this process may use.
 
-    ``$OMP_NUM_THREADS`` may say fewer, as it does for a worker of Ray, which has one.
+    ``$OMP_NUM_THREADS`` may set fewer, as it does for a worker of Ray, which has one.
     """
     can_ask = hasattr(os, "sched_getaffinity")  # not on macOS
     num_cores = len(os.sched_getaffinity(0)) if can_ask else os.cpu_count() or 1

@@ -1,7 +1,4 @@
-"""Runs a network with ONNX Runtime.
-
-Owns its session. Knows nothing of files.
-"""
+"""The engine ONNX Runtime."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +9,7 @@ import onnxruntime
 from bunri.core.contracts import MAX_PHOTOS_AT_ONCE, FloatArray
 from bunri.core.errors import ModelError, summarize
 from bunri.model.onnx_file import FRAME, FRAME_PROBS
+from bunri.predict.backends.engines import SharedUse
 
 _PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 _ERRORS_ONLY = 3
@@ -21,17 +19,21 @@ class OnnxBackend:
     """A network in memory, on the GPU if ONNX Runtime has one; threads may share it.
 
     Args:
-        network: From :func:`bunri.model.onnx_file.cut_network`.
-        num_threads: For each photo.
+        network: Result of :func:`bunri.model.onnx_file.cut_network`.
+        num_threads: Number of threads for each photo.
 
     Raises:
-        ModelError: It cannot be run.
+        ModelError: ONNX Runtime cannot run it.
     """
 
     def __init__(self, network: bytes, num_threads: int) -> None:
         self._network = network
         self._num_threads = num_threads
-        self._session = _open_session(network, num_threads)
+        self._num_at_once = min(num_threads, MAX_PHOTOS_AT_ONCE)
+        self._whole = self._session = _open_session(network, num_threads)
+        if self._whole.get_providers()[0] != _PROVIDERS[-1]:
+            self._num_at_once = 1  # on a GPU
+        self._sharing = SharedUse(self._share)
 
     def predict_probs(self, pixels: FloatArray) -> FloatArray:
         """Return probabilities, float32 (C, h, w), of a network frame, float32 (3, h, w).
@@ -47,18 +49,17 @@ class OnnxBackend:
 
     @contextmanager
     def share_cores(self) -> Iterator[int]:
-        """Give how many photos to predict at once, and let each have its share of the cores."""
-        num_at_once = min(self._num_threads, MAX_PHOTOS_AT_ONCE)
-        if num_at_once == 1 or self._session.get_providers()[0] != _PROVIDERS[-1]:
+        """Yield the number of photos to predict at once, each on its share of the cores."""
+        if self._num_at_once == 1:
             yield 1
             return
-        alone = self._session
-        # A session's threads are its own: those of one photo cannot be lent to another.
-        self._session = _open_session(self._network, self._num_threads // num_at_once)
-        try:
-            yield num_at_once
-        finally:
-            self._session = alone
+        with self._sharing.hold():
+            yield self._num_at_once
+
+    def _share(self, is_shared: bool) -> None:
+        # A session owns its threads: those of one photo cannot be lent to another.
+        num_threads = self._num_threads // self._num_at_once
+        self._session = _open_session(self._network, num_threads) if is_shared else self._whole
 
 
 def _open_session(network: bytes, num_threads: int) -> Any:  # noqa: ANN401 (has no types)

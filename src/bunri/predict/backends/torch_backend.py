@@ -1,7 +1,4 @@
-"""Runs a bundle's network with torch.
-
-Owns devices and tensors. Takes and gives numpy arrays, so nothing else needs torch.
-"""
+"""The engine torch, for bundles without an ONNX file; nothing else in this room needs torch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,16 +8,17 @@ import torch
 
 from bunri.core.contracts import MAX_PHOTOS_AT_ONCE, FloatArray
 from bunri.model.info import BundleInfo
+from bunri.predict.backends.engines import SharedUse
 from bunri.training.networks.build import load_network
 from bunri.training.networks.inference import compute_logits, to_probs
 
 
 class TorchBackend:
-    """A network in memory, on the GPU if there is one.
+    """A network in memory, on the GPU if there is one; threads may share it.
 
     Args:
-        folder: The bundle.
-        info: What its ``bunri.json`` says.
+        folder: Bundle folder.
+        info: Content of its ``bunri.json``.
 
     Raises:
         ModelError: Weights and architecture do not fit.
@@ -38,15 +36,32 @@ class TorchBackend:
 
     @contextmanager
     def share_cores(self) -> Iterator[int]:
-        """Give how many photos to predict at once, and let each have its share of the cores.
+        """Yield the number of photos to predict at once, each on its share of the cores.
 
-        The layers of a small network are too short to be worth dividing: two photos on a core
-        each take less time than one after the other on both.
+        The layers of a small network are too short to be divided: two photos on a core each take
+        less time than one after the other on both.
         """
-        num_threads = torch.get_num_threads()
-        num_at_once = min(num_threads, MAX_PHOTOS_AT_ONCE) if self._device.type == "cpu" else 1
-        torch.set_num_threads(num_threads // num_at_once)
-        try:
-            yield num_at_once
-        finally:
-            torch.set_num_threads(num_threads)
+        if self._device.type != "cpu":
+            yield 1
+            return
+        with _SHARING.hold():
+            yield _THREADS.num_at_once
+
+
+class _Threads:
+    """The number of torch's threads, which is the process's and not a network's."""
+
+    def __init__(self) -> None:
+        self.num_whole = 1
+        self.num_at_once = 1
+
+    def share(self, is_shared: bool) -> None:
+        """Set each photo's share of the threads, or put their number back."""
+        if is_shared:
+            self.num_whole = torch.get_num_threads()
+            self.num_at_once = min(self.num_whole, MAX_PHOTOS_AT_ONCE)
+        torch.set_num_threads(self.num_whole // self.num_at_once if is_shared else self.num_whole)
+
+
+_THREADS = _Threads()
+_SHARING = SharedUse(_THREADS.share)  # one for all networks

@@ -1,11 +1,9 @@
-"""Small regions of a mask go to what surrounds them.
+"""Removal of small regions ("specks") from a mask.
 
-Owns which regions are small and what they become. Knows nothing of models and photos.
-
-A region is what hangs together by sides within one class. All small ones are taken out at once,
-then filled from the outside in: each takes the class that most of its border belongs to, the lower
-index between equals. That needs no probabilities, so that votes and tiles are treated alike; where
-the second most probable class is not that of the surroundings it would leave another speck.
+A region is a 4-connected set of pixels of one class. All small regions are emptied at once and
+filled from the outside in: each takes the class that most of its border belongs to, the lower index
+between equals. Probabilities are not needed, so votes and tiles are treated alike; the second most
+probable class would leave a speck wherever it is not the class of the surroundings.
 """
 
 import numpy as np
@@ -17,12 +15,12 @@ from bunri.labels.components import LabelledRuns
 _Labels = npt.NDArray[np.int32]
 
 
-def remove_small_regions(mask: MaskArray, min_share: float) -> MaskArray:
+def remove_specks(mask: MaskArray, min_share: float) -> MaskArray:
     """Return the mask without regions below a share of its area.
 
     Args:
         mask: uint8 (H, W), class indices.
-        min_share: 0 to 1; a mask that has nothing as large stays as it is.
+        min_share: 0 to 1; a mask without any region as large is returned unchanged.
     """
     labels, count = _label_small(mask, min_share * mask.size)
     if not count or labels.all():
@@ -32,7 +30,7 @@ def remove_small_regions(mask: MaskArray, min_share: float) -> MaskArray:
 
 
 def _label_small(mask: MaskArray, min_px: float) -> tuple[_Labels, int]:
-    """Return int32 (H, W), 1 and up in small regions and 0 elsewhere, and how many there are."""
+    """Return int32 (H, W), 1 and up in small regions and 0 elsewhere, and their number."""
     labels = np.zeros(mask.shape, np.int32)
     flat = labels.reshape(-1)
     count = 0
@@ -64,7 +62,7 @@ def _fill_from_outside(mask: MaskArray, labels: _Labels, count: int) -> npt.NDAr
     is_settled = np.zeros(count + 1, np.bool_)
     is_settled[0] = True
     while not is_settled.all():
-        # What lies beyond the border: a kept pixel, or a region that was filled before.
+        # Beyond the border lies a kept pixel or a region that was filled in an earlier round.
         is_useful = ~is_settled[region] & is_settled[neighbour]
         beyond = np.where(neighbour == 0, of_class, classes[neighbour])[is_useful]
         codes, votes = np.unique(region[is_useful] * 256 + beyond, return_counts=True)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from bunri.core.errors import AnnotationError, ImageError, InputError, ModelError, PathError
+from bunri.core.errors import AnnotationError, ImageError, InputError, PathError
 from bunri.core.waste_classes import COMPETITION_TABLE, choose_class_table
 from bunri.images.frames import Preprocessing
 from bunri.labels.coco import read_coco
@@ -17,21 +18,22 @@ from bunri.labels.overlap import draw_mask
 from bunri.labels.rules import OVERLAP_RULES
 from bunri.labels.soft import draw_soft_mask, read_planes
 from bunri.model.info import BundleInfo
+from bunri.model.lookup import StoredModel
+from bunri.predict.ensemble import Ensemble
 from bunri.predict.predictor import Predictor
 from bunri.predict.pseudo_labels import (
     SoftPlace,
-    Teacher,
     describe_pseudo_labels,
     find_unlabelled,
     label_photo,
     label_photos,
     measure_shares,
     parse_thresholds,
-    require_one_table,
 )
 from bunri.training.config import load_config
 from bunri.training.samples.data import PhotoStore, TrainingStream
 from tests.builders import change_document, write_data, write_document
+from tests.predict.fakes import FakeMember
 
 TABLE = choose_class_table(["Can", "Cup"])
 
@@ -47,11 +49,21 @@ class FixedBackend:
         return self.probs
 
 
-def make_teacher(probs, name="t", table=TABLE, **info):
+def make_teacher(probs, table=TABLE, **info):
     size_px = np.asarray(probs).shape[1]
     preprocessing = Preprocessing(size_px, (0.0,) * 3, (1.0,) * 3)
     bundle = BundleInfo(table, preprocessing, {}, weights_sha256="5" * 64, **info)
-    return Teacher(name, Predictor(bundle, FixedBackend(probs)))
+    return Predictor(bundle, FixedBackend(probs))
+
+
+def combine(*predictors):
+    members = [FakeMember(f"t{i}", one) for i, one in enumerate(predictors)]
+    return Ensemble(members, [1.0] * len(members))
+
+
+def describe(labelled, predictor, thresholds):
+    predictor.stored = (StoredModel("t", Path("t"), predictor.info),)
+    return describe_pseudo_labels(labelled, predictor, thresholds)
 
 
 def make_probs(*columns):
@@ -73,7 +85,7 @@ SEVEN = np.full(3, 0.7, np.float32)
 
 def test_label_photo__where_the_best_class_is_sure_enough():
     teacher = make_teacher(make_probs((0.1, 0.8, 0.1), (0.2, 0.2, 0.6), (0.7, 0.2, 0.1), (0, 0, 1)))
-    mask = label_photo([teacher], IMAGE, SEVEN)[0]
+    mask = label_photo(teacher, IMAGE, SEVEN)[0]
     assert mask.dtype == np.uint8
     assert mask[0, :5].tolist() == [1, 255, 0, 2, 0]
     assert (mask == mask[:1]).all()
@@ -82,16 +94,16 @@ def test_label_photo__where_the_best_class_is_sure_enough():
 def test_label_photo__a_threshold_of_each_class():
     teacher = make_teacher(make_probs((0.1, 0.6, 0.3), (0.1, 0.3, 0.6), (0.6, 0.2, 0.2)))
     thresholds = np.array([0.65, 0.5, 0.7], np.float32)
-    assert label_photo([teacher], IMAGE, thresholds)[0][0, :4].tolist() == [1, 255, 255, 0]
+    assert label_photo(teacher, IMAGE, thresholds)[0][0, :4].tolist() == [1, 255, 255, 0]
 
 
 def test_label_photo__the_mean_of_teachers_decides():
     """Column 0: both are unsure of different classes; column 1: one outvotes the other."""
     first = make_teacher(make_probs((0.1, 0.9, 0.0), (0.0, 1.0, 0.0), (0.4, 0.6, 0.0)))
     second = make_teacher(make_probs((0.1, 0.0, 0.9), (0.0, 0.5, 0.5), (0.1, 0.9, 0.0)))
-    for teachers in ([first, second], [second, first]):
-        assert label_photo(teachers, IMAGE, SEVEN)[0][0, :3].tolist() == [255, 1, 1]
-    assert label_photo([first], IMAGE, SEVEN)[0][0, :3].tolist() == [1, 1, 255]
+    for teachers in ((first, second), (second, first)):
+        assert label_photo(combine(*teachers), IMAGE, SEVEN)[0][0, :3].tolist() == [255, 1, 1]
+    assert label_photo(first, IMAGE, SEVEN)[0][0, :3].tolist() == [1, 1, 255]
 
 
 def test_label_photo__teachers_of_other_frames_meet_in_the_photos():
@@ -101,7 +113,7 @@ def test_label_photo__teachers_of_other_frames_meet_in_the_photos():
     large = make_teacher(
         np.broadcast_to(np.array([0, 0.5, 0.5], np.float32)[:, None, None], (3, 64, 64))
     )
-    mask = label_photo([small, large], np.zeros((48, 48, 3), np.uint8), SEVEN)[0]
+    mask = label_photo(combine(small, large), np.zeros((48, 48, 3), np.uint8), SEVEN)[0]
     assert mask.shape == (48, 48)
     assert (mask == 1).all()
 
@@ -111,7 +123,7 @@ def test_label_photo__is_argmax_and_max_of_the_mean(seed, threshold):
     rng = np.random.default_rng(seed)
     stacks = rng.dirichlet((0.5,) * 3, (2, 32, 32)).astype(np.float32).transpose(0, 3, 1, 2)
     teachers = [make_teacher(p) for p in stacks]
-    mask, _ = label_photo(teachers, IMAGE, np.full(3, threshold, np.float32))
+    mask, _ = label_photo(combine(*teachers), IMAGE, np.full(3, threshold, np.float32))
     mean = stacks.mean(0)
     expected = np.where(mean.max(0) >= np.float32(threshold), mean.argmax(0), 255)
     np.testing.assert_array_equal(mask, expected)
@@ -137,27 +149,6 @@ def test_parse_thresholds__all_faults_at_once():
     assert "'cup=0.6': 'Cup' was given before" in problems
     assert "'=0.5'" in problems
     assert "'Can': there is no '='" in problems
-
-
-def test_require_one_table__names_decide():
-    probs = make_probs((1, 0, 0))
-    other = replace(TABLE, classes=tuple(replace(c, color_rgb=(1, 2, 3)) for c in TABLE.classes))
-    first = make_teacher(probs, "a")
-    assert require_one_table([first, make_teacher(probs, "b", other)]) is TABLE
-
-
-def test_require_one_table__differences_are_listed():
-    probs = make_probs((1, 0, 0))
-    first = make_teacher(probs, "runs/a")
-    swapped = make_teacher(probs, "runs/b", choose_class_table(["Cup", "Can"]))
-    longer = make_teacher(probs, "runs/c", choose_class_table(["Can", "Cup", "Lid"]))
-    with pytest.raises(ModelError, match="one class table") as caught:
-        require_one_table([first, swapped, longer])
-    assert caught.value.problems == (
-        "class 1 is 'Can' in runs/a, 'Cup' in runs/b",
-        "class 2 is 'Cup' in runs/a, 'Can' in runs/b",
-        "class 3 is absent in runs/a, 'Lid' in runs/c",
-    )
 
 
 # -- photos ----------------------------------------------------------------------------------
@@ -214,16 +205,16 @@ def test_find_unlabelled__a_file_whose_photos_are_missing(tmp_path):
 
 def label_folder(folder, *columns, thresholds=SEVEN, names=("a.png", "b.png")):
     write_photos(folder, *names)
-    teachers = [make_teacher(make_probs(*columns), photo_hashes=frozenset({"a" * 16}))]
+    teacher = make_teacher(make_probs(*columns), photo_hashes=frozenset({"a" * 16}))
     unlabelled = find_unlabelled(folder, None, TABLE)
-    return label_photos(teachers, unlabelled, thresholds, lambda: None), teachers
+    return label_photos(teacher, unlabelled, thresholds), teacher
 
 
 def test_label_photos__read_back_are_the_same_masks_under_any_rule(tmp_path):
-    labelled, teachers = label_folder(
+    labelled, teacher = label_folder(
         tmp_path, (0, 1, 0), (0, 0, 1), (0.4, 0.3, 0.3), (0, 1, 0), (1, 0, 0)
     )
-    path = write_document(tmp_path / "p.json", describe_pseudo_labels(labelled, teachers, SEVEN))
+    path = write_document(tmp_path / "p.json", describe(labelled, teacher, SEVEN))
     read = read_coco(path)
     assert read.is_pseudo
     assert read.table.names == TABLE.names
@@ -255,17 +246,17 @@ def test_label_photos__a_photo_cut_off_further_on(tmp_path):
     write_photos(tmp_path, "c.png")
     unlabelled = find_unlabelled(tmp_path, None, TABLE)
     with pytest.raises(ImageError, match="2 photo") as caught:
-        label_photos([make_teacher(make_probs((1, 0, 0)))], unlabelled, SEVEN, lambda: None)
+        label_photos(make_teacher(make_probs((1, 0, 0))), unlabelled, SEVEN)
     assert len(caught.value.problems) == 2
 
 
 def test_describe_pseudo_labels__origin(tmp_path):
-    labelled, teachers = label_folder(tmp_path, (0, 1, 0))
-    document = json.loads(json.dumps(describe_pseudo_labels(labelled, teachers, SEVEN)))
+    labelled, teacher = label_folder(tmp_path, (0, 1, 0))
+    document = json.loads(json.dumps(describe(labelled, teacher, SEVEN)))
     origin = document["info"]["pseudo_labels"]
     assert origin["kind"] == "hard"
-    teacher = {"name": "t", "sha256": "5" * 64, "trained_on": "a" * 16, "settings": {}}
-    assert origin["teachers"] == [teacher]
+    row = {"name": "t", "sha256": "5" * 64, "trained_on": "a" * 16, "settings": {}}
+    assert origin["teachers"] == [row]
     assert origin["thresholds"] == {"Background": 0.7, "Can": 0.7, "Cup": 0.7}
     assert origin["photos"] == {"source": str(tmp_path), "sha256": None}
     assert document["annotations"][0]["pseudo"] is True
@@ -288,7 +279,7 @@ def test_label_photos__categories_follow_the_2021_rule(tmp_path):
     probs[6] = 1.0
     teacher = make_teacher(probs, table=COMPETITION_TABLE)
     unlabelled = find_unlabelled(tmp_path, None, COMPETITION_TABLE)
-    labelled = label_photos([teacher], unlabelled, np.zeros(12, np.float32), lambda: None)
+    labelled = label_photos(teacher, unlabelled, np.zeros(12, np.float32))
     (row,) = labelled.annotations[0]
     assert row.category_id == 5
     assert labelled.category_names[5] == "Glass"
@@ -299,11 +290,11 @@ def test_label_photos__categories_follow_the_2021_rule(tmp_path):
 
 def test_label_photos__probabilities_are_written_and_named(tmp_path):
     write_photos(tmp_path / "photos", "a.png", "b.png")
-    teachers = [make_teacher(make_probs((0.2, 0.8, 0.0), (0.4, 0.2, 0.4)))]
+    teacher = make_teacher(make_probs((0.2, 0.8, 0.0), (0.4, 0.2, 0.4)))
     unlabelled = find_unlabelled(tmp_path / "photos", None, TABLE)
     place = SoftPlace(tmp_path / "p_soft", "p_soft")
-    labelled = label_photos(teachers, unlabelled, SEVEN, lambda: None, place)
-    document = describe_pseudo_labels(labelled, teachers, SEVEN)
+    labelled = label_photos(teacher, unlabelled, SEVEN, place)
+    document = describe(labelled, teacher, SEVEN)
     assert document["info"]["pseudo_labels"]["kind"] == "soft"
     read = read_coco(write_document(tmp_path / "p.json", document), image_root=tmp_path / "photos")
     assert sorted(read.soft) == [0, 1]
@@ -328,11 +319,11 @@ def test_store__draws_anew_for_each_sample_and_keeps_ignored_pixels(tmp_path):
     write_photos(tmp_path, "a.png")
     flat = np.broadcast_to(np.array([0.0, 0.5, 0.5], np.float32)[:, None, None], (3, 32, 32)).copy()
     flat[:, 0] = np.array([0.4, 0.3, 0.3], np.float32)[:, None]
-    teachers = [make_teacher(flat)]
+    teacher = make_teacher(flat)
     place = SoftPlace(tmp_path / "p_soft", "p_soft")
     thresholds = np.full(3, 0.45, np.float32)
     unlabelled = find_unlabelled(tmp_path, None, TABLE)
-    labelled = label_photos(teachers, unlabelled, thresholds, lambda: None, place)
+    labelled = label_photos(teacher, unlabelled, thresholds, place)
     labelled = replace(labelled, source=tmp_path / "p.json")
     store = PhotoStore([labelled], "largest-first", 2**30)
     assert (store.load(0)[1][1:] == 1).all()
@@ -351,8 +342,8 @@ def test_store__probabilities_that_are_gone_are_known_when_it_is_opened(tmp_path
     write_photos(tmp_path, "a.png", "b.png")
     place = SoftPlace(tmp_path / "p_soft", "p_soft")
     unlabelled = find_unlabelled(tmp_path, None, TABLE)
-    teachers = [make_teacher(make_probs((0, 1, 0)))]
-    labelled = label_photos(teachers, unlabelled, SEVEN, lambda: None, place)
+    teacher = make_teacher(make_probs((0, 1, 0)))
+    labelled = label_photos(teacher, unlabelled, SEVEN, place)
     labelled = replace(labelled, source=tmp_path / "p.json")
     (tmp_path / "p_soft" / "000001.png").unlink()
     with pytest.raises(ImageError, match="1 photo") as caught:

@@ -13,16 +13,15 @@ from bunri.model.bundle import write_bundle
 from bunri.predict.backends.engines import ONNX_ENGINES
 from bunri.predict.outputs import PhotoTask, Prediction, write_prediction
 from bunri.predict.predictor import load_predictor
-from bunri.predict.settings import PredictionSettings
+from bunri.predict.settings import PredictionSettings, TileSettings
 from bunri.predict.stream import predict_photos
 from tests.onnx_models import INFO, make_bytes
 
 SIZES_HW = ((64, 64), (48, 64), (64, 40), (90, 130))
 SUFFIXES = (".jpg", ".png", ".webp")
 SETTINGS = (
-    PredictionSettings(),
     PredictionSettings(flips=("horizontal",), min_region_share=0.01),
-    PredictionSettings(tiles={"scale": 1.5}),
+    PredictionSettings(tiles=TileSettings(scale=1.5)),
 )
 
 
@@ -47,7 +46,7 @@ def read_umask():
 
 
 @pytest.mark.parametrize("engine", ONNX_ENGINES)
-@pytest.mark.parametrize("settings", SETTINGS, ids=["plain", "views", "tiles"])
+@pytest.mark.parametrize("settings", SETTINGS, ids=["views", "tiles"])
 def test_threads__predict_and_write_as_one(tmp_path, monkeypatch, tasks, engine, settings):
     pytest.importorskip(engine)
     monkeypatch.setenv("BUNRI_BACKEND", engine)

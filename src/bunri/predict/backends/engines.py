@@ -10,10 +10,8 @@ import importlib.util
 import os
 import platform
 import statistics
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -53,34 +51,6 @@ class SharingBackend(Backend, Protocol):
 
     def share_cores(self) -> AbstractContextManager[int]:
         """Yield the number of threads that should call it at once until the block ends."""
-
-
-class SharedUse:
-    """Switches a resource over with the first of several overlapping uses, back with the last.
-
-    Args:
-        switch: Called with True and with False, never by two threads at once.
-    """
-
-    def __init__(self, switch: Callable[[bool], None]) -> None:
-        self._switch = switch
-        self._lock = threading.Lock()
-        self._num_users = 0
-
-    @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Keep the resource switched over until the block ends."""
-        with self._lock:
-            if not self._num_users:
-                self._switch(True)
-            self._num_users += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._num_users -= 1
-                if not self._num_users:
-                    self._switch(False)
 
 
 def open_backend(stored: StoredModel) -> Backend:

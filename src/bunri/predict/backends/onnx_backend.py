@@ -9,7 +9,7 @@ import onnxruntime
 from bunri.core.contracts import MAX_PHOTOS_AT_ONCE, FloatArray
 from bunri.core.errors import ModelError, summarize
 from bunri.model.onnx_file import FRAME, FRAME_PROBS
-from bunri.predict.backends.engines import SharedUse
+from bunri.predict.backends.sharing import SharedUse
 
 _PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 _ERRORS_ONLY = 3

@@ -11,7 +11,7 @@ import openvino
 from bunri.core.contracts import MAX_PHOTOS_AT_ONCE, FloatArray
 from bunri.core.errors import ModelError, summarize
 from bunri.model.onnx_file import FRAME
-from bunri.predict.backends.engines import SharedUse
+from bunri.predict.backends.sharing import SharedUse
 
 _Shape = tuple[int, ...]
 _ONE_AT_A_TIME = {"PERFORMANCE_HINT": "LATENCY"}

@@ -8,7 +8,7 @@ import torch
 
 from bunri.core.contracts import MAX_PHOTOS_AT_ONCE, FloatArray
 from bunri.model.info import BundleInfo
-from bunri.predict.backends.engines import SharedUse
+from bunri.predict.backends.sharing import SharedUse
 from bunri.training.networks.build import load_network
 from bunri.training.networks.inference import compute_logits, to_probs
 

@@ -20,7 +20,7 @@ from bunri.core.settings import load_settings
 from bunri.images.decider import Decider
 from bunri.images.planes import ClassPlanes
 from bunri.model.info import BundleInfo
-from bunri.model.lookup import StoredModel, open_model
+from bunri.model.lookup import open_model
 from bunri.predict.combine import combine_planes
 from bunri.predict.predictor import (
     AdjustSettings,
@@ -280,14 +280,3 @@ def load_models(
     ensemble = Ensemble(members, weights, combine or "soft", common, prediction=prediction)
     ensemble.given, ensemble.stored = given, tuple(member.stored for member in members)
     return ensemble
-
-
-def list_members(models: Sequence[str]) -> list[StoredModel]:
-    """Return each single model behind MODELs.
-
-    Raises:
-        ModelError: There is no such model, or it is damaged.
-    """
-    if len(models) == 1 and is_ensemble_file(models[0]):
-        models = read_ensemble(Path(models[0])).ensemble
-    return [open_model(model) for model in models]

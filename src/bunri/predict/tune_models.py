@@ -14,13 +14,7 @@ from bunri.labels.rules import OverlapRule
 from bunri.labels.truth import check_truth, check_unseen
 from bunri.model.bundle import INFO_NAME, write_prediction
 from bunri.model.lookup import find_writable_bundle
-from bunri.predict.ensemble import (
-    EnsembleFile,
-    Member,
-    check_tables,
-    name_members,
-    write_ensemble,
-)
+from bunri.predict.ensemble import EnsembleFile, Member, check_tables, name_members, write_ensemble
 from bunri.predict.settings import PLAIN
 from bunri.predict.tune import Tuning, tune
 

@@ -123,7 +123,10 @@ def test_settings__all_faults_at_once():
 
 
 def test_read_settings__says_what_is_wrong_with_scales_once():
-    for text, fault in (("[9,1]", "scales.0: 9 is not allowed"), ("[]", "scales must name at least one")):
+    for text, fault in (
+        ("[9,1]", "scales.0: 9 is not allowed"),
+        ("[]", "scales must name at least one"),
+    ):
         with pytest.raises(ConfigError) as caught:
             load_settings(PredictionSettings, {}, [f"scales={text}"], "options")
         (problem,) = caught.value.problems

@@ -6,8 +6,6 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +13,7 @@ from PIL import Image
 
 from bunri.formats import png
 from bunri.formats.registry import FORMATS
+from bunri.images.photos import read_index_mask
 from tests.builders import write_data
 from tests.cli.runner import plain_environment, run
 from tests.coco_data import make_annotation, make_document, make_image, write_coco
@@ -102,16 +101,14 @@ def test_convert__says_where_photos_belong(tmp_path, source):
 
 def spoil(monkeypatch):
     """Make the reader of index PNGs see another class in one corner."""
-    original = png._decode_indices
 
-    def decode(file, table):
-        mask = original(file, table)
+    def decode(file):
+        mask = read_index_mask(file)
         if file.name == "0001.png":
             mask[0, :3] = 1
         return mask
 
-    spoilt = replace(FORMATS["png"], read=partial(png._read, decode))
-    monkeypatch.setitem(FORMATS, "png", spoilt)
+    monkeypatch.setattr(png, "read_index_mask", decode)
 
 
 def test_convert__loss_is_said(tmp_path, source, monkeypatch):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from bunri.core.errors import AnnotationError, PathError
+from bunri.formats.base import ReadOptions
 from bunri.formats.convert import measure_loss, write_labels
-from bunri.formats.reading import ReadOptions
 from bunri.formats.registry import FORMATS
 from bunri.labels.coco import read_coco
 from bunri.labels.outlines import encode_region

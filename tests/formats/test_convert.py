@@ -104,13 +104,12 @@ def test_write__another_process_was_faster(tmp_path, dataset, monkeypatch):
     """The folder was empty at first, and is not any more once it is locked."""
     folder = tmp_path / "out"
     folder.mkdir()
-    check = convert._check_destination
 
-    def check_then_be_overtaken(*args):
-        check(*args)
+    def be_overtaken(path):
         (folder / "data.yaml").write_text("theirs")
+        return lock_folder(path)
 
-    monkeypatch.setattr(convert, "_check_destination", check_then_be_overtaken)
+    monkeypatch.setattr(convert, "lock_folder", be_overtaken)
     with pytest.raises(OutputError, match="is not empty"):
         write_labels(dataset, folder, FORMATS["yolo"], RULE)
     assert (folder / "data.yaml").read_text() == "theirs"

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from bunri.core.errors import AnnotationError, InputError, PathError
+from bunri.formats.base import ReadOptions
 from bunri.formats.convert import write_labels
-from bunri.formats.reading import ReadOptions
 from bunri.formats.registry import FORMATS
 from bunri.labels.coco import read_coco
 from bunri.labels.overlap import draw_mask
@@ -164,7 +164,7 @@ BAD_SHAPES = {
     '<polygon points="0,0;1,0;1,1"/>': "the label must be text, not 'None'",
     '<polygon label="Can"/>': "'points' must look like x,y;x,y;...",
     '<polygon label="Can" points="1,2,3;4,5;6,7"/>': "'points' must look like",
-    '<polygon label="Can" points="1,x;1,1;2,2"/>': "holds what is no number",
+    '<polygon label="Can" points="1,x;1,1;2,2"/>': "'points' must be numbers",
     '<polygon label="Can" points="1,nan;1,1;2,2"/>': "must be finite",
     '<polygon label="Can" points="1,1e9;1,1;2,2"/>': "within 100000 pixels",
     '<polygon label="Can" points="0,0;1,1;2,2" group_id="x"/>': "'group_id' must be an integer",

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from bunri.core.errors import AnnotationError
+from bunri.formats.base import ReadOptions
 from bunri.formats.brush import decode_brush, encode_brush
 from bunri.formats.convert import measure_loss, write_labels
-from bunri.formats.reading import ReadOptions
 from bunri.formats.registry import FORMATS
 from bunri.labels.coco import read_coco
 from bunri.labels.overlap import draw_mask
@@ -274,18 +274,18 @@ def test_read__size_of_a_task_without_results(tmp_path):
 BAD_RESULTS = {
     "per cent": (make_result([[10, 20], [130.5, 20], [1, 1]]), "from 0 to 100, not 130.5"),
     "negative": (make_result([[-1, 20], [13, 20], [1, 1]]), "from 0 to 100, not -1"),
-    "nan": (make_result([[float("nan"), 20]] * 3), "from 0 to 100, not nan"),
-    "text": (make_result([["1", 20]] * 3), "'points' must hold numbers"),
+    "nan": (make_result([[float("nan"), 20]] * 3), "must be finite"),
+    "text": (make_result([["1", 20]] * 3), "polygon coordinates must be numbers"),
     "flat": (make_result([1, 2, 3]), "'points' must be a list of [x, y]"),
     "long": (make_result([[0, 0], [100, 100]] * 60_000), "pixels long; the limit is 2000000"),
-    "turned": (make_result(image_rotation=90), "was turned in Label Studio"),
+    "turned": (make_result(image_rotation=90), "was rotated in Label Studio"),
     "two labels": (
         make_result(value={"points": POINTS, "polygonlabels": ["a", "b"]}),
         "it must have one label, not ['a', 'b']",
     ),
     "no label": (make_result(value={"points": POINTS, "polygonlabels": []}), "one label, not []"),
     "label is a number": (make_result(label=3), "the label must be text, not '3'"),
-    "short": (make_brush([1, 2, 3]), "'rle' has 3 bytes; it is cut off"),
+    "short": (make_brush([1, 2, 3]), "'rle' is cut off"),
     "cut": (
         make_brush(encode_brush(np.eye(10, 20, dtype=np.bool_), (10, 20))[:-9]),
         "'rle' is cut off",
@@ -312,7 +312,7 @@ def test_read__bad_result(tmp_path, case):
 BAD_TASKS = {
     "no object": ([7, make_task()], "task 0: it must be an object with 'data'"),
     "no data": ([{"annotations": []}], "task 0: it must be an object with 'data'"),
-    "no picture": ([make_task(make_result(), data={"x": 1})], "'data' names no picture"),
+    "no picture": ([make_task(make_result(), data={"x": 1})], "'data' names no photo"),
     "result": ([make_task(annotations=[{"result": {}}])], "'result' must be a list of objects"),
     "sizes": (
         [make_task(make_result(), make_result(original_width=21))],
@@ -323,7 +323,7 @@ BAD_TASKS = {
     "dots": ([make_task(make_result(), image="../a.jpg")], "contains '..'"),
     "twice": (
         [make_task(make_result()), make_task(make_result())],
-        "task 1: the photo 'a.jpg' is there before",
+        "task 1: the photo 'a.jpg' is listed before",
     ),
     "json-min": ([{"image": "a.jpg", "label": []}], "has no task with 'annotations'"),
     "nothing": ([], "has no task with 'annotations'"),

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from bunri.core.errors import AnnotationError, InputError, PathError
+from bunri.formats.base import ReadOptions
 from bunri.formats.convert import write_labels
-from bunri.formats.reading import ReadOptions
 from bunri.formats.registry import FORMATS
 from bunri.labels.coco import read_coco
 from bunri.labels.overlap import draw_mask
@@ -270,7 +270,7 @@ def test_read__bad_file(tmp_path, case):
 
 def test_read__two_jsons_of_one_photo(tmp_path):
     write(tmp_path, make_json(), "b.json")
-    assert find_faults(tmp_path, make_json()) == ("b.json: the photo 'a.jpg' is there before",)
+    assert find_faults(tmp_path, make_json()) == ("b.json: the photo 'a.jpg' is listed before",)
 
 
 def test_read__nothing(tmp_path):

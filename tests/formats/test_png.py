@@ -9,8 +9,8 @@ from PIL import Image
 
 from bunri.core.errors import AnnotationError, InputError
 from bunri.core.waste_classes import COMPETITION_TABLE
+from bunri.formats.base import ReadOptions
 from bunri.formats.convert import write_labels
-from bunri.formats.reading import ReadOptions
 from bunri.formats.registry import FORMATS
 from bunri.formats.tables import read_class_table
 from bunri.labels.coco import read_coco

@@ -5,16 +5,11 @@ import json
 import pytest
 from PIL import Image
 
-from bunri.cli.convert import _NAMES
 from bunri.core.errors import InputError
 from bunri.formats.convert import write_labels
 from bunri.formats.registry import FORMATS, detect_format, get_format
 from tests.coco_data import write_coco
 from tests.formats.sets import RULE, write_rich_set
-
-
-def test_formats__are_those_that_the_command_names():
-    assert ", ".join(FORMATS) == _NAMES
 
 
 def test_get_format__unknown_name():

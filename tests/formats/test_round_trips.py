@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bunri.formats.base import ReadOptions
 from bunri.formats.convert import measure_loss, write_labels
-from bunri.formats.reading import ReadOptions
 from bunri.formats.registry import FORMATS
 from bunri.labels.coco import read_coco
 from bunri.labels.outlines import encode_region

@@ -10,8 +10,8 @@ from bunri.cli.console import print_json, print_line, print_note, show_progress
 from bunri.cli.options import AsJson, Images, Rule
 
 if TYPE_CHECKING:
+    from bunri.formats.base import ReadOptions
     from bunri.formats.convert import Loss
-    from bunri.formats.reading import ReadOptions
 
 _NAMES = "coco, coco-rle, png, color-png, yolo, labelme, cvat, label-studio"
 _MAX_PHOTOS_SHOWN = 5
@@ -104,7 +104,7 @@ def run_convert(
 
 
 def _build_options(images: Path | None, like: Path | None, classes: Path | None) -> "ReadOptions":
-    from bunri.formats.reading import ReadOptions
+    from bunri.formats.base import ReadOptions
     from bunri.formats.tables import read_class_table
     from bunri.labels.coco import read_coco
 

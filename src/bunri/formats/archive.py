@@ -1,9 +1,7 @@
-"""What annotation tools export as a ZIP, unpacked where it can do no harm.
+"""Safe unpacking of the ZIP files that annotation tools export.
 
-Owns what an archive may hold and how large it may become. Knows no label format.
-
-Nothing in an archive is trusted: names may lead elsewhere, headers may state any size. Sizes
-are therefore counted while bytes come out, and the folder they go to is always removed.
+Nothing in an archive is trusted: names may lead elsewhere and headers may state any size. Bytes
+are therefore counted as they are unpacked, and the temporary folder is always removed.
 """
 
 import stat
@@ -20,13 +18,11 @@ from bunri.core.errors import InputError, OutputError, PathError, summarize
 from bunri.core.files import is_file, is_folder, join_under
 
 MAX_ENTRIES = 65_535
-"""Also the most that an archive without the 64-bit extension can hold."""
-MAX_INDEX_BYTES = 64 * 2**20
 MAX_ENTRY_BYTES = MAX_JSON_BYTES
 MAX_UNPACKED_BYTES = 16 * 2**30
 MAX_EXPANSION = 200
-"""Labels shrink to a tenth or twentieth; a bomb to a thousandth."""
-_FREE_BYTES = 64 * 2**20  # below this, expansion does not matter
+"""Ratio of unpacked to packed bytes; labels reach 10 to 20, a ZIP bomb 1,000."""
+_FREE_BYTES = 64 * 2**20  # expansion does not matter below this
 _BLOCK_BYTES = 2**20
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others cannot be read block by block
 _CLUTTER = ("__MACOSX", ".DS_Store")
@@ -34,11 +30,11 @@ _CLUTTER = ("__MACOSX", ".DS_Store")
 
 @contextmanager
 def open_source(path: Path) -> Iterator[Path]:
-    """Give ``path`` itself, or the folder with the content of a ZIP; removed afterwards.
+    """Yield ``path`` itself, or a temporary folder with the content of a ZIP file.
 
     Raises:
         PathError: There is no such file or folder.
-        InputError: An archive that is damaged, too large, or not what it should be.
+        InputError: The archive is damaged, too large, or has entries that are not safe.
         OutputError: The disk is full.
     """
     if is_folder(path):
@@ -52,24 +48,19 @@ def open_source(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise PathError(f"{path} cannot be read: {error.strerror}.") from error
     if is_archive:
-        with TemporaryDirectory(prefix="bunri-") as folder:
-            _unpack(path, Path(folder))
-            yield _skip_single_folders(Path(folder))
+        with TemporaryDirectory(prefix="bunri-") as name:
+            folder = Path(name)
+            _unpack(path, folder)
+            while len(inside := list(folder.iterdir())) == 1 and inside[0].is_dir():
+                folder = inside[0]
+            yield folder
     elif path.suffix.lower() == ".zip":
         raise InputError(f"{path} is not a ZIP archive, though its name ends with .zip.")
     else:
         yield path
 
 
-def _skip_single_folders(folder: Path) -> Path:
-    """Return the first folder below which there is more than one folder alone."""
-    while len(inside := list(folder.iterdir())) == 1 and inside[0].is_dir():
-        folder = inside[0]
-    return folder
-
-
 def _unpack(path: Path, folder: Path) -> None:
-    _check_index(path)
     max_bytes = max(_FREE_BYTES, MAX_EXPANSION * path.stat().st_size)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -79,26 +70,10 @@ def _unpack(path: Path, folder: Path) -> None:
         raise InputError(f"{path} is a damaged archive: {summarize(error)}.") from error
 
 
-def _check_index(path: Path) -> None:
-    """Refuse an index too large to be read at once."""
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - 2**16 - 22))  # the last record, with the longest possible comment
-        tail = file.read()
-    place = tail.rfind(b"PK\x05\x06")
-    index_bytes = int.from_bytes(tail[place + 12 : place + 16], "little")
-    is_extended = tail[max(0, place - 20) : place].startswith(b"PK\x06\x07")
-    if place >= 0 and (is_extended or index_bytes > MAX_INDEX_BYTES):
-        raise InputError(
-            f"{path} is an archive of more than {MAX_ENTRIES} files or 4 GiB.",
-            hint="Unpack it and give the folder.",
-        )
-
-
 def _choose_entries(
     archive: zipfile.ZipFile, path: Path, folder: Path
 ) -> list[tuple[zipfile.ZipInfo, Path]]:
-    """Return the files in an archive and where they go; refuse it if any entry is odd."""
+    """Return the files in an archive with their targets; refuse it if any entry is not safe."""
     infos = archive.infolist()
     if len(infos) > MAX_ENTRIES:
         raise InputError(f"{path} has {len(infos)} entries; the limit is {MAX_ENTRIES}.")
@@ -107,8 +82,7 @@ def _choose_entries(
         name = _decode_name(info)
         if info.is_dir() or any(part in _CLUTTER for part in name.split("/")):
             continue
-        kind = stat.S_IFMT(info.external_attr >> 16)
-        if kind not in (0, stat.S_IFREG):
+        if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
             problems.append(f"{name!r} is a link or device, not a file")
         elif info.flag_bits & 1:
             problems.append(f"{name!r} is encrypted")
@@ -121,14 +95,14 @@ def _choose_entries(
                 problems.append(error.message.replace(str(folder), "the archive"))
     counts = Counter(target for _, target in entries)
     doubles = [str(target.relative_to(folder)) for target, count in counts.items() if count > 1]
-    problems += [f"{name!r} is there more than once" for name in doubles]
+    problems += [f"{name!r} is in it more than once" for name in doubles]
     if problems:
         raise InputError(f"{path} is not an archive that bunri unpacks:", problems=problems)
     return entries
 
 
 def _decode_name(info: zipfile.ZipInfo) -> str:
-    """Return an entry's name; many tools write UTF-8 without saying so."""
+    """Return an entry's name; many tools write UTF-8 without setting its flag."""
     if info.flag_bits & 0x800:
         return info.filename
     try:
@@ -143,22 +117,24 @@ def _copy_entries(
     path: Path,
     max_bytes: int,
 ) -> None:
-    left_bytes = max_bytes
+    num_bytes = 0
     for info, target in entries:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with archive.open(info) as packed, target.open("wb") as file:
-                left_here_bytes = MAX_ENTRY_BYTES
                 while block := packed.read(_BLOCK_BYTES):
-                    left_bytes -= len(block)
-                    left_here_bytes -= len(block)
-                    if left_here_bytes < 0 or left_bytes < 0:
-                        what = repr(info.filename) if left_here_bytes < 0 else "all"
-                        limit = MAX_ENTRY_BYTES if left_here_bytes < 0 else max_bytes
-                        raise InputError(
-                            f"{path} unpacks to too much: {what} has more than {limit} bytes.",
-                            hint="If it is no trap, unpack it and give the folder.",
-                        )
+                    num_bytes += len(block)
                     file.write(block)
+                    if num_bytes > max_bytes:
+                        raise _refuse_size(path, "all", max_bytes)
+                    if file.tell() > MAX_ENTRY_BYTES:
+                        raise _refuse_size(path, repr(info.filename), MAX_ENTRY_BYTES)
         except OSError as error:
             raise OutputError(f"{info.filename!r} cannot be unpacked: {error.strerror}.") from error
+
+
+def _refuse_size(path: Path, what: str, limit: int) -> InputError:
+    return InputError(
+        f"{path} unpacks to too much: {what} has more than {limit} bytes.",
+        hint="If you trust the archive, unpack it and give the folder.",
+    )

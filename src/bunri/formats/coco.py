@@ -1,15 +1,17 @@
-"""COCO JSON, outlines as polygons or as compressed run lengths.
+"""COCO JSON with polygons or with compressed run lengths.
 
-Owns writing it; reading is ``annotations.coco``. The format: https://cocodataset.org/#format-data
+Specification: https://cocodataset.org/#format-data. Files are read by :mod:`bunri.labels.coco`.
 """
 
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from bunri.core.files import is_folder
 from bunri.core.progress import Progress
+from bunri.formats.base import Format, ReadOptions, start_of_text
 from bunri.formats.naming import find_single_file
-from bunri.formats.reading import ReadOptions
+from bunri.formats.shapes import to_polygons, to_run_lengths
+from bunri.formats.tables import TABLE_NAME
 from bunri.labels.coco import IGNORED_KEY, read_coco
 from bunri.labels.document import write_document
 from bunri.labels.pseudo import MARK
@@ -22,36 +24,27 @@ from bunri.labels.run_lengths import count_pixels, encode_counts
 def read_coco_set(path: Path, options: ReadOptions) -> LabelledSet:
     """Read a COCO JSON, or the only one in a folder.
 
-    Photos lie beside it, or in a folder ``images`` there, as annotation tools export them.
-
-    Raises:
-        PathError: There is no such file, or several.
-        AnnotationError: It cannot be used; all faults are listed.
+    Photos are expected beside the file, or in a folder ``images`` as annotation tools export them.
     """
     file = find_single_file(path, ".json")
     usual = [file.parent / "images", file.parent.parent / "images"] if is_folder(path) else []
     root = options.image_root or next((folder for folder in usual if is_folder(folder)), None)
-    table = options.like.table if options.like else options.table
-    return read_coco(file, image_root=root, table=table)
+    return read_coco(file, image_root=root, table=options.chosen_table)
 
 
 def write_coco_set(
     dataset: LabelledSet, path: Path, _rule: OverlapRule, _progress: Progress
 ) -> None:
-    """Write a COCO JSON: polygons and run lengths as they are, one object per line.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
+    """Write a COCO JSON, one object per line."""
     write_document(path, describe_coco_set(dataset))
 
 
 def describe_coco_set(dataset: LabelledSet) -> dict[str, Any]:
     """Return a labelled set as a COCO document.
 
-    ``area`` and ``bbox`` are those of the drawn pixels. Ids, names of licences, ignored pixels and
-    the mark of pseudo-labels are kept; other keys that a COCO file may have are not, nor are
-    probabilities, whose files lie beside the file that was read.
+    ``area`` and ``bbox`` are computed from the drawn pixels. Ids, names of licences, ignored
+    pixels and the mark of pseudo-labels are kept; other keys of a COCO file and the files of soft
+    labels are not.
     """
     licenses = [{"id": id_, "name": name} for id_, name in enumerate(dataset.licenses)]
     license_of_all = {"license": 0} if len(licenses) == 1 else {}
@@ -113,5 +106,26 @@ def _describe_object(annotation: Annotation, photo: Photo) -> dict[str, Any]:
 
 
 def shorten_numbers(values: list[float]) -> list[float]:
-    """Return the same values, whole numbers as integers: shorter in JSON."""
+    """Return the same values with whole numbers as integers, which are shorter in JSON."""
     return [int(value) if value.is_integer() else value for value in values]
+
+
+def pair_points(flat: list[float]) -> list[list[float]]:
+    """Return x0, y0, x1, y1, ... as [[x0, y0], ...], whole numbers as integers."""
+    values = shorten_numbers(flat)
+    return [[x, y] for x, y in zip(values[::2], values[1::2], strict=True)]
+
+
+def _recognize(path: PurePath, head: bytes) -> str:
+    is_object = start_of_text(head).startswith("{") and path.name != TABLE_NAME
+    return "a JSON object" if is_object else ""
+
+
+COCO = Format(
+    "coco", "COCO, polygons", ".json", read_coco_set, write_coco_set, to_polygons,
+    file_suffixes=(".json",), recognize=_recognize, is_layered=False,
+)  # fmt: skip
+COCO_RLE = Format(
+    "coco-rle", "COCO, run lengths", ".json", read_coco_set, write_coco_set, to_run_lengths,
+    is_layered=False,
+)  # fmt: skip

@@ -1,8 +1,4 @@
-"""Labels from one format to another, and what was lost on the way.
-
-Owns the steps: read, reshape, write whole or not at all, read back, compare pixel by pixel.
-Knows nothing of single formats.
-"""
+"""Writing a labelled set in any format, and measuring what the format has lost."""
 
 import shutil
 from collections.abc import Iterator
@@ -12,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bunri.core.contracts import BACKGROUND_INDEX, IGNORE_INDEX, MaskArray
+from bunri.core.contracts import BACKGROUND_INDEX, IGNORE_INDEX
 from bunri.core.errors import InputError, OutputError
 from bunri.core.files import (
     is_file,
@@ -23,9 +19,8 @@ from bunri.core.files import (
     replace_folder,
 )
 from bunri.core.progress import Progress, show_nothing
+from bunri.formats.base import Format, ReadOptions
 from bunri.formats.naming import tidy_name
-from bunri.formats.reading import ReadOptions
-from bunri.formats.registry import Format
 from bunri.formats.shapes import express_set
 from bunri.labels.coco import require_labels, require_photos
 from bunri.labels.overlap import draw_mask
@@ -37,30 +32,30 @@ _LOCK_NAME = ".lock"
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written."""
+    """Summary of what was written."""
 
     num_photos: int
     num_objects_read: int
     num_objects: int
-    """Objects that the result has; an object may have become several."""
+    """Objects in the result; one object may have become several."""
     num_cut_photos: int
-    """Photos whose objects were cut to what is visible of them."""
+    """Photos whose objects were cut to their visible pixels."""
     num_bytes: int
-    """Without photos."""
+    """Size of the result without photos."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """How the masks of two sets differ."""
+    """Difference between the masks of two sets."""
 
     num_pixels: int
     num_differing: int
     worst: tuple[tuple[str, int], ...]
-    """Photos with differing pixels, and how many; most first."""
+    """Photos with differing pixels and their numbers, largest first."""
 
     @property
     def share(self) -> float:
-        """Differing pixels of all."""
+        """Share of the pixels that differ, 0 to 1."""
         return self.num_differing / max(1, self.num_pixels)
 
 
@@ -73,95 +68,62 @@ def write_labels(
     copy_photos: bool = False,
     progress: Progress = show_nothing,
 ) -> Written:
-    """Write a labelled set; all of it or nothing.
+    """Write a labelled set, all of it or nothing.
 
     Args:
-        dataset: With labels.
-        destination: A new file, or a folder that is new or empty, as the format is.
-        format_: One of ``registry.FORMATS``.
-        rule: Who owns a pixel that several objects claim.
-        copy_photos: Also put the photos where the format expects them.
-        progress: Shown.
+        dataset: Set with labels.
+        destination: New file, or new or empty folder, as the format requires.
+        format_: Format to write.
+        rule: Rule that decides which object owns a pixel.
+        copy_photos: Whether to copy the photos to where the format expects them.
+        progress: Progress display.
 
     Raises:
-        AnnotationError: The set has no labels, no photos, or not all photos are there to copy.
-        InputError: The format cannot hold these names.
-        OutputError: The destination is taken or cannot be written.
-        RunError: Another process writes there.
+        AnnotationError: The set has no labels or photos, or photos to copy are missing.
+        InputError: The format cannot store these names.
+        OutputError: The destination exists or cannot be written.
+        RunError: Another process is writing there.
     """
     require_labels(dataset)
     if copy_photos:
         require_photos(dataset)
-    _check_destination(destination, format_)
-    expressed, num_cut = _express(dataset, format_, rule, progress)
-    if format_.is_folder:
-        with _hold_folder(destination) as folder:
-            format_.write(expressed, folder, rule, progress)
-            num_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-            if copy_photos:
-                _copy_photos(dataset, folder / format_.photo_folder, progress)
-    else:
+    with _open_destination(destination, format_) as target:
+        expressed, num_cut = express_set(dataset, rule, format_, progress)
         if copy_photos:
-            _copy_photos(dataset, destination.parent / format_.photo_folder, progress)
-        format_.write(expressed, destination, rule, progress)
-        num_bytes = destination.stat().st_size
+            parent = target if format_.is_folder else target.parent
+            _copy_photos(dataset, parent / format_.photo_folder, progress)
+        format_.write(expressed, target, rule, progress)
+    files = destination.rglob("*") if format_.is_folder else [destination]
+    photos = {destination / format_.photo_folder / p.file_name for p in dataset.photos}
     return Written(
         num_photos=len(dataset.photos),
-        num_objects_read=_count_objects(dataset),
-        num_objects=_count_objects(expressed),
+        num_objects_read=sum(map(len, dataset.annotations.values())),
+        num_objects=sum(map(len, expressed.annotations.values())),
         num_cut_photos=num_cut,
-        num_bytes=num_bytes,
+        num_bytes=sum(f.stat().st_size for f in files if f not in photos and is_file(f)),
     )
-
-
-def _express(
-    dataset: LabelledSet, format_: Format, rule: OverlapRule, progress: Progress
-) -> tuple[LabelledSet, int]:
-    """Return the set as the format can hold it, and in how many photos objects were cut."""
-    if format_.reshape is None:
-        return dataset, 0
-    return express_set(
-        dataset,
-        rule,
-        format_.reshape,
-        progress,
-        is_layered=format_.is_layered,
-        keeps_background=format_.keeps_background,
-    )
-
-
-def _count_objects(dataset: LabelledSet) -> int:
-    return sum(map(len, dataset.annotations.values()))
-
-
-def _check_destination(destination: Path, format_: Format) -> None:
-    """Refuse a destination that is of the wrong kind or taken, before any work is done."""
-    if format_.is_folder:
-        if is_file(destination):
-            raise OutputError(f"{destination} is a file; {format_.title} is a folder.")
-        if is_folder(destination):
-            _refuse_content(destination)
-    elif destination.suffix.lower() != format_.suffix:
-        raise InputError(
-            f"{format_.title} is one file; its name must end with {format_.suffix}, "
-            f"not {destination.name!r}."
-        )
-    elif is_file(destination) or is_folder(destination):
-        raise OutputError(f"{destination} exists already.", hint="Choose another name.")
-
-
-def _refuse_content(folder: Path) -> None:
-    if any(path.name != _LOCK_NAME for path in folder.iterdir()):
-        raise OutputError(f"{folder} is not empty.", hint="Choose another folder.")
 
 
 @contextmanager
-def _hold_folder(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder that takes the place of ``folder``, for one process at a time."""
-    folder = folder.resolve()  # "." and ".." have no place beside them
+def _open_destination(destination: Path, format_: Format) -> Iterator[Path]:
+    """Yield the path to write to; a folder takes its place at the end, if there was no error."""
+    if not format_.is_folder:
+        if destination.suffix.lower() != format_.suffix:
+            raise InputError(
+                f"{format_.title} is one file; its name must end with {format_.suffix}, "
+                f"not {destination.name!r}."
+            )
+        if is_file(destination) or is_folder(destination):
+            raise OutputError(f"{destination} exists already.", hint="Choose another name.")
+        yield destination
+        return
+    if is_file(destination):
+        raise OutputError(f"{destination} is a file; {format_.title} is a folder.")
+    folder = destination.resolve()  # a folder beside "." cannot take its place
     was_there = is_folder(folder)
+    _refuse_content(folder)
     with lock_folder(folder):
-        _refuse_content(folder)  # again: another process may have ended meanwhile
+        _refuse_content(folder)  # again, because another process may have written it meanwhile
         try:
             with replace_folder(folder) as temporary:
                 yield temporary
@@ -173,8 +135,13 @@ def _hold_folder(folder: Path) -> Iterator[Path]:
             raise
 
 
+def _refuse_content(folder: Path) -> None:
+    if is_folder(folder) and any(path.name != _LOCK_NAME for path in folder.iterdir()):
+        raise OutputError(f"{folder} is not empty.", hint="Choose another folder.")
+
+
 def _copy_photos(dataset: LabelledSet, root: Path, progress: Progress) -> None:
-    """Copy all photos below ``root``; one that is there already is never replaced."""
+    """Copy all photos to ``root``; existing files are never replaced."""
     targets = {photo.id: join_under(root, photo.file_name) for photo in dataset.photos}
     taken = [
         str(targets[photo.id])
@@ -199,17 +166,17 @@ def measure_loss(
     *,
     progress: Progress = show_nothing,
 ) -> Loss:
-    """Read back what was written and count pixels whose class is another one.
+    """Read a result back and count the pixels whose class differs.
 
-    Names and sizes of photos are given to the reader, since some formats have none; classes are
-    not, and are compared by name.
+    The reader is given names and sizes of the photos, which some formats do not store, but not the
+    classes, which are compared by name.
 
     Args:
-        dataset: What was written.
-        destination: Where to.
-        format_: In which format.
-        rule: Decides both masks.
-        progress: Shown.
+        dataset: Set that was written.
+        destination: File or folder that it was written to.
+        format_: Format that it was written in.
+        rule: Rule that decides which object owns a pixel, for both masks.
+        progress: Progress display.
 
     Raises:
         InputError: The result cannot be read.
@@ -230,7 +197,7 @@ def measure_loss(
             other = photos.get(tidy_name(photo.file_name))
             drawn = np.zeros_like(mask) if other is None else draw_mask(result, other, rule)
             num_pixels += mask.size
-            count = _count_differing(mask, index_of[drawn])
+            count = int(np.count_nonzero(mask != index_of[drawn]))
             if count:
                 differing[photo.file_name] = count
             advance()
@@ -241,10 +208,5 @@ def measure_loss(
 def _find_index(dataset: LabelledSet, name: str) -> int:
     try:
         return dataset.table.index_of(name)
-    except InputError:  # a class that the source lacks; its pixels would all differ
+    except InputError:  # a class that the source lacks: all of its pixels differ
         return len(dataset.table)
-
-
-def _count_differing(one: MaskArray, other: MaskArray) -> int:
-    """Return the number of differing pixels; all of them if the sizes differ."""
-    return int(np.count_nonzero(one != other)) if one.shape == other.shape else one.size

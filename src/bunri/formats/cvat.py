@@ -1,19 +1,18 @@
 """CVAT for images 1.1: one XML with polygons and masks.
 
-Owns the XML. The format: https://docs.cvat.ai/docs/other/xml_format
-
-A mask's ``rle`` counts along the rows of its box, background first. ``z_order`` says what lies
-on top. Polygons of one label and ``group_id`` are one object, as in CVAT's own export to COCO.
+Format: https://docs.cvat.ai/docs/other/xml_format. The ``rle`` of a mask counts along the rows of
+its box, background first. Objects of a higher ``z_order`` lie on top. Polygons with the same label
+and ``group_id`` are one object, as in CVAT's own export to COCO.
 """
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
+from pathlib import Path, PurePath
 from xml.etree.ElementTree import Element, ParseError
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
-import numpy.typing as npt
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
@@ -21,30 +20,21 @@ from bunri.core.contracts import MAX_JSON_BYTES
 from bunri.core.errors import AnnotationError, PathError, summarize
 from bunri.core.files import is_file, is_folder, replace_atomically
 from bunri.core.progress import Progress
-from bunri.formats.coco import shorten_numbers
+from bunri.formats.base import Format, ReadOptions, start_of_text
+from bunri.formats.coco import pair_points
 from bunri.formats.naming import find_single_file, refuse_unprintable
-from bunri.formats.reading import ReadOptions, SetBuilder
+from bunri.formats.reading import SetBuilder, make_polygon
+from bunri.formats.shapes import to_polygons_or_masks
 from bunri.labels.outlines import encode_region
 from bunri.labels.rasterize import draw_crop
 from bunri.labels.records import Annotation, LabelledSet, Photo, Polygons, RunLengths
 from bunri.labels.rules import OverlapRule
-from bunri.labels.segmentations import parse_polygon
 
 USUAL_NAME, PHOTOS_NAME = "annotations.xml", "images"
 
 
 def write_cvat(dataset: LabelledSet, path: Path, _rule: OverlapRule, progress: Progress) -> None:
-    """Write the XML.
-
-    Args:
-        dataset: In the order of painting. Polygons become polygons, run lengths masks.
-        path: The file.
-        progress: Shown.
-
-    Raises:
-        InputError: A name with characters that XML cannot hold.
-        OutputError: It cannot be written.
-    """
+    """Write the XML, polygons as polygons and run lengths as masks."""
     refuse_unprintable(dataset.category_names.values(), "XML")
     refuse_unprintable((photo.file_name for photo in dataset.photos), "XML")
     with (
@@ -84,33 +74,24 @@ def _describe_photo(dataset: LabelledSet, photo: Photo, number: int) -> Iterator
             parts = annotation.segmentation.parts
             group = f' group_id="{next(groups)}"' if len(parts) > 1 else ""
             for part in parts:
-                yield f'    <polygon {shared}{group} points="{_join_points(part)}"/>\n'
+                points = ";".join(f"{x},{y}" for x, y in pair_points(part.tolist()))
+                yield f'    <polygon {shared}{group} points="{points}"/>\n'
         else:
             yield from _describe_mask(annotation, photo, shared)
     yield "  </image>\n"
-
-
-def _join_points(part: npt.NDArray[np.float64]) -> str:
-    values = shorten_numbers(part.tolist())
-    return ";".join(f"{x},{y}" for x, y in zip(values[::2], values[1::2], strict=True))
 
 
 def _describe_mask(annotation: Annotation, photo: Photo, shared: str) -> Iterator[str]:
     crop, (left, top) = draw_crop(annotation.segmentation, photo.size_hw)
     height, width = crop.shape
     if crop.size:
-        counts = encode_region(crop.T).counts  # turned, it counts along rows
+        counts = encode_region(crop.T).counts  # transposed, so that it counts along rows
         yield f'    <mask {shared} rle="{", ".join(map(str, counts.tolist()))}" '
         yield f'left="{left}" top="{top}" width="{width}" height="{height}"/>\n'
 
 
 def read_cvat(path: Path, options: ReadOptions) -> LabelledSet:
-    """Read CVAT's XML, or the only one in a folder.
-
-    Raises:
-        PathError: There is no such file, or several.
-        AnnotationError: Not such an XML, or with faults; all are listed.
-    """
+    """Read CVAT's XML, or the only one in a folder."""
     file = find_single_file(path, ".xml", USUAL_NAME)
     if not is_file(file):
         raise PathError(f"{file} does not exist.")
@@ -133,7 +114,7 @@ def read_cvat(path: Path, options: ReadOptions) -> LabelledSet:
 
 
 def _iterate_elements(file: Path, builder: SetBuilder) -> Iterator[Element]:
-    """Yield ``meta`` and each ``image`` once it is complete, and forget it afterwards."""
+    """Yield ``meta`` and each ``image`` once it is complete; its memory is freed afterwards."""
     depth = 0
     try:
         with file.open("rb") as stream:
@@ -173,7 +154,7 @@ def _read_image(element: Element, builder: SetBuilder) -> None:
         where = f"image {photo.file_name!r}, <{shape.tag}> {number}"
         with builder.catch(where):
             if shape.tag == "polygon":
-                polygon = Polygons((_read_points(shape.get("points", "")),))
+                polygon = _read_points(shape.get("points", ""))
                 group = _read_integer(shape, "group_id", 0)
                 builder.add_object(where, photo, shape.get("label"), polygon, group or None)
             else:
@@ -196,18 +177,15 @@ def _read_integer(element: Element, key: str, default: int | None = None) -> int
     return int(text)
 
 
-def _read_points(text: str) -> npt.NDArray[np.float64]:
+def _read_points(text: str) -> Polygons:
     pairs = [pair.split(",") for pair in text.split(";")]
     if any(len(pair) != 2 for pair in pairs):
         raise AnnotationError("'points' must look like x,y;x,y;...")
-    return parse_polygon(_read_numbers(value for pair in pairs for value in pair))
-
-
-def _read_numbers(texts: Iterable[str]) -> list[float]:
     try:
-        return [float(text) for text in texts]
+        values = [float(value) for pair in pairs for value in pair]
     except ValueError as error:
-        raise AnnotationError(f"'points' holds what is no number: {summarize(error)}") from error
+        raise AnnotationError(f"'points' must be numbers: {summarize(error)}") from error
+    return make_polygon(values)
 
 
 def _read_mask(shape: Element, photo: Photo) -> RunLengths:
@@ -229,3 +207,15 @@ def _read_mask(shape: Element, photo: Photo) -> RunLengths:
     values = np.arange(len(counts)) % 2 == 1
     crop = np.repeat(values, counts).reshape(height, width)
     return encode_region(crop, photo.size_hw, (left, top))
+
+
+def _recognize(_path: PurePath, head: bytes) -> str:
+    text = start_of_text(head)
+    is_cvat = text.startswith("<") and re.search(r"<annotations[\s>]", text)
+    return "<annotations>" if is_cvat else ""
+
+
+CVAT = Format(
+    "cvat", "CVAT for images 1.1", ".xml", read_cvat, write_cvat, to_polygons_or_masks,
+    file_suffixes=(".xml",), recognize=_recognize, photo_folder=PHOTOS_NAME,
+)  # fmt: skip

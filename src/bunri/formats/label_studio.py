@@ -1,16 +1,16 @@
 """Label Studio's JSON export: polygons in per cent, brushes as packed run lengths.
 
-Owns the JSON. The format: https://labelstud.io/guide/export#Label-Studio-JSON-format-of-annotated-tasks
-and https://labelstud.io/tags/brushlabels
+Format: https://labelstud.io/guide/export#Label-Studio-JSON-format-of-annotated-tasks and
+https://labelstud.io/tags/brushlabels
 
-Polygons are single and without holes, so all other objects are written as brushes. What a task
-calls its picture is an address; photos are written as ``/data/local-files/?d=NAME``, which Label
-Studio resolves below its local files' root.
+Polygons have one part and no holes, so all other objects are written as brushes. A task names its
+photo by a URL; photos are written as ``/data/local-files/?d=NAME``, which Label Studio resolves
+below the root of its local files.
 """
 
 import re
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
@@ -19,16 +19,17 @@ import numpy.typing as npt
 
 from bunri.core.errors import AnnotationError
 from bunri.core.progress import Progress
+from bunri.formats.base import Format, ReadOptions, start_of_text
 from bunri.formats.brush import decode_brush, encode_brush
 from bunri.formats.naming import cut_suffix, find_single_file
-from bunri.formats.reading import PhotoFinder, ReadOptions, SetBuilder
+from bunri.formats.reading import SetBuilder, flatten_points, make_polygon
+from bunri.formats.shapes import to_polygon_or_mask
 from bunri.images.photos import PHOTO_SUFFIXES
 from bunri.labels.document import read_json, write_rows
 from bunri.labels.outlines import encode_region
 from bunri.labels.rasterize import draw_crop
 from bunri.labels.records import Annotation, LabelledSet, Photo, Polygons, Segmentation
 from bunri.labels.rules import OverlapRule
-from bunri.labels.segmentations import parse_polygon
 
 _LOCAL_FILES = "/data/local-files/"
 _UPLOADS = "/data/upload/"
@@ -43,17 +44,7 @@ _GRID = 5
 def write_label_studio(
     dataset: LabelledSet, path: Path, _rule: OverlapRule, progress: Progress
 ) -> None:
-    """Write the JSON.
-
-    Args:
-        dataset: In the order of painting. Single polygons within the photo become polygons, run
-            lengths brushes.
-        path: The file.
-        progress: Shown.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
+    """Write the JSON, polygons as polygons and run lengths as brushes."""
     tasks = []
     with progress("Writing labels", len(dataset.photos)) as advance:
         for photo in dataset.photos:
@@ -99,10 +90,10 @@ def _describe_object(annotation: Annotation, label: str, photo: Photo) -> dict[s
 
 
 def _to_percent(part: npt.NDArray[np.float64], photo: Photo) -> npt.NDArray[np.float64]:
-    """Return points as per cent, (points, 2), which mean the same pixels when read back.
+    """Return points in per cent, (points, 2), that cover the same pixels when they are read back.
 
-    A coordinate on the limit between two steps of pycocotools' grid may be rounded to the other
-    side by the division; it is moved to the middle of its step, 0.1 pixels at most.
+    The division may move a coordinate across the limit between two steps of pycocotools' grid;
+    such a coordinate is moved to the middle of its step, by 0.1 pixels at most.
     """
     size = np.array([photo.width_px, photo.height_px])
     points = part.reshape(-1, 2)
@@ -114,14 +105,10 @@ def _to_percent(part: npt.NDArray[np.float64], photo: Photo) -> npt.NDArray[np.f
 
 
 def read_label_studio(path: Path, options: ReadOptions) -> LabelledSet:
-    """Read such a JSON, or the only one in a folder.
+    """Read the JSON, or the only one in a folder.
 
-    Of several annotations of a task the one marked as ground truth is taken, else the first
-    that was not skipped; predictions are not labels.
-
-    Raises:
-        PathError: There is no such file, or several.
-        AnnotationError: Not such a JSON, or with faults; all are listed.
+    If a task has several annotations, the one marked as ground truth is taken, else the first
+    that was not skipped. Predictions are not labels.
     """
     file = find_single_file(path, ".json")
     tasks = read_json(file, "Label Studio")
@@ -132,20 +119,20 @@ def read_label_studio(path: Path, options: ReadOptions) -> LabelledSet:
             f"{file} has no task with 'annotations'.",
             hint="Export as JSON; JSON-MIN and lists of tasks to label have none.",
         )
-    builder = SetBuilder(file, options.image_root or file.parent, options)
-    finder = PhotoFinder(options.image_root, options)
+    root = options.image_root
+    builder = SetBuilder(file, root or file.parent, options, photo_root=root)
     for number, task in enumerate(tasks):
         with builder.catch(f"task {number}"):
-            _read_task(task, f"task {number}", builder, finder)
+            _read_task(task, f"task {number}", builder)
     return builder.build()
 
 
-def _read_task(task: Any, where: str, builder: SetBuilder, finder: PhotoFinder) -> None:  # noqa: ANN401
+def _read_task(task: Any, where: str, builder: SetBuilder) -> None:  # noqa: ANN401
     data = task.get("data") if isinstance(task, dict) else None
     if not isinstance(data, dict) or not isinstance(task.get("annotations", []), list):
         raise AnnotationError("it must be an object with 'data' and a list 'annotations'")
     results = _choose_results(task.get("annotations", []), builder)
-    file_name, known_hw = _find_photo(data, finder)
+    file_name, known_hw = _find_photo(data, builder)
     sized = [r for r in results if "original_width" in r or "original_height" in r]
     sizes = {(str(r.get("original_height")), str(r.get("original_width"))) for r in sized}
     if len(sizes) > 1:
@@ -166,7 +153,7 @@ def _read_task(task: Any, where: str, builder: SetBuilder, finder: PhotoFinder) 
 
 
 def _choose_results(annotations: Sequence[Any], builder: SetBuilder) -> list[dict[str, Any]]:
-    """Return the results of the annotation that counts."""
+    """Return the results of the annotation to use; see :func:`read_label_studio`."""
     rows = [row for row in annotations if isinstance(row, dict) and not row.get("was_cancelled")]
     rows.sort(key=lambda row: row.get("ground_truth") is not True)
     for _ in rows[1:]:
@@ -177,23 +164,23 @@ def _choose_results(annotations: Sequence[Any], builder: SetBuilder) -> list[dic
     return results
 
 
-def _find_photo(data: dict[str, Any], finder: PhotoFinder) -> tuple[str, tuple[int, int] | None]:
-    """Return the name of a task's photo, and its height and width where these are known."""
+def _find_photo(data: dict[str, Any], builder: SetBuilder) -> tuple[str, tuple[int, int] | None]:
+    """Return the name of a task's photo, and its (height, width) if known."""
     texts = [value for value in (data.get("image"), *data.values()) if isinstance(value, str)]
     names = [name for name in map(_parse_address, texts) if name]
     if not names:
-        raise AnnotationError("'data' names no picture")
+        raise AnnotationError("'data' names no photo")
     name = next((n for n in names if PurePosixPath(n).suffix.lower() in PHOTO_SUFFIXES), names[0])
-    # An upload is renamed: eight hex digits and a dash come first.
+    # Label Studio renames uploads: it puts eight hex digits and a dash first.
     for stem in (cut_suffix(name), _UPLOAD_PREFIX.sub("", cut_suffix(name))):
-        found = finder.find(stem)
+        found = builder.find_photo(stem)
         if found is not None:
             return found
     return name, None
 
 
 def _parse_address(text: str) -> str:
-    """Return the relative path of a photo from how a task names it; empty if it names none."""
+    """Return the relative path of a photo from its URL or path; empty if the text is neither."""
     try:
         address = urlsplit(text.replace("\\", "/"))
     except ValueError:  # such as http://[
@@ -213,13 +200,13 @@ def _read_result(result: dict[str, Any], where: str, photo: Photo, builder: SetB
         builder.leave_out(f"result of the type {str(result.get('type'))[:24]!r}")
         return
     labels = next((value[key] for key in _LABEL_KEYS if key in value), None)
-    if labels is None:  # the half of a pair that has no label; the other half has the outline, too
+    if labels is None:  # a pair of results: the one with the label has the outline as well
         builder.leave_out("outline without a label")
         return
     if not isinstance(labels, list) or len(labels) != 1:
         raise AnnotationError(f"it must have one label, not {str(labels)[:60]}")
     if result.get("image_rotation"):
-        raise AnnotationError("the picture was turned in Label Studio; turn it back there")
+        raise AnnotationError("the photo was rotated in Label Studio; undo that there")
     builder.add_object(where, photo, labels[0], _read_outline(value, photo))
 
 
@@ -229,14 +216,19 @@ def _read_outline(value: dict[str, Any], photo: Photo) -> Segmentation:
         if not isinstance(codes, list):
             raise AnnotationError("'rle' must be a list of integers from 0 to 255")
         return encode_region(decode_brush(codes, photo.size_hw))
-    points = value["points"]
-    if not isinstance(points, list) or not all(isinstance(p, list) and len(p) == 2 for p in points):
-        raise AnnotationError("'points' must be a list of [x, y]")
-    flat = [v for point in points for v in point]
-    if not all(type(v) in (int, float) for v in flat):
-        raise AnnotationError("'points' must hold numbers")
-    far = [v for v in flat if not -_TOLERANCE <= v <= 100 + _TOLERANCE]  # beyond, or NaN
-    if far:
-        raise AnnotationError(f"points are per cent, from 0 to 100, not {str(far[0])[:24]}")
-    pixels = np.array(flat, np.float64).reshape(-1, 2) / 100 * (photo.width_px, photo.height_px)
-    return Polygons((parse_polygon(pixels.ravel().tolist()),))
+    percent = make_polygon(flatten_points(value["points"])).parts[0]
+    far = percent[(percent < -_TOLERANCE) | (percent > 100 + _TOLERANCE)]
+    if far.size:
+        raise AnnotationError(f"points are per cent, from 0 to 100, not {far[0]:g}")
+    pixels = percent.reshape(-1, 2) / 100 * (photo.width_px, photo.height_px)
+    return make_polygon(pixels.ravel().tolist())
+
+
+def _recognize(_path: PurePath, head: bytes) -> str:
+    return "a list of tasks" if start_of_text(head).startswith("[") else ""
+
+
+LABEL_STUDIO = Format(
+    "label-studio", "Label Studio JSON", ".json", read_label_studio, write_label_studio,
+    to_polygon_or_mask, file_suffixes=(".json",), recognize=_recognize,
+)  # fmt: skip

@@ -1,35 +1,40 @@
-"""LabelMe: one JSON beside each photo.
+"""LabelMe: one JSON beside each photo, and ``labels.txt`` with the class names.
 
-Owns the JSON and ``labels.txt``, which names the classes for LabelMe's ``--labels``. The format:
-https://github.com/wkentaro/labelme, ``labelme/_label_file.py`` and ``labelme/_utils/shape.py``
-
-Later shapes lie on top, so objects are written in the order of painting. Shapes of one label and
-``group_id`` are one object. Photos lie beside the JSONs: LabelMe opens no JSON without its photo.
+Format: https://github.com/wkentaro/labelme, ``labelme/_label_file.py`` and
+``labelme/_utils/shape.py``. Later shapes lie on top; shapes with the same label and ``group_id``
+are one object. LabelMe does not open a JSON without its photo beside it.
 """
 
 import base64
 import binascii
 import json
 import math
+import re
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bunri.core.errors import AnnotationError, PathError
-from bunri.core.files import is_file, is_folder, join_under
+from bunri.core.files import is_file, is_folder
 from bunri.core.progress import Progress
-from bunri.formats.coco import shorten_numbers
-from bunri.formats.naming import cut_suffix, find_files, name_outputs, refuse_unprintable, tidy_name
-from bunri.formats.reading import PhotoFinder, ReadOptions, SetBuilder
+from bunri.formats.base import Format, ReadOptions, start_of_text
+from bunri.formats.coco import pair_points
+from bunri.formats.naming import (
+    cut_suffix,
+    find_files,
+    refuse_unprintable,
+    tidy_name,
+    write_per_photo,
+)
+from bunri.formats.reading import SetBuilder, flatten_points, make_polygon
+from bunri.formats.shapes import to_inset_polygons
 from bunri.images.photos import decode_photo
 from bunri.labels.document import read_json
 from bunri.labels.outlines import encode_region
 from bunri.labels.records import LabelledSet, Photo, Polygons, Segmentation
 from bunri.labels.rules import OverlapRule
-from bunri.labels.segmentations import parse_polygon
 
 LABELS_NAME = "labels.txt"
 _VERSION = "5.5.0"
@@ -38,25 +43,14 @@ _CIRCLE_POINTS = 360
 
 
 def write_labelme(dataset: LabelledSet, path: Path, _rule: OverlapRule, progress: Progress) -> None:
-    """Write a JSON per photo and ``labels.txt`` into the folder ``path``.
-
-    Args:
-        dataset: Polygons only, in the order of painting.
-        path: An empty folder.
-        progress: Shown.
-
-    Raises:
-        InputError: A class name that ``labels.txt`` cannot hold.
-    """
+    """Write a JSON per photo and ``labels.txt``."""
     refuse_unprintable(dataset.category_names.values(), "LabelMe's labels.txt")
-    names = name_outputs(dataset.photos, ".json")
-    with progress("Writing labels", len(dataset.photos)) as advance:
-        for photo in dataset.photos:
-            target = join_under(path, names[photo.id])
-            target.parent.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(_describe_photo(dataset, photo), ensure_ascii=False)
-            target.write_bytes(text.encode("utf-8", "backslashreplace"))
-            advance()
+
+    def write_json(photo: Photo, target: Path) -> None:
+        text = json.dumps(_describe_photo(dataset, photo), ensure_ascii=False)
+        target.write_bytes(text.encode("utf-8", "backslashreplace"))
+
+    write_per_photo(dataset.photos, path, ".json", write_json, progress)
     lines = [_IGNORE, _BACKGROUND, *dataset.category_names.values()]
     (path / LABELS_NAME).write_text("\n".join(lines) + "\n", "utf-8")
 
@@ -69,7 +63,7 @@ def _describe_photo(dataset: LabelledSet, photo: Photo) -> dict[str, Any]:
         shapes += [
             {
                 "label": dataset.category_names[annotation.category_id],
-                "points": _pair_up(part),
+                "points": pair_points(part.tolist()),
                 "group_id": group if len(parts) > 1 else None,
                 "description": "",
                 "shape_type": "polygon",
@@ -89,35 +83,24 @@ def _describe_photo(dataset: LabelledSet, photo: Photo) -> dict[str, Any]:
     }
 
 
-def _pair_up(part: npt.NDArray[np.float64]) -> list[list[float]]:
-    values = shorten_numbers(part.tolist())
-    return [[x, y] for x, y in zip(values[::2], values[1::2], strict=True)]
-
-
 def read_labelme(path: Path, options: ReadOptions) -> LabelledSet:
-    """Read one JSON of LabelMe, or all of them below a folder.
-
-    Raises:
-        AnnotationError: With all faults.
-    """
+    """Read one JSON of LabelMe, or all of them below a folder."""
     folder = path if is_folder(path) else path.parent
     files = find_files(path, ".json") if is_folder(path) else [path]
     if not files:
         raise PathError(f"{path} has no JSON of LabelMe.")
     root = options.image_root or folder
-    builder = SetBuilder(path, root, options)
-    finder = PhotoFinder(root, options)
-    with options.progress("Reading labels", len(files)) as advance:
-        for file in files:
-            name = file.relative_to(folder).as_posix()
-            with builder.catch(name):
-                _read_photo(read_json(file, "LabelMe"), name, builder, finder)
-            advance()
+    builder = SetBuilder(path, root, options, photo_root=root)
+
+    def read(file: Path, name: str) -> None:
+        _read_photo(read_json(file, "LabelMe"), name, builder)
+
+    builder.read_files(files, folder, read)
     return builder.build(_read_labels(folder / LABELS_NAME))
 
 
 def _read_labels(file: Path) -> list[str] | None:
-    """Return the classes in a ``labels.txt``; None without one, or if it is something else."""
+    """Return the classes in a ``labels.txt``; None if there is no such file or it is not text."""
     if not is_file(file):
         return None
     try:
@@ -127,17 +110,17 @@ def _read_labels(file: Path) -> list[str] | None:
     return [line for line in lines if line and line not in (_IGNORE, _BACKGROUND)] or None
 
 
-def _read_photo(document: Any, name: str, builder: SetBuilder, finder: PhotoFinder) -> None:  # noqa: ANN401
+def _read_photo(document: Any, name: str, builder: SetBuilder) -> None:  # noqa: ANN401
     if not isinstance(document, dict) or not isinstance(document.get("shapes"), list):
         raise AnnotationError("not a JSON of LabelMe: it must be an object with a list 'shapes'")
     stated = document.get("imagePath")
     if not isinstance(stated, str) or not stated:
         raise AnnotationError(f"'imagePath' must be text, not {str(stated)[:40]!r}")
-    # The photo may have lain elsewhere, even on Windows; here it is beside its JSON.
+    # The path may be from another computer, even from Windows; here the photo is beside its JSON.
     beside = PurePosixPath(name).parent / PurePosixPath(stated.replace("\\", "/")).name
     file_name, size = beside.as_posix(), (document.get("imageHeight"), document.get("imageWidth"))
     if size == (None, None):
-        found = finder.find(cut_suffix(file_name))
+        found = builder.find_photo(cut_suffix(file_name))
         if found is None:
             raise AnnotationError(f"it states no size, and there is no photo {file_name!r}")
         size = found[1]
@@ -158,26 +141,24 @@ def _read_photo(document: Any, name: str, builder: SetBuilder, finder: PhotoFind
 
 
 def _read_shape(shape: dict[str, Any], photo: Photo) -> Segmentation | None:
-    """Return the outline of a shape; None for those that enclose nothing, such as lines."""
+    """Return the outline of a shape; None for shapes that enclose nothing, such as lines."""
     points = _read_points(shape.get("points"))
     kind = shape.get("shape_type") or "polygon"
     if kind in ("polygon", "oriented_rectangle"):
-        return Polygons((parse_polygon([v for point in points for v in point]),))
+        return make_polygon([v for point in points for v in point])
     if kind == "rectangle" and len(points) == 2:
         (x0, y0), (x1, y1) = points
-        return Polygons((parse_polygon([x0, y0, x1, y0, x1, y1, x0, y1]),))
+        return make_polygon([x0, y0, x1, y0, x1, y1, x0, y1])
     if kind == "circle" and len(points) == 2:
-        return Polygons((parse_polygon(_draw_circle(*points)),))
+        return make_polygon(_draw_circle(*points))
     if kind == "mask":
         return _read_mask(shape.get("mask"), points[0] if points else (0.0, 0.0), photo)
     return None
 
 
 def _read_points(value: object) -> list[tuple[float, float]]:
-    if not isinstance(value, list) or not all(isinstance(p, list) and len(p) == 2 for p in value):
-        raise AnnotationError("'points' must be a list of [x, y]")
-    parse_polygon([v for point in value for v in point])  # numbers, and no wild ones
-    return [(x, y) for x, y in value]
+    flat = make_polygon(flatten_points(value)).parts[0].tolist()  # checks the coordinates
+    return list(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _draw_circle(center: Sequence[float], edge: Sequence[float]) -> list[float]:
@@ -189,7 +170,7 @@ def _draw_circle(center: Sequence[float], edge: Sequence[float]) -> list[float]:
 
 
 def _read_mask(value: object, corner_xy: tuple[float, float], photo: Photo) -> Segmentation:
-    """Return the region of a mask: a PNG in base64, whose first point says where it lies."""
+    """Return the region of a mask: a PNG in base64 whose top left corner is the first point."""
     if not isinstance(value, str):
         raise AnnotationError("'mask' must be a PNG in base64")
     try:
@@ -203,3 +184,15 @@ def _read_mask(value: object, corner_xy: tuple[float, float], photo: Photo) -> S
     if not inside.size:
         raise AnnotationError(f"'mask' lies outside of the photo, at ({x}, {y})")
     return encode_region(inside, photo.size_hw, (max(0, x), max(0, y)))
+
+
+def _recognize(_path: PurePath, head: bytes) -> str:
+    text = start_of_text(head)
+    has_shapes = text.startswith("{") and re.search(r'"shapes"\s*:\s*\[', text)
+    return "'shapes'" if has_shapes else ""
+
+
+LABELME = Format(
+    "labelme", "LabelMe", "", read_labelme, write_labelme, to_inset_polygons,
+    file_suffixes=(".json",), recognize=_recognize, needs_photos=True,
+)  # fmt: skip

@@ -1,48 +1,72 @@
-"""From a photo's name to the names of files about it, and back.
-
-Owns how output files are called and how photos are found again. Knows no label format.
-"""
+"""Names of files that belong to photos, and the search for files and photos in folders."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from bunri.core.errors import InputError, PathError
-from bunri.core.files import is_file, is_folder
+from bunri.core.files import is_file, is_folder, join_under
+from bunri.core.progress import Progress
 from bunri.images.photos import PHOTO_SUFFIXES
 from bunri.labels.records import Photo
 
 
 def tidy_name(file_name: str) -> str:
-    """Return a photo's relative path in one spelling: slashes, no ``./``."""
+    """Return a photo's relative path with forward slashes and without ``./``."""
     return PurePosixPath(file_name.replace("\\", "/")).as_posix()
 
 
 def cut_suffix(file_name: str) -> str:
-    """Return a photo's relative path, tidy and without the suffix."""
+    """Return a photo's tidy relative path without its suffix."""
     return PurePosixPath(tidy_name(file_name)).with_suffix("").as_posix()
 
 
-def name_outputs(photos: Sequence[Photo], suffix: str) -> dict[int, str]:
-    """Return photo id -> relative path of a file about it, which keeps the photo's folders.
+def write_per_photo(
+    photos: Sequence[Photo],
+    root: Path,
+    suffix: str,
+    write: Callable[[Photo, Path], None],
+    progress: Progress,
+    locate: Callable[[str], str] = str,
+) -> dict[int, str]:
+    """Write one file per photo, named after it.
 
     Args:
-        photos: Of one set.
-        suffix: Of the file, with its dot.
+        photos: Photos of one set.
+        root: Folder to write to.
+        suffix: Suffix of the files, with its dot.
+        write: Function that writes the file of a photo to a path.
+        progress: Progress display.
+        locate: Function from a file's name, which keeps the photo's folders, to its path below
+            ``root``.
+
+    Returns:
+        Photo id -> name of its file.
 
     Raises:
-        InputError: Two photos would get the same file, such as a.jpg and a.png.
+        InputError: Two photos, such as a.jpg and a.png, would have the same file.
     """
+    names = _name_outputs(photos, suffix)
+    with progress("Writing labels", len(photos)) as advance:
+        for photo in photos:
+            target = join_under(root, locate(names[photo.id]))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write(photo, target)
+            advance()
+    return names
+
+
+def _name_outputs(photos: Sequence[Photo], suffix: str) -> dict[int, str]:
     taken: dict[str, str] = {}
     problems = []
     for photo in photos:
-        first = taken.setdefault(cut_suffix(photo.file_name), photo.file_name)
+        name = f"{cut_suffix(photo.file_name)}{suffix}"
+        first = taken.setdefault(name, photo.file_name)
         if first is not photo.file_name:
-            name = f"{cut_suffix(first)}{suffix}"
             problems.append(f"{first!r} and {photo.file_name!r} would both be {name!r}")
     if problems:
         raise InputError(
-            "This format has one file per photo, named after it; some would collide:",
+            "This format has one file per photo, named after it; some names would collide:",
             problems=problems,
             hint="Rename these photos, or choose a format with one file for all.",
         )
@@ -50,10 +74,10 @@ def name_outputs(photos: Sequence[Photo], suffix: str) -> dict[int, str]:
 
 
 def refuse_unprintable(names: Iterable[str], format_name: str) -> None:
-    """Refuse names with control characters or line breaks, which a format cannot hold.
+    """Refuse names with control characters or line breaks, for formats that cannot store them.
 
     Raises:
-        InputError: With all of them.
+        InputError: All such names.
     """
     problems = [f"{name!r}" for name in names if not name.isprintable()]
     if problems:
@@ -63,7 +87,7 @@ def refuse_unprintable(names: Iterable[str], format_name: str) -> None:
 
 
 def list_photos(root: Path) -> dict[str, list[str]]:
-    """Return relative path without suffix -> relative paths, of all photos below a folder."""
+    """Return relative path without suffix -> relative paths, for all photos below a folder."""
     found = defaultdict(list)
     for path in sorted(root.rglob("*")):
         if path.suffix.lower() in PHOTO_SUFFIXES and is_file(path):
@@ -73,7 +97,7 @@ def list_photos(root: Path) -> dict[str, list[str]]:
 
 
 def find_files(root: Path, *suffixes: str) -> list[Path]:
-    """Return all files below a folder whose name ends so, sorted; hidden ones are left out."""
+    """Return all files below a folder with one of the suffixes, sorted, without hidden ones."""
     return sorted(
         path
         for path in root.rglob("*")
@@ -84,12 +108,12 @@ def find_files(root: Path, *suffixes: str) -> list[Path]:
 
 
 def find_single_file(path: Path, suffix: str, usual_name: str = "") -> Path:
-    """Return ``path``, or the one file with ``suffix`` below it if it is a folder.
+    """Return ``path``, or if it is a folder the one file with ``suffix`` below it.
 
     Args:
-        path: A file or a folder.
-        suffix: With its dot.
-        usual_name: How the file is called by custom; it is taken if several are there.
+        path: File or folder.
+        suffix: Suffix with its dot.
+        usual_name: Name of the file to prefer if there are several.
 
     Raises:
         PathError: There is none, or there are several.

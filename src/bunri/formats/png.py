@@ -1,38 +1,39 @@
 """One PNG per photo: class indices with a palette, or class colours.
 
-Owns the folder layout: ``masks/NAME.png`` and ``classes.json``, which says what the values mean
-and which photo each mask is about. Objects do not survive: a mask is read back as one object per
-connected piece of a class.
+Masks are ``masks/NAME.png``; ``classes.json`` holds the class table and the photo of each mask.
+Objects are not stored: a mask is read back as one object per connected piece of a class.
 """
 
 from collections.abc import Callable
-from functools import lru_cache, partial
-from pathlib import Path
-from typing import Any
+from functools import partial
+from pathlib import Path, PurePath
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from bunri.core.classes import ClassTable
-from bunri.core.contracts import BACKGROUND_INDEX, IGNORE_INDEX, ImageArray, MaskArray
+from bunri.core.contracts import BACKGROUND_INDEX, IGNORE_INDEX, MaskArray
 from bunri.core.errors import AnnotationError, InputError
-from bunri.core.files import is_file, is_folder, join_under
+from bunri.core.files import is_file, is_folder
 from bunri.core.progress import Progress
 from bunri.core.waste_classes import COMPETITION_TABLE
-from bunri.formats.naming import cut_suffix, find_files, name_outputs
-from bunri.formats.reading import PhotoFinder, ReadOptions, SetBuilder
-from bunri.formats.tables import TABLE_NAME, parse_class_table, write_class_table
+from bunri.formats.base import Format, ReadOptions
+from bunri.formats.naming import cut_suffix, find_files, write_per_photo
+from bunri.formats.reading import SetBuilder
+from bunri.formats.tables import TABLE_NAME, read_classes_file, write_classes_file
 from bunri.images.photos import read_index_mask, read_photo
-from bunri.labels.document import read_json
 from bunri.labels.outlines import split_region
 from bunri.labels.overlap import draw_mask
-from bunri.labels.records import LabelledSet
+from bunri.labels.records import LabelledSet, Photo
 from bunri.labels.rules import OverlapRule
 
 MASKS_NAME, PHOTOS_NAME = "masks", "images"
 _MAX_COLORS_NAMED = 10
 _NO_CLASS = 256
+_COLOR_TYPE = 25  # position of the byte for grey (0), palette (3), colours (2, 6) or grey + alpha
+
+Decode = Callable[[Path], MaskArray]
 
 
 def _write(
@@ -42,16 +43,14 @@ def _write(
     rule: OverlapRule,
     progress: Progress,
 ) -> None:
-    """Write masks and ``classes.json`` into the folder ``path``."""
-    names = name_outputs(dataset.photos, ".png")
-    with progress("Drawing masks", len(dataset.photos)) as advance:
-        for photo in dataset.photos:
-            target = join_under(path / MASKS_NAME, names[photo.id])
-            target.parent.mkdir(parents=True, exist_ok=True)
-            encode(draw_mask(dataset, photo, rule), dataset.table).save(target)
-            advance()
+    """Write the masks and ``classes.json``."""
+
+    def write_mask(photo: Photo, target: Path) -> None:
+        encode(draw_mask(dataset, photo, rule), dataset.table).save(target)
+
+    names = write_per_photo(dataset.photos, path / MASKS_NAME, ".png", write_mask, progress)
     photos = {names[photo.id]: photo.file_name for photo in dataset.photos}
-    write_class_table(path / TABLE_NAME, dataset.table, photos=photos)
+    write_classes_file(path / TABLE_NAME, dataset.table, photos)
 
 
 def _encode_indices(mask: MaskArray, table: ClassTable) -> Image.Image:
@@ -66,10 +65,10 @@ def _encode_colors(mask: MaskArray, table: ClassTable) -> Image.Image:
 
 
 def _check_colors(table: ClassTable) -> None:
-    """Refuse colours that two classes share: nobody could tell these apart again.
+    """Refuse a table in which two classes have the same colour.
 
     Raises:
-        InputError: With the classes.
+        InputError: All such classes.
     """
     owner: dict[tuple[int, int, int], str] = {}
     problems = [
@@ -82,59 +81,46 @@ def _check_colors(table: ClassTable) -> None:
 
 
 def _read(
-    decode: Callable[[Path, ClassTable], MaskArray], path: Path, options: ReadOptions
+    make_decoder: Callable[[ClassTable], Decode], path: Path, options: ReadOptions
 ) -> LabelledSet:
-    """Read a folder of masks; see :data:`write_index_pngs` for its layout.
+    """Read a folder of masks.
 
-    Without ``classes.json`` all PNGs below the folder are masks, of the competition's classes if
-    nothing else is said.
+    Without ``masks/`` all PNGs below the folder are masks; without ``classes.json`` the classes
+    are those of the competition.
     """
     if not is_folder(path):
         raise InputError(f"{path} must be a folder of PNGs, not a file.")
-    notes = _read_notes(path)
-    table = _choose_table(notes, path, options)
+    stated, photos = COMPETITION_TABLE, dict[str, str]()
+    if is_file(path / TABLE_NAME):
+        stated, photos = read_classes_file(path / TABLE_NAME)
+    table = options.chosen_table or stated
     root = path / MASKS_NAME if is_folder(path / MASKS_NAME) else path
     photo_root = options.image_root or path / PHOTOS_NAME
     image_root = photo_root if is_folder(photo_root) else path
-    builder = SetBuilder(path, image_root, options)
-    finder = PhotoFinder(photo_root, options)
+    builder = SetBuilder(path, image_root, options, photo_root=photo_root)
     files = find_files(root, ".png")
     if not files:
         raise InputError(f"{root} has no PNG.")
-    with options.progress("Reading masks", len(files)) as advance:
-        for file in files:
-            name = file.relative_to(root).as_posix()
-            with builder.catch(name):
-                mask = decode(file, table)
-                _add_mask(mask, name, _name_photo(mask, name, notes, finder), builder, table)
-            advance()
+    decode = make_decoder(table)
+
+    def read(file: Path, name: str) -> None:
+        mask = decode(file)
+        photo = _find_photo(mask, name, photos, builder)
+        _add_objects(mask, name, builder.add_photo(photo, *mask.shape), builder, table)
+
+    builder.read_files(files, root, read)
     return builder.build(table)
 
 
-def _read_notes(path: Path) -> dict[str, Any]:
-    file = path / TABLE_NAME
-    notes = read_json(file, "class table") if is_file(file) else {}
-    return notes if isinstance(notes, dict) else {"classes": notes}
-
-
-def _choose_table(notes: dict[str, Any], path: Path, options: ReadOptions) -> ClassTable:
-    if options.like is not None:
-        return options.like.table
-    if options.table is not None:
-        return options.table
-    return parse_class_table(notes, path / TABLE_NAME) if notes else COMPETITION_TABLE
-
-
-def _name_photo(mask: MaskArray, name: str, notes: dict[str, Any], finder: PhotoFinder) -> str:
-    """Return which photo a mask is about; one that cannot be found is called like the mask.
+def _find_photo(mask: MaskArray, name: str, photos: dict[str, str], builder: SetBuilder) -> str:
+    """Return the name of a mask's photo; without such a photo, the name of the mask.
 
     Raises:
         AnnotationError: The photo has another size.
     """
-    found = finder.find(cut_suffix(name))
+    found = builder.find_photo(cut_suffix(name))
     if found is None:
-        stated = notes.get("photos")
-        return str(stated.get(name, name)) if isinstance(stated, dict) else name
+        return photos.get(name, name)
     file_name, size_hw = found
     if mask.shape != size_hw:
         raise AnnotationError(
@@ -144,10 +130,9 @@ def _name_photo(mask: MaskArray, name: str, notes: dict[str, Any], finder: Photo
     return file_name
 
 
-def _add_mask(
-    mask: MaskArray, name: str, file_name: str, builder: SetBuilder, table: ClassTable
+def _add_objects(
+    mask: MaskArray, name: str, photo: Photo, builder: SetBuilder, table: ClassTable
 ) -> None:
-    photo = builder.add_photo(file_name, *mask.shape)
     counts = np.bincount(mask.ravel(), minlength=256)
     if counts[IGNORE_INDEX]:
         builder.leave_out("pixel to be ignored (now background)", int(counts[IGNORE_INDEX]))
@@ -157,60 +142,80 @@ def _add_mask(
                 builder.add_object(name, photo, table.names[index], piece)
 
 
-def _decode_indices(file: Path, table: ClassTable) -> MaskArray:
-    mask = read_index_mask(file)
-    counts = np.bincount(mask.ravel(), minlength=256)
-    wrong = [i for i in np.flatnonzero(counts).tolist() if len(table) <= i != IGNORE_INDEX]
-    if wrong:
-        listed = ", ".join(f"{index} ({counts[index]} px)" for index in wrong)
-        raise AnnotationError(f"values must be below {len(table)} or {IGNORE_INDEX}, not {listed}")
-    return mask
+def _make_index_decoder(table: ClassTable) -> Decode:
+    def decode(file: Path) -> MaskArray:
+        mask = read_index_mask(file)
+        counts = np.bincount(mask.ravel(), minlength=256)
+        wrong = [i for i in np.flatnonzero(counts).tolist() if len(table) <= i != IGNORE_INDEX]
+        if wrong:
+            listed = ", ".join(f"{index} ({counts[index]} px)" for index in wrong)
+            raise AnnotationError(
+                f"values must be below {len(table)} or {IGNORE_INDEX}, not {listed}"
+            )
+        return mask
+
+    return decode
 
 
-def _decode_colors(file: Path, table: ClassTable) -> MaskArray:
-    packed = _pack(read_photo(file))
-    indices = _index_colors(table)[packed]
-    unknown = indices == _NO_CLASS
-    if unknown.any():
-        colors, counts = np.unique(packed[unknown], return_counts=True)
-        order = np.argsort(-counts, kind="stable")[:_MAX_COLORS_NAMED]
-        shown = [_describe_color(int(colors[n]), int(counts[n]), table) for n in order]
-        more = len(colors) - len(shown)
-        raise AnnotationError(
-            f"{len(colors)} colours are no class: {'; '.join(shown)}"
-            + (f"; and {more} more" if more else "")
-        )
-    return indices.astype(np.uint8)
-
-
-@lru_cache(maxsize=1)
-def _index_colors(table: ClassTable) -> npt.NDArray[np.uint16]:
-    """Return the class index of each of the 2^24 colours, or 256; white is to be ignored."""
+def _make_color_decoder(table: ClassTable) -> Decode:
     _check_colors(table)
+    # Class index of each of the 2^24 colours; white pixels are ignored if no class is white.
     index_of = np.full(1 << 24, _NO_CLASS, np.uint16)
     palette = _pack(table.palette_rgb)
-    index_of[palette[IGNORE_INDEX]] = IGNORE_INDEX  # if no class is white
+    index_of[palette[IGNORE_INDEX]] = IGNORE_INDEX
     index_of[palette[: len(table)]] = np.arange(len(table))
-    return index_of
+
+    def decode(file: Path) -> MaskArray:
+        packed = _pack(read_photo(file))
+        indices = index_of[packed]
+        unknown = packed[indices == _NO_CLASS]
+        if unknown.size:
+            raise AnnotationError(_describe_colors(unknown, table))
+        return indices.astype(np.uint8)
+
+    return decode
 
 
-def _pack(colors: ImageArray | npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
+def _pack(colors: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
     """Return RGB in the last axis as one number."""
     red, green, blue = np.moveaxis(colors.astype(np.int32), -1, 0)
     packed: npt.NDArray[np.int32] = red << 16 | green << 8 | blue
     return packed
 
 
-def _describe_color(color: int, count: int, table: ClassTable) -> str:
-    rgb = (color >> 16, color >> 8 & 255, color & 255)
-    nearest = min(
-        table.classes,
-        key=lambda info: sum((a - b) ** 2 for a, b in zip(info.color_rgb, rgb, strict=True)),
+def _describe_colors(packed: npt.NDArray[np.int32], table: ClassTable) -> str:
+    """Return a message about pixels whose colours are not those of a class."""
+    colors, counts = np.unique(packed, return_counts=True)
+    shown = []
+    for place in np.argsort(-counts, kind="stable")[:_MAX_COLORS_NAMED]:
+        color = int(colors[place])
+        rgb = np.array([color >> 16, color >> 8 & 255, color & 255])
+        nearest = min(table.classes, key=lambda info: int(((info.color_rgb - rgb) ** 2).sum()))
+        shown.append(
+            f"{tuple(rgb.tolist())} ({counts[place]} px; nearest: {nearest.name} "
+            f"{nearest.color_rgb})"
+        )
+    more = len(colors) - len(shown)
+    return f"{len(colors)} colours are no class: {'; '.join(shown)}" + (
+        f"; and {more} more" if more else ""
     )
-    return f"{rgb} ({count} px; nearest: {nearest.name} {nearest.color_rgb})"
 
 
-write_index_pngs = partial(_write, _encode_indices)
-write_color_pngs = partial(_write, _encode_colors)
-read_index_pngs = partial(_read, _decode_indices)
-read_color_pngs = partial(_read, _decode_colors)
+def _recognize(color_types: tuple[int, ...], reason: str, path: PurePath, head: bytes) -> str:
+    is_png = head.startswith(b"\x89PNG") and len(head) > _COLOR_TYPE
+    is_mask = path.parts[0] != PHOTOS_NAME and is_png and head[_COLOR_TYPE] in color_types
+    return reason if is_mask else ""
+
+
+INDEX_PNG = Format(
+    "png", "PNG of class indices", "",
+    partial(_read, _make_index_decoder), partial(_write, _encode_indices),
+    file_suffixes=(".png",), recognize=partial(_recognize, (0, 3), "grey or palette"),
+    photo_folder=PHOTOS_NAME,
+)  # fmt: skip
+COLOR_PNG = Format(
+    "color-png", "PNG of class colours", "",
+    partial(_read, _make_color_decoder), partial(_write, _encode_colors),
+    file_suffixes=(".png",), recognize=partial(_recognize, (2, 4, 6), "colours"),
+    photo_folder=PHOTOS_NAME,
+)  # fmt: skip

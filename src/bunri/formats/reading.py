@@ -1,12 +1,9 @@
-"""What the readers of all formats share: photos, objects and faults become one labelled set.
-
-Owns numbering, and the class table where a format has no category ids. Knows no format.
-"""
+"""The shared part of all readers: photos, objects and faults become one labelled set."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,105 +11,96 @@ from bunri.core.classes import ClassTable, normalize_name
 from bunri.core.contracts import BACKGROUND_INDEX
 from bunri.core.errors import AnnotationError, ImageError, InputError, PathError, suggest
 from bunri.core.files import is_folder
-from bunri.core.progress import Progress, show_nothing
 from bunri.core.waste_classes import BACKGROUND_NAMES, COMPETITION_TABLE, choose_class_table
+from bunri.formats.base import ReadOptions
 from bunri.formats.naming import cut_suffix, list_photos, tidy_name
 from bunri.images.photos import read_size_hw
 from bunri.labels.coco import is_name, parse_photo
 from bunri.labels.records import Annotation, LabelledSet, Photo, Polygons, Segmentation
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ReadOptions:
-    """What a reader may be told besides the path."""
-
-    image_root: Path | None = None
-    """Where photos lie; without it, where the format has them."""
-    table: ClassTable | None = None
-    """The classes; without it those the format states, else a table made of the names found."""
-    like: LabelledSet | None = None
-    """A set whose classes, category ids and photo ids this one shares; goes before ``table``."""
-    photos: Sequence[Photo] = ()
-    """Photos whose names and sizes are known, for formats that lack them."""
-    progress: Progress = show_nothing
-
-    @property
-    def known_photos(self) -> Sequence[Photo]:
-        """Photos of which name and size are known."""
-        return self.photos or (self.like.photos if self.like else ())
-
-
-class PhotoFinder:
-    """Finds the photo that a file without its full name or size is about."""
-
-    def __init__(self, root: Path | None, options: ReadOptions) -> None:
-        self.root = root
-        self._known = {cut_suffix(photo.file_name): photo for photo in options.known_photos}
-
-    @cached_property
-    def on_disk(self) -> dict[str, list[str]]:
-        """Relative path without suffix -> relative paths, of all photos below the root."""
-        return list_photos(self.root) if self.root is not None and is_folder(self.root) else {}
-
-    def find(self, stem: str) -> tuple[str, tuple[int, int]] | None:
-        """Return name, and height and width in pixels, of a photo; None if there is none.
-
-        Args:
-            stem: Its relative path without suffix.
-
-        Raises:
-            ImageError: The photo is no photo.
-            PathError: Several photos have this name.
-        """
-        known = self._known.get(stem)
-        if known is not None:
-            return known.file_name, known.size_hw
-        names = self.on_disk.get(stem, [])
-        if len(names) > 1:
-            raise PathError(f"it may be about {' or '.join(map(repr, names))}")
-        if not names or self.root is None:
-            return None
-        return names[0], read_size_hw(self.root / names[0])
+from bunri.labels.segmentations import parse_polygon
 
 
 class SetBuilder:
-    """Collects photos, objects and faults; ends in a labelled set, or in all faults at once."""
+    """Collects photos, objects and faults; ends in a labelled set, or in all faults at once.
 
-    def __init__(self, source: Path, image_root: Path, options: ReadOptions) -> None:
+    Args:
+        source: File or folder that is read.
+        image_root: Folder that the names of photos start from.
+        options: Choices of the user.
+        photo_root: Folder to search for photos in; None for no search.
+    """
+
+    def __init__(
+        self, source: Path, image_root: Path, options: ReadOptions, photo_root: Path | None = None
+    ) -> None:
         self.problems: list[str] = []
-        self.warnings: list[str] = []
         self._source, self._root, self._options = source, image_root, options
+        self._photo_root = photo_root
         self._photos: dict[str, Photo] = {}
         # Photo id -> class and outline of each object; members of a group share their list.
         self._objects: dict[int, list[tuple[str, list[Segmentation]]]] = defaultdict(list)
         self._groups: dict[tuple[int, str, int], list[Segmentation]] = {}
-        self._first_use: dict[str, tuple[str, str]] = {}  # class -> as written, and where
+        self._first_use: dict[str, tuple[str, str]] = {}  # class -> its spelling, and the place
         self._left_out: dict[str, int] = defaultdict(int)
         self._known = {tidy_name(photo.file_name): photo for photo in options.known_photos}
-        self._like_ids = {
-            tidy_name(photo.file_name): photo.id
-            for photo in (options.like.photos if options.like else ())
-        }
+        self._known_stems = {cut_suffix(name): photo for name, photo in self._known.items()}
 
     @contextmanager
     def catch(self, where: str) -> Iterator[None]:
-        """Note what is wrong with one item, and go on with the next."""
+        """Record the fault of one item, so that reading continues with the next."""
         try:
             yield
         except (AnnotationError, ImageError, PathError) as error:
             self.problems.append(f"{where}: {error.message}")
 
-    def add_photo(self, file_name: object, height_px: object, width_px: object) -> Photo:
-        """Return the record of a photo.
+    def read_files(
+        self, files: Sequence[Path], root: Path, read: Callable[[Path, str], None]
+    ) -> None:
+        """Call ``read`` with each file and its path relative to ``root``; see :meth:`catch`."""
+        with self._options.progress("Reading labels", len(files)) as advance:
+            for file in files:
+                name = file.relative_to(root).as_posix()
+                with self.catch(name):
+                    read(file, name)
+                advance()
+
+    @cached_property
+    def photos_on_disk(self) -> dict[str, list[str]]:
+        """Relative path without suffix -> relative paths, for all photos in the photo folder."""
+        root = self._photo_root
+        return list_photos(root) if root is not None and is_folder(root) else {}
+
+    def find_photo(self, stem: str) -> tuple[str, tuple[int, int]] | None:
+        """Return the name and (height, width) of a photo; None if there is no such photo.
+
+        Args:
+            stem: Relative path of the photo without suffix.
 
         Raises:
-            AnnotationError: Its name or size cannot be, or it is there before.
-            PathError: Its name leads out of the image root.
+            ImageError: The photo cannot be read.
+            PathError: Several photos have this name.
         """
-        id_ = -1 - len(self._photos)  # until all are known
+        known = self._known_stems.get(stem)
+        if known is not None:
+            return known.file_name, known.size_hw
+        names = self.photos_on_disk.get(stem, [])
+        if len(names) > 1:
+            raise PathError(f"it may be about {' or '.join(map(repr, names))}")
+        if not names or self._photo_root is None:
+            return None
+        return names[0], read_size_hw(self._photo_root / names[0])
+
+    def add_photo(self, file_name: object, height_px: object, width_px: object) -> Photo:
+        """Return the record of a new photo.
+
+        Raises:
+            AnnotationError: Its name or size is not valid, or the photo was added before.
+            PathError: Its name leads out of the image folder.
+        """
+        id_ = -1 - len(self._photos)  # until all photos are known
         photo = parse_photo(id_, self._root, file_name, height_px, width_px)
         if photo.file_name in self._photos:
-            raise AnnotationError(f"the photo {photo.file_name!r} is there before")
+            raise AnnotationError(f"the photo {photo.file_name!r} is listed before")
         known = self._known.get(tidy_name(photo.file_name), photo)
         if known.size_hw != photo.size_hw:
             raise AnnotationError(
@@ -125,17 +113,17 @@ class SetBuilder:
     def add_object(
         self, where: str, photo: Photo, label: object, shape: Segmentation, group: object = None
     ) -> None:
-        """Keep one object.
+        """Add one object.
 
         Args:
-            where: For messages.
-            photo: What :meth:`add_photo` gave.
-            label: The name of its class.
-            shape: Its outline.
-            group: Polygons of one photo, label and group number are parts of one object.
+            where: Place of the object in the file, for messages.
+            photo: Photo returned by :meth:`add_photo`.
+            label: Class name.
+            shape: Outline.
+            group: Group number; polygons of the same photo, label and number become one object.
 
         Raises:
-            AnnotationError: Its label is no name.
+            AnnotationError: The label is not a class name.
         """
         if not is_name(label):
             raise AnnotationError(f"the label must be text, not {str(label)[:40]!r}")
@@ -151,20 +139,19 @@ class SetBuilder:
         self._objects[photo.id].append((name, members))
 
     def leave_out(self, what: str, count: int = 1) -> None:
-        """Count what cannot be read as an object with an outline; a warning says how much."""
+        """Count something that is not an object with an outline; a warning reports the sum."""
         self._left_out[what] += count
 
     def build(self, declared: ClassTable | Sequence[str] | None = None) -> LabelledSet:
         """Return the labelled set.
 
         Args:
-            declared: The classes that the format states, or their names in order; None if it
-                states none.
+            declared: Class table of the file, or its class names in order; None if the file does
+                not state its classes.
 
         Raises:
-            AnnotationError: With every fault that was found.
+            AnnotationError: All faults that were found.
         """
-        self.warnings += [f"{n} x {what} left out" for what, n in self._left_out.items()]
         table = COMPETITION_TABLE
         try:
             table = self._choose_table(declared)
@@ -172,11 +159,11 @@ class SetBuilder:
             self.problems.append(error.message)
         index_of = {normalize_name(name): index for index, name in enumerate(table.names)}
         index_of |= dict.fromkeys(BACKGROUND_NAMES, BACKGROUND_INDEX)
-        for name, (label, where) in self._first_use.items():
-            if name not in index_of:
-                self.problems.append(
-                    f"{where}: there is no class {label!r}.{suggest(label, table.names)}"
-                )
+        self.problems += [
+            f"{where}: there is no class {label!r}.{suggest(label, table.names)}"
+            for name, (label, where) in self._first_use.items()
+            if name not in index_of
+        ]
         if self.problems:
             raise AnnotationError(
                 f"{self._source} cannot be used; {len(self.problems)} fault(s):",
@@ -185,23 +172,21 @@ class SetBuilder:
         return self._number(table, index_of)
 
     def _choose_table(self, declared: ClassTable | Sequence[str] | None) -> ClassTable:
-        if self._options.like is not None:
-            return self._options.like.table
-        if self._options.table is not None:
-            return self._options.table
+        chosen = self._options.chosen_table
+        if chosen is not None:
+            return chosen
         if isinstance(declared, ClassTable):
             return declared
         if declared is not None:
             return choose_class_table(declared)
-        labels = sorted(label for label, _ in self._first_use.values())
+        # The file shows only those classes that are in use.
         known = {*map(normalize_name, COMPETITION_TABLE.names), *BACKGROUND_NAMES}
-        # A format that does not state its classes names those that happen to be in use.
-        return (
-            COMPETITION_TABLE if known.issuperset(self._first_use) else choose_class_table(labels)
-        )
+        if known.issuperset(self._first_use):
+            return COMPETITION_TABLE
+        return choose_class_table(sorted(label for label, _ in self._first_use.values()))
 
     def _number(self, table: ClassTable, index_of: dict[str, int]) -> LabelledSet:
-        """Give ids: those of the set that this one is like, else class index - 1 and positions."""
+        """Assign the ids of ``options.like``, else positions and class indices less one."""
         like = self._options.like
         if like is not None:
             names, indices = dict(like.category_names), dict(like.index_of_category)
@@ -213,11 +198,12 @@ class SetBuilder:
             # The background, or a class of the table that the other set has no category for.
             id_ = max(names, default=0) + 1
             names[id_], indices[id_], category_of[index] = table.names[index], index, id_
-        taken = set(self._like_ids.values())
+        like_ids = {tidy_name(p.file_name): p.id for p in (like.photos if like else ())}
+        taken = set(like_ids.values())
         free = (number for number in range(len(self._photos) + len(taken)) if number not in taken)
         photos, annotations, annotation_id = [], {}, 0
         for photo in self._photos.values():
-            known_id = self._like_ids.get(tidy_name(photo.file_name))
+            known_id = like_ids.get(tidy_name(photo.file_name))
             id_ = next(free) if known_id is None else known_id
             photos.append(replace(photo, id=id_))
             rows = []
@@ -236,15 +222,35 @@ class SetBuilder:
             table=table,
             is_labelled=True,
             licenses=like.licenses if like else (),
-            warnings=tuple(self.warnings),
+            warnings=tuple(f"{n} x {what} left out" for what, n in self._left_out.items()),
             index_of_category=indices,
         )
 
 
 def _unite(members: list[Segmentation]) -> Segmentation:
-    """Return several outlines, all of them polygons, as one."""
+    """Return several polygons as one outline."""
     if len(members) == 1:
         return members[0]
     return Polygons(
         tuple(p for shape in members if isinstance(shape, Polygons) for p in shape.parts)
     )
+
+
+def flatten_points(value: object) -> list[object]:
+    """Return [[x, y], ...] from a JSON file as [x, y, ...]; coordinates may be of any type.
+
+    Raises:
+        AnnotationError: The value is not such a list.
+    """
+    if not isinstance(value, list) or not all(isinstance(p, list) and len(p) == 2 for p in value):
+        raise AnnotationError("'points' must be a list of [x, y]")
+    return [v for point in value for v in point]
+
+
+def make_polygon(flat: object) -> Polygons:
+    """Return x0, y0, x1, y1, ... as an outline of one part, in pixels.
+
+    Raises:
+        AnnotationError: The coordinates are not valid.
+    """
+    return Polygons((parse_polygon(flat),))

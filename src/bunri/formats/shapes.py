@@ -1,10 +1,6 @@
-"""Objects as a format can hold them, such that its mask stays the same.
+"""Conversion of objects to shapes that a format can store, without a change of the mask."""
 
-Owns the change of outlines that a format asks for, and the way out where that would change what
-is visible: objects are cut to what is. Knows no file format.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 
@@ -12,6 +8,7 @@ import numpy as np
 
 from bunri.core.contracts import BACKGROUND_INDEX, MaskArray
 from bunri.core.progress import Progress
+from bunri.formats.base import Format, Reshape
 from bunri.labels.outlines import encode_region, trace_keyholes, trace_parts
 from bunri.labels.overlap import draw_mask, sort_to_paint
 from bunri.labels.rasterize import MIN_POLYGON_POINTS, draw_crop, trace_runs
@@ -20,14 +17,12 @@ from bunri.labels.rules import OverlapRule
 from bunri.labels.run_lengths import count_pixels
 
 INSET_PX = 0.05
-"""So that OpenCV and Pillow, which paint outlines too, fill the same pixels as pycocotools."""
-
-Reshape = Callable[[Segmentation, tuple[int, int]], Sequence[Segmentation]]
-"""Is given an outline and the photo's height and width; gives the objects it becomes."""
+"""Distance of traced outlines from the object's edge. OpenCV and Pillow, which draw the outline
+as well, then fill the same pixels as pycocotools."""
 
 
 def to_polygons(shape: Segmentation, size_hw: tuple[int, int]) -> Sequence[Segmentation]:
-    """Keep polygons; trace run lengths along the sides of their pixels."""
+    """Keep polygons; trace run lengths along the edges of their pixels."""
     if isinstance(shape, Polygons):
         return [shape]
     crop, left_top_px = draw_crop(shape, size_hw)
@@ -35,12 +30,12 @@ def to_polygons(shape: Segmentation, size_hw: tuple[int, int]) -> Sequence[Segme
 
 
 def to_run_lengths(shape: Segmentation, size_hw: tuple[int, int]) -> Sequence[Segmentation]:
-    """Draw polygons; keep run lengths, in their shortest form."""
+    """Draw polygons; keep run lengths."""
     return [trace_runs(shape, size_hw)]
 
 
 def to_inset_polygons(shape: Segmentation, size_hw: tuple[int, int]) -> Sequence[Segmentation]:
-    """Keep polygons; trace run lengths a little inside, for tools that paint outlines too."""
+    """Keep polygons; trace run lengths a little inside, for tools that draw outlines too."""
     if isinstance(shape, Polygons):
         return _drop_lines(shape)
     crop, left_top_px = draw_crop(shape, size_hw)
@@ -56,14 +51,14 @@ def to_single_polygons(shape: Segmentation, size_hw: tuple[int, int]) -> Sequenc
 
 
 def to_polygons_or_masks(shape: Segmentation, _size_hw: tuple[int, int]) -> Sequence[Segmentation]:
-    """Keep both."""
+    """Keep polygons and run lengths."""
     if isinstance(shape, Polygons):
         return _drop_lines(shape)
     return [shape] if count_pixels(shape) else []
 
 
 def to_polygon_or_mask(shape: Segmentation, size_hw: tuple[int, int]) -> Sequence[Segmentation]:
-    """Keep a single polygon that lies in the photo; draw all else."""
+    """Keep single polygons inside the photo; draw everything else."""
     if isinstance(shape, Polygons) and len(shape.parts) == 1:
         points = shape.parts[0].reshape(-1, 2)
         if len(points) >= MIN_POLYGON_POINTS and ((points >= 0) & (points <= size_hw[::-1])).all():
@@ -73,37 +68,31 @@ def to_polygon_or_mask(shape: Segmentation, size_hw: tuple[int, int]) -> Sequenc
 
 
 def _drop_lines(polygons: Polygons) -> Sequence[Segmentation]:
-    """Leave out parts of one or two points, which enclose nothing and some tools refuse."""
+    """Drop parts of one or two points, which enclose nothing and which some tools refuse."""
     parts = tuple(part for part in polygons.parts if len(part) >= 2 * MIN_POLYGON_POINTS)
     return [Polygons(parts)] if parts else []
 
 
 def express_set(
-    dataset: LabelledSet,
-    rule: OverlapRule,
-    reshape: Reshape,
-    progress: Progress,
-    *,
-    is_layered: bool,
-    keeps_background: bool,
+    dataset: LabelledSet, rule: OverlapRule, format_: Format, progress: Progress
 ) -> tuple[LabelledSet, int]:
-    """Return the set with all outlines reshaped, such that each photo's mask stays the same.
+    """Return the set with its outlines reshaped for a format; every photo's mask stays the same.
 
-    Reshaping may change who is painted over whom, for example when the pieces of an object
-    become objects of their own. Where it does, each object is first cut to the pixels that show
-    its class; what is left does not overlap, so no rule matters any more.
+    Reshaping may change which object lies on top, for example when the pieces of an object become
+    objects of their own. Where it does, each object is first cut to its visible pixels; these do
+    not overlap, so that the order of objects has no effect.
 
     Args:
-        dataset: Any.
-        rule: Who owns a pixel that several objects claim.
-        reshape: What the format needs.
-        progress: Shown.
-        is_layered: Whether to order objects such that later ones lie on top.
-        keeps_background: Whether the format can hold objects of the background class.
+        dataset: Labelled set.
+        rule: Rule that decides which object owns a pixel.
+        format_: Format that the set will be written in.
+        progress: Progress display.
 
     Returns:
-        The set, and in how many photos objects were cut.
+        The set, and the number of photos whose objects were cut.
     """
+    if format_.reshape is None:
+        return dataset, 0
     taken = (row.id for rows in dataset.annotations.values() for row in rows)
     new_ids = count(1 + max(taken, default=0))
     result: dict[int, tuple[Annotation, ...]] = {}
@@ -111,18 +100,18 @@ def express_set(
     with progress("Tracing outlines", len(dataset.photos)) as advance:
         for photo in dataset.photos:
             rows: Sequence[Annotation] = dataset.annotations.get(photo.id, ())
-            if is_layered:
+            if format_.is_layered:
                 rows = sort_to_paint(dataset, photo, rule)
-            if not keeps_background:
+            if not format_.keeps_background:
                 index_of = dataset.index_of_category
                 rows = [row for row in rows if index_of[row.category_id] != BACKGROUND_INDEX]
-            shaped = _reshape_all(rows, photo, reshape, new_ids)
+            shaped = _reshape_all(rows, photo, format_.reshape, new_ids)
             mask = draw_mask(dataset, photo, rule)
             trial = replace(dataset, annotations={photo.id: shaped})
             if not np.array_equal(draw_mask(trial, photo, rule), mask):
                 num_cut += 1
                 rows = _cut_to_visible(dataset, rows, photo, mask)
-                shaped = _reshape_all(rows, photo, reshape, new_ids)
+                shaped = _reshape_all(rows, photo, format_.reshape, new_ids)
             if shaped:
                 result[photo.id] = shaped
             advance()

@@ -1,65 +1,64 @@
-"""Class tables as files: which classes the pixels of a PNG stand for.
-
-Owns ``classes.json`` and the reading of ``class_dict.csv``. Knows nothing of masks.
-"""
+"""Class tables as files: ``classes.json``, which bunri writes, and ``class_dict.csv``."""
 
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from pydantic import Field
 
 from bunri.core.classes import ClassInfo, ClassTable, normalize_name
 from bunri.core.contracts import BACKGROUND_INDEX
 from bunri.core.errors import AnnotationError, InputError, PathError
 from bunri.core.files import is_file, write_json
+from bunri.core.json_files import JsonRecord, read_json_record
 from bunri.core.waste_classes import BACKGROUND_NAMES
-from bunri.labels.document import read_json
 
 TABLE_NAME = "classes.json"
-MAX_TABLE_BYTES = 2**20
+_MAX_JSON_BYTES = 64 * 2**20
+_MAX_CSV_BYTES = 2**20
 _COLUMNS = ("name", "r", "g", "b")
 
 
-def write_class_table(path: Path, table: ClassTable, **more: object) -> None:
-    """Write ``classes.json``: the table, and what else the reader should know."""
-    write_json(path, {**more, "classes": table.to_json()})
+class _ClassesFile(JsonRecord):
+    classes: list[dict[str, Any]]
+    photos: dict[str, str] = Field(default_factory=dict)
+
+
+def write_classes_file(path: Path, table: ClassTable, photos: Mapping[str, str]) -> None:
+    """Write a ``classes.json``: the class table, and the photo of each mask file."""
+    write_json(path, {"photos": dict(photos), "classes": table.to_json()})
+
+
+def read_classes_file(path: Path) -> tuple[ClassTable, dict[str, str]]:
+    """Return the content of a ``classes.json``; see :func:`write_classes_file`.
+
+    Raises:
+        PathError: The file does not exist.
+        InputError: The file is not a class table.
+    """
+    _require_file(path)
+    hint = "bunri writes this file beside PNG masks; a COCO file is given with --like."
+    record = read_json_record(path, _ClassesFile, max_bytes=_MAX_JSON_BYTES, hint=hint)
+    try:
+        return ClassTable.from_json(record.classes), record.photos
+    except InputError as error:
+        raise InputError(f"{path}: {error.message}", hint=hint) from error
 
 
 def read_class_table(path: Path) -> ClassTable:
-    """Return the classes in a ``classes.json`` of bunri, or in a CSV with columns name, r, g, b.
+    """Return the classes in a ``classes.json``, or in a CSV file with columns name, r, g, b.
 
     Raises:
-        PathError: There is no such file.
-        InputError: It is no class table.
+        PathError: The file does not exist.
+        InputError: The file is not a class table.
     """
-    if path.suffix.lower() == ".csv":
-        return _read_csv(path)
-    return parse_class_table(read_json(path, "class table"), path)
-
-
-def parse_class_table(document: Any, path: Path) -> ClassTable:  # noqa: ANN401 (any JSON value)
-    """Return the classes in what a ``classes.json`` holds.
-
-    Raises:
-        InputError: It is no class table.
-    """
-    rows = document.get("classes") if isinstance(document, dict) else document
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise InputError(
-            f"{path} is not a class table: it must have a list 'classes' of objects.",
-            hint="bunri writes one beside every mask PNG; a COCO file is given with --like.",
-        )
-    try:
-        return ClassTable.from_json(rows)
-    except InputError as error:
-        raise InputError(f"{path}: {error.message}") from error
-
-
-def _read_csv(path: Path) -> ClassTable:
-    if not is_file(path):
-        raise PathError(f"{path} does not exist.")
-    if path.stat().st_size > MAX_TABLE_BYTES:
-        raise InputError(f"{path} has more than {MAX_TABLE_BYTES} bytes; is it a class table?")
+    if path.suffix.lower() != ".csv":
+        return read_classes_file(path)[0]
+    _require_file(path)
+    if path.stat().st_size > _MAX_CSV_BYTES:
+        raise InputError(f"{path} has more than {_MAX_CSV_BYTES} bytes; is it a class table?")
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text("utf-8-sig")), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
@@ -84,9 +83,14 @@ def _read_csv(path: Path) -> ClassTable:
     return ClassTable(tuple(infos))
 
 
+def _require_file(path: Path) -> None:
+    if not is_file(path):
+        raise PathError(f"{path} does not exist.")
+
+
 def _parse_row(row: dict[str, str | None]) -> ClassInfo | None:
     name, *channels = (str(row.get(column) or "").strip() for column in _COLUMNS)
     if not name or not all(text.isascii() and text.isdigit() for text in channels):
         return None
-    values = [int(text[:4]) for text in channels]
-    return ClassInfo(name, name, (values[0], values[1], values[2])) if max(values) < 256 else None
+    red, green, blue = (int(text[:4]) for text in channels)
+    return ClassInfo(name, name, (red, green, blue)) if max(red, green, blue) < 256 else None

@@ -1,60 +1,56 @@
 """Ultralytics' YOLO format for segmentation: ``data.yaml``, ``images/``, ``labels/``.
 
-Owns the layout and the text files. The format: https://docs.ultralytics.com/datasets/segment/
+Format: https://docs.ultralytics.com/datasets/segment/
 
-One line is one object: a class number, then one polygon in fractions of width and height. There
-are no holes and no parts, so an object of several pieces becomes several lines, and a hole is
-reached by a cut of no width. Lines have no order: Ultralytics paints smaller objects over larger
-ones. It cuts off decimals and paints the outline as well; the polygons written here lie a little
-inside of the object, so that this, OpenCV and pycocotools all fill the very same pixels. That
-holds at the photo's own size: training scales both.
+A line is one object: a class number, then one polygon in fractions of width and height. There are
+no holes and no parts, so an object of several pieces becomes several lines, and a hole is reached
+by a cut of no width. Lines have no order: Ultralytics draws smaller objects over larger ones. It
+truncates decimals and draws the outline as well; the polygons written here lie a little inside of
+the object, so that Ultralytics, OpenCV and pycocotools all fill the same pixels at the photo's own
+size.
 """
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import yaml
 
 from bunri.core.contracts import BACKGROUND_INDEX, MAX_JSON_BYTES
 from bunri.core.errors import AnnotationError, ConfigError, PathError
-from bunri.core.files import is_folder, join_under
+from bunri.core.files import is_folder
 from bunri.core.progress import Progress
 from bunri.core.settings import parse_yaml
-from bunri.formats.naming import cut_suffix, find_files, name_outputs
-from bunri.formats.reading import PhotoFinder, ReadOptions, SetBuilder
+from bunri.formats.base import Format, ReadOptions
+from bunri.formats.naming import cut_suffix, find_files, write_per_photo
+from bunri.formats.reading import SetBuilder, make_polygon
+from bunri.formats.shapes import to_single_polygons
 from bunri.labels.records import LabelledSet, Photo, Polygons
 from bunri.labels.rules import OverlapRule
-from bunri.labels.segmentations import parse_polygon
 
 PHOTOS_NAME, LABELS_NAME, SETTINGS_NAME = "images", "labels", "data.yaml"
 _DECIMALS = 6
-_TOLERANCE = 0.01  # Ultralytics takes what is one per cent outside
+_TOLERANCE = 0.01  # Ultralytics accepts coordinates one per cent outside
 _SETTINGS = """\
-# Written by bunri. All photos are in one set: give val photos of its own before you trust a score.
+# Written by bunri. All photos are in one set: use other photos for val before you trust a score.
 train: images
 val: images
 """
 
 
 def write_yolo(dataset: LabelledSet, path: Path, _rule: OverlapRule, progress: Progress) -> None:
-    """Write ``labels/`` and ``data.yaml`` into the folder ``path``.
-
-    Args:
-        dataset: Polygons of one part, no background.
-        path: An empty folder.
-        progress: Shown.
-    """
-    names = name_outputs(dataset.photos, ".txt")
+    """Write ``labels/`` and ``data.yaml``."""
     foreground = [
         id_ for id_ in dataset.category_names if dataset.index_of_category[id_] != BACKGROUND_INDEX
     ]
     number_of = {id_: number for number, id_ in enumerate(foreground)}
-    with progress("Writing labels", len(dataset.photos)) as advance:
-        for photo in dataset.photos:
-            target = join_under(path, _swap_folder(f"{PHOTOS_NAME}/{names[photo.id]}"))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(_describe_photo(dataset, photo, number_of), "utf-8")
-            advance()
+
+    def write_lines(photo: Photo, target: Path) -> None:
+        target.write_text(_describe_photo(dataset, photo, number_of), "utf-8")
+
+    def locate(name: str) -> str:
+        return _swap_folder(f"{PHOTOS_NAME}/{name}")
+
+    write_per_photo(dataset.photos, path, ".txt", write_lines, progress, locate)
     classes = {number_of[id_]: dataset.category_names[id_] for id_ in foreground}
     listed = yaml.safe_dump({"names": classes}, allow_unicode=True, sort_keys=False)
     (path / SETTINGS_NAME).write_text(_SETTINGS + listed, "utf-8")
@@ -75,13 +71,9 @@ def _describe_photo(dataset: LabelledSet, photo: Photo, number_of: dict[int, int
 
 
 def read_yolo(path: Path, options: ReadOptions) -> LabelledSet:
-    """Read such a folder, or one with a folder of its own for each split (Roboflow's exports).
+    """Read such a folder, or one with a subfolder for each split, as Roboflow exports it.
 
-    Photos are needed: the files do not say how large they are.
-
-    Raises:
-        PathError: There are no labels.
-        AnnotationError: With all faults.
+    The photos are needed, because the label files do not state their sizes.
     """
     names = _read_names(path, options)
     files = {
@@ -90,43 +82,42 @@ def read_yolo(path: Path, options: ReadOptions) -> LabelledSet:
     }
     if not files:
         raise PathError(f"{path} has no folder {LABELS_NAME!r} with .txt files.")
-    # Names begin below images/, if all are there.
+    # Names of photos start below images/ if all of them are there.
     head = f"{PHOTOS_NAME}/" if all(s.startswith(f"{PHOTOS_NAME}/") for s in files) else ""
     root = options.image_root or path / head
-    builder = SetBuilder(path, root if is_folder(root) else path, options)
-    finder = PhotoFinder(root, options)
+    builder = SetBuilder(path, root if is_folder(root) else path, options, photo_root=root)
     labels: dict[str, Path | None] = {stem.removeprefix(head): f for stem, f in files.items()}
     if options.image_root is None:
-        # A photo of the set that has no file of labels shows background only.
+        # A photo of the set without a label file shows background only.
         labels |= {
             stem: None
-            for stem in finder.on_disk
+            for stem in builder.photos_on_disk
             if stem not in labels and PHOTOS_NAME in f"{head}{stem}".split("/")[:-1]
         }
     with options.progress("Reading labels", len(labels)) as advance:
         for stem, file in sorted(labels.items()):
             where = file.relative_to(path).as_posix() if file else stem
             with builder.catch(where):
-                _read_labels(stem, where, file, names, builder, finder)
+                _read_labels(stem, where, file, names, builder)
             advance()
     return builder.build(names)
 
 
 def _swap_folder(name: str, old: str = PHOTOS_NAME, new: str = LABELS_NAME) -> str:
-    """Return a path with its last folder ``old`` called ``new``: as Ultralytics finds labels."""
+    """Return a path with its last folder ``old`` renamed to ``new``, as Ultralytics does."""
     *folders, last = name.split("/")
     place = len(folders) - 1 - folders[::-1].index(old)
     return "/".join([*folders[:place], new, *folders[place + 1 :], last])
 
 
 def _list_labels(path: Path) -> dict[str, Path]:
-    """Return relative path -> file of labels."""
+    """Return relative path -> label file."""
     names = {file.relative_to(path).as_posix(): file for file in find_files(path, ".txt")}
     return {name: file for name, file in names.items() if LABELS_NAME in name.split("/")[:-1]}
 
 
 def _read_names(path: Path, options: ReadOptions) -> list[str]:
-    """Return the class names in ``data.yaml``; those of ``--like`` or ``--classes`` without it."""
+    """Return the class names in ``data.yaml``, or without that file those of the options."""
     files = [file for file in find_files(path, ".yaml", ".yml") if file.parent == path]
     usual = [file for file in files if file.name == SETTINGS_NAME] or files
     if not usual and options.like is not None:
@@ -166,18 +157,11 @@ def _read_text(file: Path) -> str:
 
 
 def _read_labels(
-    stem: str,
-    where: str,
-    file: Path | None,
-    names: list[str],
-    builder: SetBuilder,
-    finder: PhotoFinder,
+    stem: str, where: str, file: Path | None, names: list[str], builder: SetBuilder
 ) -> None:
-    found = finder.find(stem)
+    found = builder.find_photo(stem)
     if found is None:
-        raise AnnotationError(
-            f"there is no photo {stem!r} in {finder.root}; its size is needed (see --images)"
-        )
+        raise AnnotationError(f"there is no photo {stem!r}; its size is needed (see --images)")
     file_name, (height, width) = found
     photo = builder.add_photo(file_name, height, width)
     text = _read_text(file) if file else ""
@@ -204,4 +188,16 @@ def _parse_line(fields: list[str], names: list[str], photo: Photo) -> tuple[str,
     if far:
         raise AnnotationError(f"coordinates must be from 0 to 1, not {far[0]:g}")
     points = np.array(values).reshape(-1, 2) * (photo.width_px, photo.height_px)
-    return names[int(class_number)], Polygons((parse_polygon(points.ravel().tolist()),))
+    return names[int(class_number)], make_polygon(points.ravel().tolist())
+
+
+def _recognize(path: PurePath, _head: bytes) -> str:
+    is_label = path.suffix == ".txt" and LABELS_NAME in path.parts[:-1]
+    return f"a file in {LABELS_NAME}/" if is_label else ""
+
+
+YOLO = Format(
+    "yolo", "YOLO segmentation", "", read_yolo, write_yolo, to_single_polygons,
+    file_suffixes=(".txt",), recognize=_recognize, photo_folder=PHOTOS_NAME, is_layered=False,
+    keeps_background=False, needs_photos=True,
+)  # fmt: skip

@@ -117,7 +117,7 @@ def use_twice(key):
 def test_annotations__duplicate_ids(command, data, model, key):
     change_document(data.val, use_twice(key))
     id_ = json.loads(data.val.read_text())[key][0]["id"]
-    assert_refused(run_with_data(command, data, model), f"{key}: id {id_} is used 2 times")
+    assert_refused(run_with_data(command, data, model), f"id {id_} is already used by {key}[0]")
 
 
 @WITH_DATA

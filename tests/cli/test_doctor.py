@@ -44,7 +44,7 @@ def test_doctor__tells_check_place_effect_and_advice(data):
     assert ended.code == 1
     lines = [line.strip() for line in ended.out.splitlines()]
     assert "error dangling-image x 1  An object refers to an image that is not listed." in lines
-    assert "annotation 14: image_id 99 is not listed" in lines
+    assert "annotation 14: there is no image with id 99" in lines
     assert "effect   COCO's index drops it silently." in lines
     assert "do       Add the image, or delete the object." in lines
     assert "--fix    drops the object" in lines
@@ -181,7 +181,7 @@ def test_doctor__empty_object(tmp_path):
     path.write_text("{}")
     ended = run("doctor", path)
     assert ended.code == 1
-    assert "the file has no 'images'" in ended.out
+    assert "the list 'images' is missing" in ended.out
 
 
 def test_doctor__list():
@@ -195,7 +195,7 @@ def test_doctor__wrong_use(data, tmp_path):
     assert run("doctor", tmp_path).code == 2
     assert run("doctor", data, "--images", tmp_path / "no").code == 2
     assert run("doctor", data, "--against", tmp_path / "no.json").code == 2
-    assert "looks at pixels" in run("doctor", data, "--model", "m", "--no-decode").err
+    assert "needs decoded photos" in run("doctor", data, "--model", "m", "--no-decode").err
     assert run("doctor", data, "--model", tmp_path / "no").code == 2
 
 

@@ -139,6 +139,8 @@ PLANTS = [
     ("wrong-type", lambda document: document["annotations"].append("object")),
     ("wrong-type", lambda document: document["annotations"].append([])),
     ("wrong-type", add_fraction_id),
+    ("wrong-type", edit("images", 0, ignored={"size": [1, 1], "counts": [1]})),
+    ("wrong-type", edit("images", 0, soft="a.png")),
     ("missing-optional-key", remove("annotations", 0, "area")),
     ("missing-optional-key", edit("annotations", 0, bbox=None)),
     ("duplicate-image-id", repeat_image_id),

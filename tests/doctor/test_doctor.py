@@ -1,26 +1,21 @@
 """Every fault of the doctor's list, planted one at a time: found, and nothing else."""
 
 import json
-from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from bunri.doctor.checks import CHECK_OF, CHECKS
-from bunri.doctor.doctor import Doctor, read_coco_file
+from bunri.doctor.examination import Doctor, read_coco_file
 from tests.coco_data import box
 from tests.doctor.clean_set import HEIGHT, WIDTH, make_clean_document, write_set
 from tests.doctor.plants import IMAGE_PLANTS, PHOTO_PLANTS, PLANTS, cut_off, overlap
 
 
-@contextmanager
-def keep_quiet(_label, _total):
-    yield lambda: None
-
-
-def examine(path, other=None, depth="pixels", **model):
-    doctor = Doctor(depth, keep_quiet, **model)
+def examine(path, other=None, depth="pixels", model=None):
+    doctor = Doctor(depth, model=model)
     against = None if other is None else read_coco_file(other, None)
     return doctor.examine(read_coco_file(path, None), against)
 
@@ -242,9 +237,10 @@ def test_examine__label_that_a_model_contradicts(tmp_path):
         answers[image.tobytes()] = probs
     document["annotations"][0]["category_id"] = 4  # Metal, but the model sees UNKNOWN
     path = write_set(tmp_path, document)
-    diagnosis = examine(
-        path, predict_probs=lambda image: answers[image.tobytes()], model_table=COMPETITION_TABLE
+    model = SimpleNamespace(
+        table=COMPETITION_TABLE, predict_probs=lambda image: answers[image.tobytes()]
     )
+    diagnosis = examine(path, model=model)
     assert list_names(diagnosis) == {"suspicious-label"}
     (example,) = find(diagnosis, "suspicious-label").examples
     assert example.annotation_id == 0

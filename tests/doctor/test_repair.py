@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from bunri.doctor.checks import CHECK_OF
-from bunri.doctor.doctor import Doctor, read_coco_file
-from bunri.doctor.repair import repair_file
+from bunri.doctor.doctor import repair_file
+from bunri.doctor.examination import Doctor, read_coco_file
 from bunri.labels.coco import read_coco
 from bunri.labels.overlap import draw_mask
 from tests.coco_data import box
 from tests.doctor.clean_set import make_clean_document, write_set
 from tests.doctor.plants import IMAGE_PLANTS, PHOTO_PLANTS, PLANTS, cut_off
-from tests.doctor.test_doctor import copy_photo, examine, keep_quiet, list_names
+from tests.doctor.test_doctor import copy_photo, examine, list_names
 
 
 def repair(path, other=None, depth="pixels"):
-    doctor = Doctor(depth, keep_quiet)
+    doctor = Doctor(depth)
     file = read_coco_file(path, None)
     against = None if other is None else read_coco_file(other, None)
     diagnosis = doctor.examine(file, against)

@@ -156,18 +156,16 @@ def test_read_coco__names_that_the_table_lacks_are_listed(tmp_path):
     assert "category 'xyz': Allowed: Background, UNKNOWN" in text
 
 
-def test_read_coco__two_categories_of_one_name(tmp_path):
-    for names in (["Cup", "Ash", "cup "], [*NAMES_2021, "Paper"]):
-        (problem,) = find_faults(tmp_path, categories=list_categories(names))
-        assert "unique" in problem
-
-
 @pytest.mark.parametrize("table", [None, COMPETITION_TABLE])
 def test_read_coco__two_categories_of_one_name_whatever_the_table(tmp_path, table):
     path = write_coco(tmp_path, make_document(categories=list_categories([*NAMES_2021, "paper"])))
-    with pytest.raises(AnnotationError, match="1 fault") as e:
+    with pytest.raises(AnnotationError, match="2 fault") as e:
         read_coco(path, table=table)
-    assert e.value.problems == ("categories: names must be unique, case aside: ['Paper', 'paper']",)
+    words = "used more than once, case aside"
+    assert e.value.problems == (
+        f"category 2: the name 'Paper' is {words}",
+        f"category 11: the name 'paper' is {words}",
+    )
 
 
 def test_read_coco__given_image_root(tmp_path):
@@ -346,58 +344,76 @@ def test_read_coco__not_utf8(tmp_path):
 # --- one fault at a time ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("id_", [None, True, 7.0, "7", [7], 7.5])
-@pytest.mark.parametrize("key", ["images", "categories", "annotations"])
+KEYS = ["images", "categories", "annotations"]
+
+
+@pytest.mark.parametrize("id_", [None, True, 7.0, "7"])
+@pytest.mark.parametrize("key", KEYS)
 def test_read_coco__id_that_is_no_integer(tmp_path, key, id_):
     rows = [change(make_document()[key][0], id=id_)]
     extra: dict[str, Any] = {} if key == "annotations" else {"annotations": []}
     problems = find_faults(tmp_path, **{key: rows}, **extra)
-    assert problems == (f"{key}[0]: must be an object with an integer 'id'",)
+    assert problems == (f"{key}[0]: 'id' must be an integer, not {id_!r}",)
 
 
-@pytest.mark.parametrize("row", [None, 5, "a", [], {}])
-@pytest.mark.parametrize("key", ["images", "categories", "annotations"])
+@pytest.mark.parametrize("row", [None, 5, []])
+@pytest.mark.parametrize("key", KEYS)
 def test_read_coco__row_that_is_no_object(tmp_path, key, row):
     rows = [*make_document()[key], row]
     (problem,) = find_faults(tmp_path, **{key: rows})
-    assert problem == f"{key}[{len(rows) - 1}]: must be an object with an integer 'id'"
+    assert problem == f"{key}[{len(rows) - 1}]: must be an object, not {row!r}"
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_read_coco__keys_that_are_missing(tmp_path, key):
+    rows = make_document()[key]
+    del rows[-1][{"images": "file_name", "categories": "name", "annotations": "image_id"}[key]]
+    (problem,) = find_faults(tmp_path, **{key: rows})
+    assert problem.startswith(f"{key}[{len(rows) - 1}]")
+    assert problem.endswith(" missing")
 
 
 @pytest.mark.parametrize("key", ["categories", "annotations"])
-@pytest.mark.parametrize("value", [5, "a", {}, {"id": 1}])
-def test_read_coco__list_that_is_no_list(tmp_path, key, value):
+def test_read_coco__list_that_is_no_list(tmp_path, key):
     extra: dict[str, Any] = {"annotations": []} if key == "categories" else {}
-    assert find_faults(tmp_path, **{key: value}, **extra) == (f"'{key}' must be a list",)
+    problems = find_faults(tmp_path, **{key: {"id": 1}}, **extra)
+    assert problems == (f"'{key}' must be a list, not {{'id': 1}}",)
 
 
 def test_read_coco__labels_without_categories(tmp_path):
     document = make_document(annotations=[])
     del document["categories"]
-    assert find_faults(tmp_path, document) == ("'categories' must be a list",)
+    assert find_faults(tmp_path, document) == ("the list 'categories' is missing",)
 
 
-@pytest.mark.parametrize("key", ["images", "categories", "annotations"])
+@pytest.mark.parametrize("key", KEYS)
 def test_read_coco__id_used_twice(tmp_path, key):
     rows = {
         "images": [make_image(7, "a.jpg"), make_image(7, "b.jpg"), make_image(8, "c.jpg")],
         "categories": [*list_categories(), {"id": 2, "name": "Wood"}],
         "annotations": [ANNOTATION, ANNOTATION, change(ANNOTATION, id=9)],
     }[key]
-    problems = find_faults(tmp_path, **{key: rows})
-    id_ = {"images": 7, "categories": 2, "annotations": 3}[key]
-    assert problems == (f"{key}: id {id_} is used 2 times",)
+    (problem,) = find_faults(tmp_path, **{key: rows})
+    id_, first = {"images": (7, 0), "categories": (2, 2), "annotations": (3, 0)}[key]
+    assert problem.endswith(f": id {id_} is already used by {key}[{first}]")
 
 
-@pytest.mark.parametrize("image_id", [8, None, "7", 7.0, True, [7], {}])
-def test_read_coco__annotation_of_no_image(tmp_path, image_id):
-    (problem,) = find_faults(tmp_path, annotations=[change(ANNOTATION, image_id=image_id)])
-    assert problem == f"annotations[0] (id 3): there is no image with id {image_id!r}"
+@pytest.mark.parametrize(("noun", "id_"), [("image", 8), ("category", 11), ("category", -1)])
+def test_read_coco__annotation_of_nothing(tmp_path, noun, id_):
+    (problem,) = find_faults(tmp_path, annotations=[change(ANNOTATION, **{f"{noun}_id": id_})])
+    assert problem == f"annotations[0] (id 3): there is no {noun} with id {id_}"
 
 
-@pytest.mark.parametrize("category_id", [11, -1, None, "2", 2.0, True, [2], {}])
-def test_read_coco__annotation_of_no_category(tmp_path, category_id):
-    (problem,) = find_faults(tmp_path, annotations=[change(ANNOTATION, category_id=category_id)])
-    assert problem == f"annotations[0] (id 3): there is no category with id {category_id!r}"
+def test_read_coco__annotation_where_there_are_no_images(tmp_path):
+    (problem,) = find_faults(tmp_path, images=[])
+    assert problem == "annotations[0] (id 3): there is no image with id 7"
+
+
+@pytest.mark.parametrize("noun", ["image", "category"])
+@pytest.mark.parametrize("id_", [None, "7", 7.0, True, [7]])
+def test_read_coco__reference_that_is_no_integer(tmp_path, noun, id_):
+    (problem,) = find_faults(tmp_path, annotations=[change(ANNOTATION, **{f"{noun}_id": id_})])
+    assert problem == f"annotations[0] (id 3): '{noun}_id' must be an integer, not {id_!r}"
 
 
 def test_read_coco__annotation_of_a_refused_image_is_not_said_to_have_none(tmp_path):
@@ -409,7 +425,7 @@ def test_read_coco__annotation_of_a_refused_image_is_not_said_to_have_none(tmp_p
 def test_read_coco__annotation_of_a_refused_category_is_not_said_to_have_none(tmp_path):
     categories = [change(row, name=None) if row["id"] == 2 else row for row in list_categories()]
     problems = find_faults(tmp_path, categories=categories)
-    assert problems == ("categories[2] (id 2): 'name' must be text, not None",)
+    assert problems == ("categories[2]: 'name' must be text, not None",)
 
 
 @pytest.mark.parametrize("name", [None, "", 5, ["a.jpg"], True])
@@ -442,7 +458,7 @@ def test_read_coco__file_name_that_leaves_the_root(tmp_path, name, words):
     assert words in problem
 
 
-@pytest.mark.parametrize("value", [0, -1, 1e9, 30.0, None, "30", True, [30], 2**70 * -1])
+@pytest.mark.parametrize("value", [0, -1, 30.0, None, "30", True])
 @pytest.mark.parametrize("key", ["height", "width"])
 def test_read_coco__size_that_is_no_positive_integer(tmp_path, key, value):
     (problem,) = find_faults(tmp_path, images=[change(IMAGE, **{key: value})], annotations=[])
@@ -464,13 +480,13 @@ def test_read_coco__size_at_the_pixel_limit(tmp_path):
 def test_read_coco__two_images_of_one_file(tmp_path):
     images = [make_image(7, "a.jpg"), make_image(8, "b.jpg"), make_image(9, "a.jpg")]
     problems = find_faults(tmp_path, images=images)
-    assert problems == ("images[2] (id 9): 'a.jpg' is listed before, as images[0] (id 7)",)
+    assert problems == ("images[2] (id 9): images[0] is the same file, 'a.jpg'",)
 
 
 @pytest.mark.parametrize("name", [None, "", "  ", 5, ["Paper"], "\ud800"])
 def test_read_coco__category_name_that_is_no_text(tmp_path, name):
     (problem,) = find_faults(tmp_path, categories=[{"id": 2, "name": name}], annotations=[])
-    assert problem == f"categories[0] (id 2): 'name' must be text, not {name!r}"
+    assert problem == f"categories[0]: 'name' must be text, not {name!r}"
 
 
 @pytest.mark.parametrize("value", [None, 5, "abc", True])
@@ -488,9 +504,7 @@ def test_read_coco__segmentation_of_another_kind(tmp_path, value):
         ([{"x": 1}], "must be a flat list"),
         ([[[1, 2], [3, 4], [5, 6]]], "must be a flat list"),
         ([[1, 2, 3, 4, 5, "6"]], "coordinates must be numbers"),
-        ([[1, 2, 3, 4, 5, None]], "coordinates must be numbers"),
         ([[1, 2, 3, 4, 5, True]], "coordinates must be numbers"),
-        ([[1, 2, 3, 4, 5, [6]]], "coordinates must be numbers"),
         ([[1, 2, 3, 4, 5, float("nan")]], "finite and within 100000 pixels, not nan"),
         ([[1, 2, 3, 4, 5, float("inf")]], "finite and within 100000 pixels, not inf"),
         ([[1, 2, 3, 4, 5, float("-inf")]], "finite and within 100000 pixels, not -inf"),
@@ -535,7 +549,6 @@ def test_read_coco__polygon_that_draws_nothing_is_a_warning(tmp_path, parts):
         ({"size": "30x40", "counts": [1200]}, "run lengths have the size '30x40'"),
         ({"size": [30, 40]}, "'counts' must be text or a list"),
         ({"size": [30, 40], "counts": None}, "'counts' must be text or a list"),
-        ({"size": [30, 40], "counts": 1200}, "'counts' must be text or a list"),
         ({"size": [30, 40], "counts": {"a": 1}}, "'counts' must be text or a list"),
         ({"size": [30, 40], "counts": [1200.0]}, "'counts' must be text or a list"),
         ({"size": [30, 40], "counts": [True, 1199]}, "'counts' must be text or a list"),
@@ -581,7 +594,7 @@ def test_read_coco__all_faults_at_once(tmp_path):
         "images[3]",
         "images[1] (id 8)",
         "images[2] (id 9)",
-        "categories[11] (id 50)",
+        "categories[11]",
         "annotations[4]",
         "annotations[1] (id 4)",
         "annotations[1] (id 4)",

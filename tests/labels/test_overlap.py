@@ -299,7 +299,7 @@ def test_measure_contest__is_what_masks_and_claims_say(seed, count):
     dataset = make_set(size_hw, *(make_random_object(rng, size_hw) for _ in range(count)))
     rows, (photo,) = dataset.annotations[1], dataset.photos
     spans = rasterize.trace_spans([row.segmentation for row in rows], size_hw)
-    contest = measure_contest(spans, np.array([row.category_id for row in rows], np.uint8))
+    contest = measure_contest(spans, [row.category_id for row in rows])
     claims = np.zeros((12, *size_hw), np.bool_)
     for row in rows:
         claims[row.category_id] |= draw_region(row.segmentation, size_hw)

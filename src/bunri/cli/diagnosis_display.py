@@ -8,8 +8,8 @@ from rich.table import Table
 from bunri.cli.console import out, print_line
 from bunri.core.errors import drop_controls
 from bunri.doctor.checks import CHECKS
+from bunri.doctor.doctor import Repair
 from bunri.doctor.findings import Diagnosis, Finding
-from bunri.doctor.repair import Repair
 
 _NEEDED = {
     "headers": "the photos (leave out --no-photos)",

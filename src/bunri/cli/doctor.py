@@ -1,6 +1,5 @@
 """``bunri doctor``: what is wrong with this data, and what would it do to training?"""
 
-import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,7 @@ from bunri.cli.console import print_json, show_progress
 from bunri.cli.options import AsJson, Images
 
 if TYPE_CHECKING:
-    from bunri.doctor.doctor import Depth, Doctor
+    from bunri.doctor.examination import Depth
 
 
 def _list_checks(wanted: bool) -> None:
@@ -62,17 +61,29 @@ def run_doctor(
     Example: [bold]bunri doctor data/train.json --against data/val.json[/bold]
     """
     from bunri.cli.diagnosis_display import print_diagnosis, print_repair
-    from bunri.doctor.doctor import read_coco_file
-    from bunri.doctor.repair import repair_file
+    from bunri.core.errors import InputError
+    from bunri.doctor.doctor import check_dataset
 
-    _check_options(data, fix, model, decode=decode and photos)
     depth: Depth = "json" if not photos else "pixels" if decode else "headers"
-    doctor = _make_doctor(depth, model)
-    file = read_coco_file(data, images)
-    other = None if against is None else read_coco_file(against, against_images)
-    gc.freeze()  # the documents stay until the end; collecting would walk them again and again
-    diagnosis = doctor.examine(file, other)
-    repair = None if fix is None else repair_file(doctor, file, diagnosis, other, fix)
+    if model is not None and depth != "pixels":  # before the model is loaded
+        raise InputError("--model needs decoded photos; leave out --no-decode and --no-photos.")
+    if model is None:
+        predictor = None
+    else:
+        from bunri.predict.predictor import load_predictor
+
+        predictor = load_predictor(model)
+    checked = check_dataset(
+        data,
+        images,
+        against=against,
+        against_images=against_images,
+        depth=depth,
+        model=predictor,
+        fix=fix,
+        progress=show_progress,
+    )
+    diagnosis, repair = checked.diagnosis, checked.repair
     if as_json:
         report = {"data": str(data), **diagnosis.to_json()}
         print_json(report | ({"fix": repair.to_json()} if repair else {}))
@@ -80,29 +91,5 @@ def run_doctor(
         print_diagnosis(diagnosis, str(data), num_examples)
         if repair:
             print_repair(repair)
-    if (repair.left if repair else diagnosis).has_errors:
+    if checked.has_errors:
         raise typer.Exit(1)
-
-
-def _check_options(data: Path, fix: Path | None, model: str | None, *, decode: bool) -> None:
-    from bunri.core.errors import InputError
-    from bunri.core.files import is_file
-
-    if fix is not None and (fix.resolve() == data.resolve() or is_file(fix)):
-        raise InputError(
-            f"--fix: {fix} exists; nothing is overwritten.",
-            hint="Give the repaired copy a new name.",
-        )
-    if model is not None and not decode:
-        raise InputError("--model looks at pixels; leave out --no-decode and --no-photos.")
-
-
-def _make_doctor(depth: "Depth", model: str | None) -> "Doctor":
-    from bunri.doctor.doctor import Doctor
-
-    if model is None:
-        return Doctor(depth, show_progress)
-    from bunri.predict.predictor import load_predictor
-
-    predictor = load_predictor(model)
-    return Doctor(depth, show_progress, predictor.predict_probs, predictor.table)

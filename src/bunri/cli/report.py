@@ -85,16 +85,12 @@ def _write_wrapup(folder: Path, records: "Sequence[RunRecord]", comparison: "Com
 
 def _diagnose(file: "DataFile") -> list[tuple[str, int]]:
     """Return what the doctor finds in the JSON alone, errors first; notes are left out."""
-    from bunri.doctor.doctor import Doctor, read_coco_file
+    from bunri.doctor.doctor import check_dataset
 
-    found = (
-        Doctor("json", show_progress)
-        .examine(read_coco_file(file.annotations, file.images))
-        .findings
-    )
+    checked = check_dataset(file.annotations, file.images, depth="json", progress=show_progress)
     return [
         (finding.check.name, finding.count)
         for severity in ("error", "warning")
-        for finding in found
+        for finding in checked.diagnosis.findings
         if finding.check.severity == severity
     ]

@@ -1,10 +1,6 @@
-"""Category lists that are nearly the competition's, or run in circles.
-
-Owns the comparison with the usual names and ids, for checks and repairs alike.
-"""
+"""Comparison of a category list with the competition's, for checks and repairs."""
 
 import difflib
-from typing import Any
 
 from bunri.core.classes import normalize_name
 from bunri.core.errors import InputError
@@ -16,7 +12,7 @@ _USUAL_INDEX = {
 
 
 def find_unknown(categories: dict[int, str]) -> list[int]:
-    """Return ids of categories that are none of the competition's, though most others are."""
+    """Return ids of categories that are not the competition's, if most others are."""
     foreground = {i: normalize_name(n) for i, n in categories.items()}
     foreground = {i: name for i, name in foreground.items() if name not in BACKGROUND_NAMES}
     unknown = [i for i, name in foreground.items() if name not in _USUAL_INDEX]
@@ -25,7 +21,7 @@ def find_unknown(categories: dict[int, str]) -> list[int]:
 
 
 def find_renamed(categories: dict[int, str]) -> dict[int, str]:
-    """Return category id -> the competition's name that it is probably meant to have."""
+    """Return category id -> the competition's name that is probably meant."""
     taken = set(map(normalize_name, categories.values()))
     free = {key: COMPETITION_TABLE.names[i] for key, i in _USUAL_INDEX.items() if key not in taken}
     renamed = {}
@@ -50,15 +46,17 @@ def find_moved_ids(categories: dict[int, str]) -> dict[int, int]:
     return moved if is_usual else {}
 
 
-def find_cycles(categories: list[dict[str, Any]]) -> list[list[str]]:
-    """Return each circle of supercategories, as names.
+def find_cycles(categories: object) -> list[list[str]]:
+    """Return each cycle of supercategories in a list of categories, as names.
 
-    A category that is its own supercategory is the competition's way, and no harm.
+    A category that is its own supercategory is harmless; the competition's are.
     """
     parent = {
         row["name"]: row["supercategory"]
-        for row in categories
-        if isinstance(row.get("name"), str) and isinstance(row.get("supercategory"), str)
+        for row in (categories if isinstance(categories, list) else ())
+        if isinstance(row, dict)
+        and isinstance(row.get("name"), str)
+        and isinstance(row.get("supercategory"), str)
     }
     cycles: list[list[str]] = []
     seen: set[str] = set()

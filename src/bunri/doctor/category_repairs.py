@@ -1,7 +1,4 @@
-"""Repairs of the category list: the competition's spelling and ids, no circles.
-
-Owns these three. Each edits a document in place and says what it changed.
-"""
+"""Repairs of the category list; each edits a document in place and returns its changes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -44,8 +41,7 @@ def _restore_ids(document: dict[str, Any]) -> list[Change]:
 
 
 def _cut_cycles(document: dict[str, Any]) -> list[Change]:
-    rows = [row for row in document["categories"] if isinstance(row, dict)]
-    in_cycle = {name for cycle in find_cycles(rows) for name in cycle}
+    in_cycle = {name for cycle in find_cycles(document["categories"]) for name in cycle}
     changes = []
     for position, row in enumerate(document["categories"]):
         if isinstance(row, dict) and row.get("name") in in_cycle:

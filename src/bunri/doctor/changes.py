@@ -1,7 +1,4 @@
-"""What a repair did: one record per change, for the log beside the repaired file.
-
-Owns the record. Knows nothing of the repairs themselves.
-"""
+"""Record of one change by a repair, for the log beside the repaired file."""
 
 from dataclasses import asdict, dataclass
 from typing import Self
@@ -13,14 +10,14 @@ _MAX_SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that a repair did.
+    """One change by a repair.
 
     Attributes:
-        check: The finding behind it.
+        check: Name of the check that failed.
         where: List and position in the *original* file.
-        action: What was done.
-        before: The value as it was, as JSON, cut to 200 characters.
-        after: The value as it is now.
+        action: Description of the change.
+        before: Old value as JSON, cut to 200 characters.
+        after: New value, likewise.
     """
 
     check: str
@@ -35,7 +32,7 @@ class Change:
 
     @classmethod
     def describe(cls, check: str, row: tuple[str, int], action: str, *values: object) -> Self:
-        """Return the change of a row; ``values`` are the old and the new one, if worth saying."""
+        """Return the change of a row; ``values`` are the old and the new one, or none."""
         return cls(check, f"{row[0]}[{row[1]}]", action, *map(_show, values))
 
 

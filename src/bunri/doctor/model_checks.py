@@ -1,20 +1,28 @@
-"""Labels that a trained model contradicts: the first ones a person should look at.
+"""Search for labels that a trained model contradicts."""
 
-Owns when an object is suspicious. Knows nothing of networks; it is given their probabilities.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
+from bunri.core.classes import ClassTable
 from bunri.core.contracts import BACKGROUND_INDEX, FloatArray, ImageArray
 from bunri.labels.overlap import draw_mask
 from bunri.labels.rasterize import draw_region
 from bunri.labels.records import LabelledSet, Photo
 
-PredictProbs = Callable[[ImageArray], FloatArray]
-"""From uint8 (H, W, 3) RGB to float32 (C, H, W), which sums to 1 over C."""
+
+class ProbsModel(Protocol):
+    """A model that returns probabilities, such as :class:`bunri.predict.predictor.AnyPredictor`."""
+
+    @property
+    def table(self) -> ClassTable:
+        """Classes of the model."""
+
+    def predict_probs(self, image: ImageArray) -> FloatArray:
+        """Return float32 (C, H, W), which sums to 1 over C, for a photo, uint8 (H, W, 3) RGB."""
+
 
 _MIN_AREA_PX = 64
 _BACKGROUND_PROB = 0.5
@@ -25,13 +33,13 @@ _MIN_RIVAL_PROB = 0.3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JudgedObject:
-    """What a model says of an object.
+    """A model's probabilities for one object.
 
     Attributes:
-        annotation_id: Of the object.
-        class_index: Its label.
-        probs: float32 (C,), the mean probability of each class over its pixels.
-        loss: The mean negative logarithm of its own class's probability.
+        annotation_id: Id of the object.
+        class_index: Index of its class.
+        probs: Mean probability of each class over its pixels, float32 (C,).
+        loss: Mean negative logarithm of its own class's probability.
     """
 
     annotation_id: int
@@ -41,22 +49,22 @@ class JudgedObject:
 
 
 def judge_objects(
-    labelled: LabelledSet, photo: Photo, image: ImageArray, predict_probs: PredictProbs
+    labelled: LabelledSet, photo: Photo, image: ImageArray, model: ProbsModel
 ) -> list[JudgedObject]:
-    """Return what a model says of each object of a photo that is not too small to tell.
+    """Return the model's probabilities for each object of a photo of at least 64 pixels.
 
-    An object's pixels are those that are its own under ``largest-first``.
+    The pixels of an object are those it owns under ``largest-first``.
 
     Args:
-        labelled: Labels whose table is the model's.
+        labelled: Labels with the model's class table.
         photo: One of ``labelled.photos``.
         image: Its pixels, uint8 (H, W, 3).
-        predict_probs: The model.
+        model: The model.
     """
     annotations = labelled.annotations.get(photo.id, ())
     if not annotations:
         return []
-    probs = predict_probs(image)
+    probs = model.predict_probs(image)
     mask = draw_mask(labelled, photo, "largest-first")
     judged = []
     for annotation in annotations:
@@ -69,22 +77,22 @@ def judge_objects(
 
 
 def find_suspicious(judged: Sequence[JudgedObject], names: Sequence[str]) -> list[tuple[int, str]]:
-    """Return (annotation id, note) of objects whose label is probably wrong, the surest first.
+    """Return (annotation id, note) of objects with a probably wrong label, most certain first.
 
-    "Confident learning" (Northcutt et al. 2021), so that a model's habits are not held against
-    the labels: what it usually gives to the objects of a class is the measure for that class.
-    An object is suspicious if its own class gets at least 0.3 less than usual, and another one
-    as much as is usual there.
+    "Confident learning" (Northcutt et al. 2021): the mean probability that the model gives to
+    the objects of a class is the threshold of that class, so that its bias is not held against
+    the labels. An object is suspicious if its own class gets at least 0.3 less than the
+    threshold, and another class reaches its threshold.
 
     Args:
         judged: All objects of a set.
-        names: Of the classes.
+        names: Names of the classes, in the order of the table.
     """
     if not judged:
         return []
     probs = np.stack([item.probs for item in judged])
     labels = np.array([item.class_index for item in judged])
-    usual = np.full(len(names), np.inf)  # a class without objects is never what one looks like
+    usual = np.full(len(names), np.inf)  # a class without objects is never a rival
     for index in np.unique(labels):
         usual[index] = probs[labels == index, index].mean()
     usual[BACKGROUND_INDEX] = _BACKGROUND_PROB

@@ -1,11 +1,10 @@
-"""The objects of a photo: outlines that are broken, leave the frame, or contradict the JSON.
+"""Checks of the objects of a photo, by their outlines and their drawn pixels.
 
-Owns what is looked at in one object and in the objects of one photo. Knows nothing of photos'
-pixels. An object is named for its first fault only: an outline out of the frame also disagrees
-with its 'area', but that follows, and would send people looking twice.
+An object is reported for its first fault only: an outline out of the frame also disagrees with
+its 'area', but that follows from it, and would send people looking twice.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -20,56 +19,32 @@ from bunri.doctor.checks import (
 )
 from bunri.doctor.findings import Findings
 from bunri.doctor.self_crossing import find_self_crossings
-from bunri.doctor.structure import ListedObject
+from bunri.labels.coco_rows import CocoObject
 from bunri.labels.rasterize import MIN_POLYGON_POINTS, Spans, join_spans, split_objects, trace_spans
-from bunri.labels.records import Annotation, Polygons, Segmentation
-from bunri.labels.segmentations import SegmentationError, parse_segmentation
+from bunri.labels.records import Polygons, Segmentation
 
 _AREA_TOLERANCE = 0.02
 _BOX_TOLERANCE_PX = 2.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DrawnObject:
-    """An object whose outline can be drawn.
+class DrawnPhoto:
+    """The objects of one photo that can be drawn, and their pixels.
 
     Attributes:
-        listed: Its row.
-        segmentation: Its outline.
+        objects: The objects in file order.
+        shapes: Their outlines.
+        spans: Their pixels, in the same order.
     """
 
-    listed: ListedObject
-    segmentation: Segmentation
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DrawnPhoto:
-    """The objects of one photo that can be drawn, in file order, and their pixels."""
-
-    objects: Sequence[DrawnObject]
+    objects: Sequence[CocoObject]
+    shapes: Sequence[Segmentation]
     spans: Spans
-
-    def list_annotations(self) -> tuple[Annotation, ...]:
-        """Return the objects as annotations of a labelled set."""
-        return tuple(
-            Annotation(
-                item.listed.row["id"],
-                item.listed.photo.id,
-                item.listed.category_id,
-                item.segmentation,
-            )
-            for item in self.objects
-        )
-
-    def list_classes(self, index_of_category: Mapping[int, int]) -> npt.NDArray[np.uint8]:
-        """Return the mask index of each object, uint8 (objects,)."""
-        indices = [index_of_category[item.listed.category_id] for item in self.objects]
-        return np.array(indices, np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
 class _Measures:
-    """What is known of one object's points and pixels; boxes are left, top, right, bottom."""
+    """Measures of one object's points and pixels; boxes are left, top, right, bottom."""
 
     overhang_px: float
     crossing: tuple[float, float] | None
@@ -78,20 +53,29 @@ class _Measures:
     point_box: tuple[float, ...]
 
 
-def check_objects(objects: Sequence[ListedObject], findings: Findings) -> DrawnPhoto | None:
-    """Look at all objects of one photo, at least one; return those that can be drawn, if any."""
-    parsed = []
-    for listed in objects:
-        shape = _parse(listed, findings)
-        if shape is not None:
-            parsed.append(DrawnObject(listed, shape))
-    if not parsed:
+def check_objects(objects: Sequence[CocoObject], findings: Findings) -> DrawnPhoto | None:
+    """Check all objects of one photo; return those that can be drawn, None if there are none."""
+    drawable, shapes = [], []
+    for item in objects:
+        if item.row.get("iscrowd") not in (None, 0, False):
+            findings.add("crowd-object", item.describe("iscrowd is set"))
+        shape = item.segmentation
+        if isinstance(shape, Polygons) and not any(part.size for part in shape.parts):
+            findings.add("empty-segmentation", item.describe("'segmentation' is empty"))
+        elif shape is not None:
+            drawable.append(item)
+            shapes.append(shape)
+    if not drawable:
         return None
-    drawn = DrawnPhoto(parsed, _trace(parsed))
-    for item, measures in zip(parsed, _measure(drawn), strict=True):
-        fault = _find_outline_fault(item, measures) or _find_pixel_fault(item, measures)
+    size_hw = drawable[0].photo.size_hw
+    batches = [trace_spans(shapes[some], size_hw) for some in split_objects(shapes, size_hw)]
+    drawn = DrawnPhoto(drawable, shapes, join_spans(batches))
+    for item, shape, measures in zip(drawable, shapes, _measure(drawn), strict=True):
+        fault = _find_outline_fault(item, shape, measures) or _find_pixel_fault(
+            item, shape, measures
+        )
         if fault:
-            findings.add(fault[0], item.listed.describe(fault[1]))
+            findings.add(fault[0], item.describe(fault[1]))
     _check_repeats(drawn, findings)
     return drawn
 
@@ -100,44 +84,19 @@ def _check_repeats(drawn: DrawnPhoto, findings: Findings) -> None:
     spans, limits = drawn.spans, drawn.spans.find_limits().tolist()
     seen: dict[tuple[int, bytes, bytes], int] = {}
     for item, begin, end in zip(drawn.objects, limits[:-1], limits[1:], strict=True):
-        row = item.listed.row
         pixels = spans.start[begin:end].tobytes(), spans.stop[begin:end].tobytes()
-        first_id = seen.setdefault((item.listed.category_id, *pixels), row["id"])
-        if first_id != row["id"] and begin < end:
+        first_id = seen.setdefault((item.category_id, *pixels), item.row["id"])
+        if first_id != item.row["id"] and begin < end:
             note = f"the same pixels and category as annotation {first_id}"
-            findings.add("duplicate-annotation", item.listed.describe(note))
-
-
-def _parse(listed: ListedObject, findings: Findings) -> Segmentation | None:
-    """Return an object's outline, None if it has none that can be drawn."""
-    if listed.row.get("iscrowd") not in (None, 0, False):
-        findings.add("crowd-object", listed.describe("iscrowd is set"))
-    try:
-        shape = parse_segmentation(listed.row["segmentation"], listed.photo.size_hw)
-    except SegmentationError as error:
-        findings.add(error.fault, listed.describe(error.message))
-        return None
-    if isinstance(shape, Polygons) and not any(part.size for part in shape.parts):
-        findings.add("empty-segmentation", listed.describe("'segmentation' is empty"))
-        return None
-    return shape
-
-
-def _trace(objects: Sequence[DrawnObject]) -> Spans:
-    """Return the pixels of the objects of one photo."""
-    size_hw = objects[0].listed.photo.size_hw
-    shapes = [item.segmentation for item in objects]
-    return join_spans(
-        [trace_spans(shapes[some], size_hw) for some in split_objects(shapes, size_hw)]
-    )
+            findings.add("duplicate-annotation", item.describe(note))
 
 
 def _measure(drawn: DrawnPhoto) -> list[_Measures]:
-    """Return what is known of each object, computed for all of a photo at once."""
+    """Return the measures of each object, computed for all of a photo at once."""
     height, width = drawn.spans.size_hw
     owners, outlines = [], []
-    for number, item in enumerate(drawn.objects):
-        for part in item.segmentation.parts if isinstance(item.segmentation, Polygons) else ():
+    for number, shape in enumerate(drawn.shapes):
+        for part in shape.parts if isinstance(shape, Polygons) else ():
             if len(part) >= 2 * MIN_POLYGON_POINTS:
                 owners.append(number)
                 outlines.append(part.reshape(-1, 2))
@@ -178,16 +137,17 @@ def _find_point_boxes(
     return boxes
 
 
-def _find_outline_fault(drawn: DrawnObject, measures: _Measures) -> tuple[str, str] | None:
+def _find_outline_fault(
+    item: CocoObject, shape: Segmentation, measures: _Measures
+) -> tuple[str, str] | None:
     """Return (check, note) of the first fault of the points of an outline."""
-    if not isinstance(drawn.segmentation, Polygons):
+    if not isinstance(shape, Polygons):
         return None
-    short = [len(p) // 2 for p in drawn.segmentation.parts if len(p) < 2 * MIN_POLYGON_POINTS]
+    short = [len(part) // 2 for part in shape.parts if len(part) < 2 * MIN_POLYGON_POINTS]
     if short:
         return "too-few-points", f"a polygon of {short[0]} point(s)"
     if measures.overhang_px > FRAME_TOLERANCE_PX:
-        photo = drawn.listed.photo
-        size = f"{photo.width_px}x{photo.height_px}"
+        size = f"{item.photo.width_px}x{item.photo.height_px}"
         return "out-of-frame", f"a point is {measures.overhang_px:.1f} px outside of {size}"
     if measures.crossing:
         x, y = measures.crossing
@@ -195,17 +155,18 @@ def _find_outline_fault(drawn: DrawnObject, measures: _Measures) -> tuple[str, s
     return None
 
 
-def _find_pixel_fault(drawn: DrawnObject, measures: _Measures) -> tuple[str, str] | None:
-    """Return (check, note) of the first thing that is odd about the drawn pixels."""
+def _find_pixel_fault(
+    item: CocoObject, shape: Segmentation, measures: _Measures
+) -> tuple[str, str] | None:
+    """Return (check, note) of the first fault of the drawn pixels."""
     if measures.area_px == 0:
         return "zero-area", "the outline encloses no pixel"
     left, top, right, bottom = measures.box
     width, height = right - left, bottom - top
-    row = drawn.listed.row
-    stated = row.get("area")
-    if stated is not None and not _fits_area(stated, drawn, measures):
+    stated = item.row.get("area")
+    if stated is not None and not _fits_area(stated, shape, measures):
         return "area-mismatch", f"'area' is {str(stated)[:24]}, drawn are {measures.area_px} px"
-    stated = row.get("bbox")
+    stated = item.row.get("bbox")
     if stated is not None and not _fits_box(stated, measures):
         drawn_box = [left, top, width, height]
         return "bbox-mismatch", f"'bbox' is {str(stated)[:48]}, drawn is {drawn_box}"
@@ -218,15 +179,15 @@ def _find_pixel_fault(drawn: DrawnObject, measures: _Measures) -> tuple[str, str
     return None
 
 
-def _fits_area(stated: object, drawn: DrawnObject, measures: _Measures) -> bool:
+def _fits_area(stated: object, shape: Segmentation, measures: _Measures) -> bool:
     """Return whether 'area' is the drawn one, or the one that the outline encloses exactly."""
     if not _is_number(stated):
         return False
     if abs(stated - measures.area_px) <= 1 + _AREA_TOLERANCE * measures.area_px:
         return True
-    if not isinstance(drawn.segmentation, Polygons):
+    if not isinstance(shape, Polygons):
         return False
-    area = sum(map(_measure_area, drawn.segmentation.parts))
+    area = sum(map(_measure_area, shape.parts))
     return abs(stated - area) <= 1 + _AREA_TOLERANCE * area
 
 

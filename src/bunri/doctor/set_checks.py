@@ -1,20 +1,19 @@
-"""The set as a whole: overlap, labels that are missing or contradict, copies, other splits.
-
-Owns what is found by comparing photos and classes with each other. Knows nothing of the JSON.
-"""
+"""Checks that compare photos and classes with each other: overlap, copies, other splits."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bunri.core.classes import normalize_name
+from bunri.core.progress import Advance
 from bunri.doctor.checks import RARE_PHOTOS
-from bunri.doctor.findings import Example, Findings
-from bunri.doctor.structure import SoundRows
+from bunri.doctor.findings import Findings
 from bunri.images.similarity import Fingerprint, find_twins
+from bunri.labels.coco_rows import CocoRows, Example
 from bunri.labels.overlap import Contest, draw_mask
 from bunri.labels.records import LabelledSet, Photo
 from bunri.labels.rules import OverlapRule
@@ -24,19 +23,19 @@ _RULE: OverlapRule = "largest-first"
 
 @dataclass(slots=True)
 class ExaminedSet:
-    """What the doctor knows of one file after looking at everything in it alone.
+    """One file after the checks that need no other file.
 
     Attributes:
-        root: Where its photos are.
-        rows: Its sound rows.
-        labelled: Its sound labels; None where its categories allow no class table.
-        contests: Photo id -> how far the overlap rule decides its mask, where it does.
-        prints: File name -> fingerprint, of photos that could be decoded.
+        root: Folder of its photos.
+        rows: Its usable rows.
+        labelled: Its usable labels; None if its categories make no class table.
+        contests: Photo id -> pixels that the overlap rule decides, for photos with any.
+        prints: File name -> fingerprint, for photos that could be decoded.
     """
 
     root: Path
-    rows: SoundRows
-    labelled: LabelledSet | None = None
+    rows: CocoRows
+    labelled: LabelledSet | None
     contests: dict[int, Contest] = field(default_factory=dict)
     prints: dict[str, Fingerprint] = field(default_factory=dict)
 
@@ -48,8 +47,10 @@ class ExaminedSet:
         return photos, [self.prints[photo.file_name] for photo in photos]
 
 
-def check_labels(examined: ExaminedSet, findings: Findings) -> dict[str, float]:
-    """Look for unlabelled photos, rare classes and photos where the overlap rule decides.
+def check_labels(
+    examined: ExaminedSet, document: dict[str, Any], findings: Findings
+) -> dict[str, float]:
+    """Check for unlabelled photos, rare classes and photos in which the overlap rule decides.
 
     Returns:
         Figures for the summary.
@@ -57,8 +58,15 @@ def check_labels(examined: ExaminedSet, findings: Findings) -> dict[str, float]:
     rows = examined.rows
     if not rows.is_labelled:
         return {}
+    listed = document["annotations"] if isinstance(document["annotations"], list) else []
+    # An object that is at fault itself is a label nevertheless.
+    labelled_ids = {
+        row["image_id"]
+        for row in listed
+        if isinstance(row, dict) and type(row.get("image_id")) is int
+    }
     for photo in rows.photos.values():
-        if photo.id not in rows.labelled_ids:
+        if photo.id not in labelled_ids:
             findings.add("unlabelled-photo", rows.describe(photo, "no annotation refers to it"))
     counts = count_photos_of_class(rows)
     for name, count in counts.items():
@@ -67,8 +75,8 @@ def check_labels(examined: ExaminedSet, findings: Findings) -> dict[str, float]:
     return _check_overlap(examined, findings)
 
 
-def count_photos_of_class(rows: SoundRows) -> dict[str, int]:
-    """Return category name -> number of photos with an object of it, in id order."""
+def count_photos_of_class(rows: CocoRows) -> dict[str, int]:
+    """Return category name -> number of photos with an object of that category, in id order."""
     present = Counter(
         id_ for items in rows.objects.values() for id_ in {item.category_id for item in items}
     )
@@ -76,7 +84,7 @@ def count_photos_of_class(rows: SoundRows) -> dict[str, int]:
 
 
 def _check_overlap(examined: ExaminedSet, findings: Findings) -> dict[str, float]:
-    """Report each photo with overlap once: under the graver check if the rules disagree."""
+    """Report each photo with overlap once, under the graver check if the rules disagree."""
     rows = examined.rows
     for photo_id, contest in examined.contests.items():
         photo = rows.photos[photo_id]
@@ -92,12 +100,12 @@ def _check_overlap(examined: ExaminedSet, findings: Findings) -> dict[str, float
     return {"contested_pixel_share": contested_px / max(1, total_px)}
 
 
-def check_copies(examined: ExaminedSet, findings: Findings, advance: Callable[[], None]) -> None:
-    """Look for photos that are in the set more than once, the same or changed a little.
+def check_copies(examined: ExaminedSet, findings: Findings, advance: Advance) -> None:
+    """Search for photos that are in the set more than once, identical or slightly changed.
 
     Args:
-        examined: What was looked at.
-        findings: Takes what is found.
+        examined: The examined set.
+        findings: Collects the faults.
         advance: Called after each photo that has a fingerprint.
     """
     rows = examined.rows
@@ -126,9 +134,9 @@ def _have_same_mask(labelled: LabelledSet, one: Photo, other: Photo) -> bool:
 
 
 def _iterate_near(
-    prints: Sequence[Fingerprint], others: Sequence[Fingerprint] | None, advance: Callable[[], None]
+    prints: Sequence[Fingerprint], others: Sequence[Fingerprint] | None, advance: Advance
 ) -> Iterator[tuple[int, int, float]]:
-    """Yield (first, second, similarity), each second once, with the most similar first."""
+    """Yield (first, second, similarity): each second once, with the first most similar to it."""
     best: dict[int, tuple[float, int]] = {}
     for twins in find_twins(prints, others, advance):
         if not twins.is_exact:
@@ -172,14 +180,14 @@ def _resolve(root: Path, photo: Photo) -> str:
 
 
 def check_against_pixels(
-    examined: ExaminedSet, other: ExaminedSet, findings: Findings, advance: Callable[[], None]
+    examined: ExaminedSet, other: ExaminedSet, findings: Findings, advance: Advance
 ) -> None:
-    """Look for photos of one file in the other, the same or changed a little.
+    """Search for photos of one file in the other, identical or slightly changed.
 
     Args:
-        examined: What was looked at.
+        examined: The examined set.
         other: The other split.
-        findings: Takes what is found.
+        findings: Collects the faults.
         advance: Called after each photo of ``other`` that has a fingerprint.
     """
     rows = examined.rows

@@ -14,14 +14,14 @@ from bunri.core.files import join_under
 from bunri.doctor.category_repairs import CATEGORY_REPAIRS
 from bunri.doctor.changes import Change
 from bunri.doctor.checks import CHECK_OF
-from bunri.doctor.doctor import CocoFile
+from bunri.doctor.examination import CocoFile
 from bunri.doctor.findings import Diagnosis, Finding
 from bunri.images.photos import read_size_hw
 from bunri.labels.outlines import trace_parts
 from bunri.labels.rasterize import MIN_POLYGON_POINTS, find_box, trace_runs
 from bunri.labels.records import Polygons
 from bunri.labels.run_lengths import count_pixels, expand_run_lengths
-from bunri.labels.segmentations import SegmentationError, parse_segmentation
+from bunri.labels.segmentations import RowError, parse_segmentation
 
 Place = tuple[str, int]
 """Name of a list and position in it."""
@@ -234,7 +234,7 @@ def _fits_into(segmentation: object, size_hw: tuple[int, int]) -> bool:
     """Return whether an outline stays inside of a photo of another size than was stated."""
     try:
         shape = parse_segmentation(segmentation, size_hw)
-    except SegmentationError:
+    except RowError:
         return False
     if not isinstance(shape, Polygons):
         return True

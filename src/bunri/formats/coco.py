@@ -12,7 +12,8 @@ from bunri.formats.base import Format, ReadOptions, start_of_text
 from bunri.formats.naming import find_single_file
 from bunri.formats.shapes import to_polygons, to_run_lengths
 from bunri.formats.tables import TABLE_NAME
-from bunri.labels.coco import IGNORED_KEY, read_coco
+from bunri.labels.coco import read_coco
+from bunri.labels.coco_rows import IGNORED_KEY
 from bunri.labels.document import write_document
 from bunri.labels.pseudo import MARK
 from bunri.labels.rasterize import find_box, trace_runs

@@ -15,7 +15,7 @@ from bunri.core.waste_classes import BACKGROUND_NAMES, COMPETITION_TABLE, choose
 from bunri.formats.base import ReadOptions
 from bunri.formats.naming import cut_suffix, list_photos, tidy_name
 from bunri.images.photos import read_size_hw
-from bunri.labels.coco import is_name, parse_photo
+from bunri.labels.coco_rows import is_name, parse_photo
 from bunri.labels.records import Annotation, LabelledSet, Photo, Polygons, Segmentation
 from bunri.labels.segmentations import parse_polygon
 

@@ -112,13 +112,14 @@ class Contest:
     differing_px: int
 
 
-def measure_contest(spans: Spans, class_index: npt.NDArray[np.uint8]) -> Contest:
+def measure_contest(spans: Spans, classes: Sequence[int]) -> Contest:
     """Return how far the overlap rule decides the mask of a photo, without drawing it.
 
     Args:
-        spans: The pixels of its objects.
-        class_index: uint8 (objects,), the mask index of each.
+        spans: Pixels of its objects.
+        classes: Mask index of each object.
     """
+    class_index = np.array(classes, np.uint8)
     if _are_apart(spans, np.argsort(spans.start, kind="stable")):
         return Contest(0, 0)
     objects = _Objects(spans.size_hw, (), class_index, spans)

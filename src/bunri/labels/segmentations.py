@@ -1,10 +1,7 @@
-"""The value of ``segmentation`` in a COCO file to an outline or run lengths, or what is wrong.
-
-Owns what a valid outline is and how each fault is called. Knows nothing of files and ids.
-"""
+"""Parsing of ``segmentation`` in a COCO file: outline or run lengths, checked."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,33 +11,29 @@ from bunri.core.errors import AnnotationError
 from bunri.labels.records import Polygons, RunLengths, Segmentation
 from bunri.labels.run_lengths import check_counts, decode_counts
 
-SegmentationFault = Literal[
-    "bad-polygon", "not-finite", "far-coordinate", "huge-outline", "wrong-rle-size", "bad-rle"
-]
 
-
-class SegmentationError(AnnotationError):
-    """An outline that cannot be used.
+class RowError(AnnotationError):
+    """A value in a row of a COCO file cannot be used.
 
     Args:
-        fault: Which rule it breaks; also the name of the doctor's check.
-        message: What is wrong, with the value.
+        check: Name of the broken rule, one of ``doctor.checks.CHECKS``.
+        message: The fault, with the value.
     """
 
-    def __init__(self, fault: SegmentationFault, message: str) -> None:
+    def __init__(self, check: str, message: str) -> None:
         super().__init__(message)
-        self.fault = fault
+        self.check = check
 
 
 def parse_segmentation(value: object, size_hw: tuple[int, int]) -> Segmentation:
     """Return a ``segmentation`` as read from JSON, checked.
 
     Args:
-        value: A list of polygons, or an object with ``size`` and ``counts``.
-        size_hw: Height and width of the photo in pixels; run lengths must have it.
+        value: List of polygons, or an object with ``size`` and ``counts``.
+        size_hw: Height and width of the photo in pixels; run lengths must have the same.
 
     Raises:
-        SegmentationError: It is neither, or breaks a rule.
+        RowError: The value is neither, or breaks a rule.
     """
     if isinstance(value, dict):
         return _parse_run_lengths(value, size_hw)
@@ -49,7 +42,7 @@ def parse_segmentation(value: object, size_hw: tuple[int, int]) -> Segmentation:
         if len(parts) > 1:
             _check_length(parts)
         return Polygons(parts)
-    raise SegmentationError(
+    raise RowError(
         "bad-polygon",
         f"'segmentation' must be a list of polygons or run lengths, not {str(value)[:40]!r}",
     )
@@ -59,21 +52,21 @@ def parse_polygon(part: object) -> npt.NDArray[np.float64]:
     """Return one polygon, float64 (2 * points,): x0, y0, x1, y1, ... in pixels.
 
     Args:
-        part: A list from JSON, or an array as :mod:`bunri.labels.document` packs it.
+        part: List from JSON, or an array as :mod:`bunri.labels.document` packs it.
 
     Raises:
-        SegmentationError: Not such a list, or numbers that no photo can hold.
+        RowError: The part is no such list, or holds numbers beyond any photo.
     """
     if not isinstance(part, list | np.ndarray) or len(part) % 2:
-        raise SegmentationError(
+        raise RowError(
             "bad-polygon", "a polygon must be a flat list x0, y0, x1, y1, ... of even length"
         )
     if isinstance(part, list) and not all(type(v) in (int, float) for v in part):
-        raise SegmentationError("bad-polygon", "polygon coordinates must be numbers")
+        raise RowError("bad-polygon", "polygon coordinates must be numbers")
     far = _find_far(part)
     if far:
         is_finite = all(abs(v) < float("inf") for v in far)
-        raise SegmentationError(
+        raise RowError(
             "far-coordinate" if is_finite else "not-finite",
             f"polygon coordinates must be finite and within {MAX_COORDINATE_PX:.0f} pixels, "
             f"not {str(far[0])[:24]}",
@@ -95,12 +88,12 @@ def _find_far(part: list[Any] | npt.NDArray[Any]) -> list[Any]:
 
 def _check_length(parts: Sequence[npt.NDArray[np.float64]]) -> None:
     """Refuse an object whose outline takes too much memory to draw."""
-    # No edge is longer than the span of all coordinates; that settles nearly all outlines.
+    # No edge is longer than the span of all coordinates: a quick bound that most outlines meet.
     if sum(part.size * float(np.ptp(part)) for part in parts if part.size) <= MAX_OUTLINE_PX:
         return
     length_px = sum(map(measure_outline_px, parts))
     if length_px > MAX_OUTLINE_PX:
-        raise SegmentationError(
+        raise RowError(
             "huge-outline",
             f"the outline is {length_px:.0f} pixels long; the limit is {MAX_OUTLINE_PX:.0f}",
         )
@@ -117,7 +110,7 @@ def measure_outline_px(points: npt.NDArray[np.float64]) -> float:
 def _parse_run_lengths(value: dict[str, Any], size_hw: tuple[int, int]) -> RunLengths:
     size, counts = value.get("size"), value.get("counts")
     if size != list(size_hw):
-        raise SegmentationError(
+        raise RowError(
             "wrong-rle-size",
             f"run lengths have the size {repr(size)[:40]} (height, width), "
             f"the photo {list(size_hw)}",
@@ -126,7 +119,7 @@ def _parse_run_lengths(value: dict[str, Any], size_hw: tuple[int, int]) -> RunLe
         numbers = _parse_counts(counts)
         check_counts(numbers, size_hw)
     except AnnotationError as error:
-        raise SegmentationError("bad-rle", error.message) from error
+        raise RowError("bad-rle", error.message) from error
     return RunLengths(size_hw, numbers)
 
 

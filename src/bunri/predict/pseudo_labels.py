@@ -23,7 +23,8 @@ from bunri.formats.coco import describe_coco_set
 from bunri.formats.naming import list_photos
 from bunri.images.decider import Decider, gather_probs
 from bunri.images.photos import read_size_hw
-from bunri.labels.coco import SOFT_KEY, read_coco, require_photos
+from bunri.labels.coco import read_coco, require_photos
+from bunri.labels.coco_rows import SOFT_KEY
 from bunri.labels.outlines import encode_region
 from bunri.labels.photos import check_photo_headers, read_photo_as_labelled
 from bunri.labels.pseudo import INFO_KEY, describe_teacher

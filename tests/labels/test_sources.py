@@ -88,5 +88,5 @@ def test_read_together__the_table_is_of_the_first_file_with_labels(tmp_path):
 def test_read_together__other_faults_are_told_as_they_are(tmp_path):
     good = write_coco(tmp_path, name="good.json")
     bad = write_coco(tmp_path, make_document(annotations=[{"id": 1}]), "bad.json")
-    with pytest.raises(AnnotationError, match="there is no image with id None"):
+    with pytest.raises(AnnotationError, match="'image_id', 'category_id', 'segmentation' missing"):
         read(good, bad)

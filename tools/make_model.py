@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 # What the longest runs have beyond the recipe best-cpu. Blur, noise and JPEG are what cost a
-# model trained without them most (docs/results.md, "Robustness").
+# model trained without them most (benchmarks/results.md, "Robustness").
 _LARGER = ("model.encoder=tf_efficientnet_lite2", "augment.paste=0.3", "optim.ema_decay=0.995")
 _ROBUST = ("augment.blur=0.15", "augment.noise=0.15", "augment.jpeg=0.15")
 

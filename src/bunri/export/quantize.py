@@ -4,7 +4,7 @@ Owns the choices of static quantisation. Knows nothing of photos: it is given fr
 
 Every convolution but the classifier is quantised, weights by output channel, and with them the sums
 and enlargements before them. Choices that count, with what each cost an FPN on EfficientNet-Lite2
-stands in docs/results.md:
+is in benchmarks/results.md:
 
 - Activations are quantised after ReLU and ReLU6, where their range is known, not before.
 - Ranges are means over photos of each photo's extremes: one photo alone does not stretch them.

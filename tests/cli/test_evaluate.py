@@ -326,7 +326,7 @@ def test_compare__one_alone_or_twice(pair):
 
 
 def test_compare__unknown_key(pair):
-    assert_refused(run("compare", *pair, "--sort", "globl"), "no key 'globl'", "mean 'global'")
+    assert_refused(run("compare", *pair, "--sort", "globl"), "'globl' is not one of", "'global'")
 
 
 def test_compare__damaged(pair):

@@ -1,4 +1,4 @@
-"""``bunri check-submission``: may this file be handed in?"""
+"""``bunri check-submission``: the faults of a submission.csv."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,45 +7,33 @@ import typer
 
 from bunri.cli.console import print_json, print_line
 from bunri.cli.options import AsJson
+from bunri.labels.coco import read_coco
+from bunri.submission import SubmissionCheck, check_submission
 
 
 def run_check_submission(
     submission: Annotated[
-        Path, typer.Argument(metavar="SUBMISSION.csv", help="Plain or packed (.csv.gz).")
+        Path, typer.Argument(metavar="SUBMISSION.csv", help="Plain or compressed (.csv.gz).")
     ],
     data: Annotated[
         Path | None,
         typer.Argument(metavar="TEST.json", help="COCO file whose photos must have a row each."),
     ] = None,
     num_classes: Annotated[
-        int, typer.Option(min=2, max=255, help="Values must be below this.")
+        int, typer.Option(min=2, max=255, help="Number of classes, background included.")
     ] = 12,
     as_json: AsJson = False,
 ) -> None:
-    """Find what is wrong with a submission.csv: header, rows, ids, lengths, values.
+    """Check a submission.csv: header, rows, ids, lengths, values.
 
-    Ends with 0 if nothing is, else with 1 and the row and column of the first ten faults.
+    Ends with 0 if it is valid, else with 1 and the row and column of the first ten faults.
 
     Example: [bold]bunri check-submission submission.csv data/test.json[/bold]
     """
-    from bunri.labels.coco import read_coco
-    from bunri.submission import check_submission
-
     ids = None if data is None else [photo.file_name for photo in read_coco(data).photos]
     check = check_submission(submission, ids, num_classes)
     if as_json:
-        faults = [
-            {"row": f.row, "column": f.column, "pixel": f.value_position, "message": f.message}
-            for f in check.faults
-        ]
-        print_json(
-            {
-                "ok": check.ok,
-                "rows": check.num_rows,
-                "num_faults": check.num_faults,
-                "faults": faults,
-            }
-        )
+        print_json(_describe(check))
     elif check.ok:
         compared = "" if ids is None else f", the photos of {data} in order"
         print_line(f"{submission} is valid: {check.num_rows} rows{compared}.")
@@ -53,8 +41,16 @@ def run_check_submission(
         for fault in check.faults:
             print_line(str(fault))
         more = check.num_faults - len(check.faults)
-        print_line(
-            f"{submission}: {check.num_faults} fault(s)" + (f", {more} not shown" * (more > 0))
-        )
+        shown = f", {more} not shown" if more > 0 else ""
+        print_line(f"{submission}: {check.num_faults} fault(s){shown}")
     if not check.ok:
         raise typer.Exit(1)
+
+
+def _describe(check: SubmissionCheck) -> dict[str, object]:
+    faults = [
+        {"row": f.row, "column": f.column, "pixel": f.value_position, "message": f.message}
+        for f in check.faults
+    ]
+    counts = {"ok": check.ok, "rows": check.num_rows, "num_faults": check.num_faults}
+    return {**counts, "faults": faults}

@@ -1,12 +1,10 @@
-"""A diagnosis on screen: one block per finding, the gravest first."""
+"""A diagnosis as text: one block per finding, errors first."""
 
 from collections import Counter
 
-from rich.markup import escape
 from rich.table import Table
 
-from bunri.cli.console import out, print_line
-from bunri.core.errors import drop_controls
+from bunri.cli.console import clean, out, print_line
 from bunri.doctor.checks import CHECKS
 from bunri.doctor.doctor import Repair
 from bunri.doctor.findings import Diagnosis, Finding
@@ -36,7 +34,7 @@ def print_diagnosis(diagnosis: Diagnosis, name: str, num_examples: int) -> None:
     share = diagnosis.summary.get("contested_pixel_share")
     if share:
         print_line(f"Different classes claim {100 * share:.3f} % of all pixels.")
-    print_line(_tell_totals(diagnosis))
+    print_line(_format_totals(diagnosis))
     for need, what in _NEEDED.items():
         count = sum(check.need == need for check in diagnosis.skipped)
         if count:
@@ -52,7 +50,7 @@ def _print_finding(finding: Finding, num_examples: int) -> None:
     rows.add_column(style="dim", min_width=8)
     rows.add_column(overflow="fold")
     for example in finding.examples[:num_examples]:
-        rows.add_row("", escape(drop_controls(str(example))))
+        rows.add_row("", clean(str(example)))
     more = finding.count - num_examples
     if more > 0:
         rows.add_row("", f"... and {more} more (--examples {finding.count}, or --json)")
@@ -71,7 +69,7 @@ def print_checks() -> None:
     out.print(rows, soft_wrap=False)
 
 
-def _tell_totals(diagnosis: Diagnosis) -> str:
+def _format_totals(diagnosis: Diagnosis) -> str:
     num_made = len(CHECKS) - len(diagnosis.skipped)
     found = [
         f"{diagnosis.count(severity)} {word}"
@@ -93,6 +91,6 @@ def print_repair(repair: Repair) -> None:
         print_line(f"  {name}: {count}")
     remaining = [f.check.name for f in repair.left.findings if f.check.severity == "error"]
     if remaining:
-        print_line(f"Errors that only a person can put right: {', '.join(remaining)}.")
+        print_line(f"Errors that only a person can correct: {', '.join(remaining)}.")
     else:
         print_line("No error is left.")

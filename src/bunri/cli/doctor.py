@@ -1,27 +1,27 @@
-"""``bunri doctor``: what is wrong with this data, and what would it do to training?"""
+"""``bunri doctor``: faults of a data set, and their effect on training."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from bunri.cli.console import print_json, show_progress
+from bunri.cli.diagnosis_display import print_checks, print_diagnosis, print_repair
 from bunri.cli.options import AsJson, Images
-
-if TYPE_CHECKING:
-    from bunri.doctor.examination import Depth
+from bunri.core.errors import InputError
+from bunri.doctor.doctor import check_dataset
+from bunri.doctor.examination import Depth
+from bunri.predict.predictor import load_predictor
 
 
 def _list_checks(wanted: bool) -> None:
     if wanted:
-        from bunri.cli.diagnosis_display import print_checks
-
         print_checks()
         raise typer.Exit
 
 
 def run_doctor(
-    data: Annotated[Path, typer.Argument(metavar="DATA.json", help="COCO file to look at.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA.json", help="COCO file to check.")],
     images: Images = None,
     against: Annotated[
         Path | None,
@@ -36,50 +36,42 @@ def run_doctor(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="Also look for labels that this model contradicts."),
+        typer.Option(metavar="MODEL", help="Also report labels that this model contradicts."),
     ] = None,
     decode: Annotated[
         bool, typer.Option("--decode/--no-decode", help="Decode every photo, or headers only.")
     ] = True,
     photos: Annotated[
-        bool, typer.Option("--photos/--no-photos", help="Look at photos, or at the JSON alone.")
+        bool, typer.Option("--photos/--no-photos", help="Read the photos, or the JSON alone.")
     ] = True,
     num_examples: Annotated[
-        int, typer.Option("--examples", min=1, metavar="N", help="Examples to show of each.")
+        int, typer.Option("--examples", min=1, metavar="N", help="Examples to show of each fault.")
     ] = 3,
     as_json: AsJson = False,
     _: Annotated[
         bool,
-        typer.Option("--list", is_eager=True, callback=_list_checks, help="Print all checks, end."),
+        typer.Option(
+            "--list", is_eager=True, callback=_list_checks, help="Print all checks and exit."
+        ),
     ] = False,
 ) -> None:
     """Find what is wrong with a data set: labels, photos, copies, leaks between splits.
 
-    Ends with 1 if there are errors: things that stop training or make a score untrue.
+    Ends with 1 if there are errors: faults that stop training or make a score untrue.
     The file itself is never changed; [bold]--fix[/bold] writes a copy and a log of every change.
 
     Example: [bold]bunri doctor data/train.json --against data/val.json[/bold]
     """
-    from bunri.cli.diagnosis_display import print_diagnosis, print_repair
-    from bunri.core.errors import InputError
-    from bunri.doctor.doctor import check_dataset
-
     depth: Depth = "json" if not photos else "pixels" if decode else "headers"
     if model is not None and depth != "pixels":  # before the model is loaded
         raise InputError("--model needs decoded photos; leave out --no-decode and --no-photos.")
-    if model is None:
-        predictor = None
-    else:
-        from bunri.predict.predictor import load_predictor
-
-        predictor = load_predictor(model)
     checked = check_dataset(
         data,
         images,
         against=against,
         against_images=against_images,
         depth=depth,
-        model=predictor,
+        model=None if model is None else load_predictor(model),
         fix=fix,
         progress=show_progress,
     )

@@ -5,15 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bunri.cli.console import (
-    out,
-    print_json,
-    print_line,
-    print_score,
-    print_scores,
-    print_warnings,
-    show_progress,
-)
+from bunri.cli.console import out, print_json, print_line, print_warnings, show_progress
 from bunri.cli.options import (
     AllowPseudo,
     AllowTrained,
@@ -28,6 +20,7 @@ from bunri.cli.options import (
 )
 from bunri.cli.prediction import Changes, CombineName, Plain, Tiles, Tta, Weights, make_choices
 from bunri.cli.robustness_display import print_robustness
+from bunri.cli.score_display import print_score, print_scores
 from bunri.core.errors import InputError
 from bunri.corruptions import DEFAULT_SEVERITY, check_severity
 from bunri.evaluation import Evaluation, choose_result_folder, evaluate

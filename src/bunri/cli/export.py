@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from bunri.cli.console import (
-    format_score,
+    clean,
+    make_table,
     out,
     print_error,
     print_json,
@@ -26,7 +25,8 @@ from bunri.cli.options import (
     is_allowed,
     require_torch,
 )
-from bunri.core.errors import InputError, ModelError, drop_controls
+from bunri.cli.score_display import format_score
+from bunri.core.errors import InputError, ModelError
 from bunri.images.frames import MAX_FRAME_PX, MIN_FRAME_PX
 
 if TYPE_CHECKING:
@@ -143,14 +143,10 @@ def _read_notes(path: Path) -> str:
 
 def _print_report(report: "ParityReport") -> None:
     print_line(f"Against torch in float32 on {report.num_photos} photos ({report.photos}):")
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("run by", overflow="fold")
-    table.add_column("numbers")
-    for name in ("equal pixels", "mIoU", "ms"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = make_table("run by", "numbers", numbers=("equal pixels", "mIoU", "ms"))
     for row in report.rows:
         table.add_row(
-            escape(drop_controls(row.name)),
+            clean(row.name),
             row.precision,
             f"{100 * row.equal:.3f} %",
             "-" if row.miou is None else format_score(row.miou),

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bunri.cli.console import format_score, print_line, print_note, print_scores, show_progress
+from bunri.cli.console import print_line, print_note, show_progress
+from bunri.cli.score_display import format_score, print_scores
 
 if TYPE_CHECKING:
     from bunri.scores.metrics import Matrices

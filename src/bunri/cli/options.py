@@ -144,14 +144,3 @@ def check_not_replacing(path: Path, option: str, files: Iterable[Path]) -> None:
         raise InputError(
             f"{option} would replace the file {path}.", hint="Choose another name or folder."
         )
-
-
-def check_no_repeats(runs: Sequence[str]) -> None:
-    """Refuse runs that are given more than once.
-
-    Raises:
-        InputError: Some are.
-    """
-    repeated = sorted({run for run in runs if runs.count(run) > 1})
-    if repeated:
-        raise InputError(f"Given more than once: {', '.join(repeated)}.")

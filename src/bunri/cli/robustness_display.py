@@ -1,34 +1,26 @@
-"""How ``bunri evaluate --corruptions`` shows what corruptions cost.
+"""Table of ``bunri evaluate --corruptions``."""
 
-Owns the table. Figures are ``robustness``'.
-"""
+from collections.abc import Iterator
 
-from typing import TYPE_CHECKING
-
-from rich.table import Table
-
-from bunri.cli.console import format_score, out, print_line
-
-if TYPE_CHECKING:
-    from bunri.scores.intervals import Difference
-    from bunri.scores.metrics import ScoreSheet
-    from bunri.scores.robustness import CorruptionScores, RobustnessScores
+from bunri.cli.console import make_table, out, print_line
+from bunri.cli.score_display import format_score
+from bunri.scores.intervals import Difference
+from bunri.scores.metrics import ScoreSheet
+from bunri.scores.robustness import CorruptionScores, RobustnessScores
 
 
-def print_robustness(scores: "RobustnessScores", clean: "ScoreSheet") -> None:
+def print_robustness(scores: RobustnessScores, clean: ScoreSheet) -> None:
     """Print scores under each corruption by their drop, the greatest first.
 
     Args:
-        scores: What to print.
-        clean: Of the same photos without corruptions.
+        scores: Scores under corruptions.
+        clean: Scores of the same photos without corruptions.
     """
     print_line(f"Under corruptions of severity {scores.counts.severity}:")
-    rows = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    rows.add_column("corruption", no_wrap=True)
-    for name in ("global", "drop", "95 %", "per-image", "drop", "95 %"):
-        rows.add_column(name, justify="right", no_wrap=True)
-    clean_scores = (clean.global_miou, clean.per_image_miou)
-    first, second = (format_score(value, digits=3) for value in clean_scores)
+    rows = make_table("corruption", numbers=("global", "drop", "95 %", "per-image", "drop", "95 %"))
+    first, second = (
+        format_score(value, digits=3) for value in (clean.global_miou, clean.per_image_miou)
+    )
     rows.add_row("clean", first, "", "", second, "", "")
     for one in (*scores.ranked, scores.mean):
         rows.add_row(*_list_cells(one))
@@ -36,31 +28,19 @@ def print_robustness(scores: "RobustnessScores", clean: "ScoreSheet") -> None:
     worst = scores.worst
     print_line(
         f"Mean drop of the global mIoU {_format_drop(scores.mean.drop)}; worst: "
-        f"{_show_name(worst)}, {_format_drop(worst.drop)}"
+        f"{worst.name.replace('_', ' ')}, {_format_drop(worst.drop)}"
     )
 
 
-def _list_cells(one: "CorruptionScores") -> list[str]:
-    return [
-        _show_name(one),
-        format_score(one.global_miou, digits=3),
-        _format_drop(one.drop),
-        _format_interval(one.drop),
-        format_score(one.per_image_miou, digits=3),
-        _format_drop(one.per_image_drop),
-        _format_interval(one.per_image_drop),
-    ]
+def _list_cells(one: CorruptionScores) -> Iterator[str]:
+    yield one.name.replace("_", " ")
+    for score, drop in ((one.global_miou, one.drop), (one.per_image_miou, one.per_image_drop)):
+        interval = drop.interval
+        yield format_score(score, digits=3)
+        yield _format_drop(drop)
+        has_interval = interval.to_json() is not None
+        yield f"{interval.low:.3f} to {interval.high:.3f}" if has_interval else "-"
 
 
-def _show_name(one: "CorruptionScores") -> str:
-    return one.name.replace("_", " ")
-
-
-def _format_drop(drop: "Difference") -> str:
+def _format_drop(drop: Difference) -> str:
     return "-" if drop.verdict == "no data" else f"{drop.value:.3f}"
-
-
-def _format_interval(drop: "Difference") -> str:
-    if drop.interval.to_json() is None:
-        return "-"
-    return f"{drop.interval.low:.3f} to {drop.interval.high:.3f}"

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from bunri.cli.console import print_json, print_scores, print_warnings, show_progress
+from bunri.cli.console import print_json, print_warnings, show_progress
 from bunri.cli.options import AllowPseudo, AsJson, BatchSize, Images, Rule, is_allowed
+from bunri.cli.score_display import print_scores
 from bunri.submission.score import score_submission
 
 

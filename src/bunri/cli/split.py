@@ -1,24 +1,30 @@
-"""``bunri split``: honest training and validation sets out of one COCO file."""
+"""``bunri split``: training and validation sets that share no photo, out of one COCO file."""
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich.cells import cell_len
 
 from bunri.cli.console import print_json, print_line, print_note, show_progress
 from bunri.cli.options import AsJson, Images, Rule
 from bunri.core.errors import MAX_PROBLEMS_SHOWN, InputError
-
-if TYPE_CHECKING:
-    from bunri.split.split import SplitPlan
+from bunri.split.folds import Parts
+from bunri.split.leaks import parse_kind
+from bunri.split.split import SplitPlan, SplitRequest, plan_split, refuse_used, write_split
 
 
 def run_split(
     data: Annotated[Path, typer.Argument(metavar="DATA.json", help="Labelled COCO file.")],
     num_folds: Annotated[
         int | None,
-        typer.Option("--folds", metavar="K", min=2, help="Each photo is validation in one of K."),
+        typer.Option(
+            "--folds",
+            metavar="K",
+            min=2,
+            help="Number of folds; each photo is for validation in one.",
+        ),
     ] = None,
     val_share: Annotated[
         float | None,
@@ -28,8 +34,8 @@ def run_split(
         str | None,
         typer.Option(
             metavar="REGEX",
-            help="Photos whose names have in common what it captures stay together, "
-            r"for example 'scene_(\d+)'.",
+            help="Photos stay together if it captures the same text in their names, for example "
+            r"'scene_(\d+)'.",
         ),
     ] = None,
     images: Images = None,
@@ -56,23 +62,19 @@ def run_split(
         ),
     ] = None,
     skips_photos: Annotated[
-        bool, typer.Option("--no-photos", help="Do not look at the photos: copies are not found.")
+        bool, typer.Option("--no-photos", help="Do not open the photos: copies are not found.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Split labelled photos so that every class is everywhere and no photo is on both sides.
+    """Split labelled photos into training and validation sets that share no photo.
 
-    Photos are dealt out whole, balanced by which classes they show and how many pixels of each.
-    Copies (resized, encoded again, mirrored, cropped, brightened) stay together. Writes
-    train.json and val.json, or fold_0/train.json and so on, with ids numbered anew, and
-    report.json. Ends with 1, and writes nothing, if a leak is found.
+    Sets are balanced by the classes of their photos and the pixels of each class. Copies (resized,
+    encoded again, mirrored, cropped, brightened) stay together. Writes train.json and val.json, or
+    fold_0/train.json and so on, with new ids, and report.json. Ends with 1, and writes nothing, if
+    a leak is found.
 
     Example: [bold]bunri split data/train_all.json --folds 5 --against data/test.json[/bold]
     """
-    from bunri.split.folds import Parts
-    from bunri.split.leaks import parse_kind
-    from bunri.split.split import SplitRequest, plan_split, refuse_used, write_split
-
     if num_folds is not None and val_share is None:
         parts = Parts.make_folds(num_folds)
     elif val_share is not None and num_folds is None:
@@ -110,7 +112,7 @@ def run_split(
         kinds = sorted({leak.kind for leak in plan.refused})
         allowing = " ".join(f"--allow-leaks {kind}" for kind in kinds)
         print_note(
-            f"Nothing was written: {len(plan.refused)} leak(s). Take these photos out of one of "
+            f"Nothing was written: {len(plan.refused)} leak(s). Remove these photos from one of "
             f"the files, or split in spite of them: {allowing}"
         )
         raise typer.Exit(1)
@@ -126,7 +128,7 @@ def _pair_images(files: list[Path], folders: list[Path]) -> tuple[tuple[Path, Pa
     return tuple(zip(files, roots, strict=True))
 
 
-def _print_report(plan: "SplitPlan") -> None:
+def _print_report(plan: SplitPlan) -> None:
     report = plan.report
     copies = (
         f"{report['num_twin_pairs']} pair(s) of copies"
@@ -178,9 +180,7 @@ def _print_absent(report: dict[str, Any]) -> None:
 
 
 def _lay_out_classes(report: dict[str, Any]) -> list[str]:
-    """Return a table of all photos with each class, and by part its share of the pixels too."""
-    from rich.cells import cell_len
-
+    """Return the lines of a table: photos and share of pixels of each class, by part."""
     table = [["photos / share of pixels", "all", *(part["name"] for part in report["parts"])]]
     table.append(
         ["any", str(report["num_photos"]), *(str(p["num_photos"]) for p in report["parts"])]
@@ -202,13 +202,13 @@ def _clean(name: str) -> str:
     return " ".join(name.split())
 
 
-def _print_files(plan: "SplitPlan", folder: Path) -> None:
+def _print_files(plan: SplitPlan, folder: Path) -> None:
     for name, photo_ids in plan.files.items():
         print_line(f"{folder / name}: {len(photo_ids)} photos")
     print_line(f"{folder / 'report.json'}: all figures")
 
 
-def _name_next_command(plan: "SplitPlan", folder: Path) -> str:
+def _name_next_command(plan: SplitPlan, folder: Path) -> str:
     """Return the command that trains on the result, for the first fold if there are several."""
     names = list(plan.files)
     root = str(plan.dataset.image_root)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bunri.cli.console import format_score, print_line
+from bunri.cli.console import print_line
 from bunri.cli.folds import train_folds
 from bunri.cli.options import AllowPseudo, match_allowed, require_torch
+from bunri.cli.score_display import format_score
 
 if TYPE_CHECKING:
     from bunri.training.plan import DataSource

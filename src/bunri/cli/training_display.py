@@ -17,7 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from bunri.cli.console import err, format_score, out, print_note
+from bunri.cli.console import err, out, print_note
+from bunri.cli.score_display import format_score
 
 if TYPE_CHECKING:
     from bunri.training.processes import Processes

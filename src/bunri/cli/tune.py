@@ -4,12 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from bunri.cli.console import (
-    format_interval,
-    format_score,
+    clean,
+    make_table,
     out,
     print_json,
     print_line,
@@ -17,7 +15,8 @@ from bunri.cli.console import (
     show_progress,
 )
 from bunri.cli.options import AllowPseudo, AllowTrained, AsJson, Images, Models, Rule, is_allowed
-from bunri.core.errors import InputError, drop_controls, suggest
+from bunri.cli.score_display import format_interval, format_score
+from bunri.core.errors import InputError, suggest
 from bunri.predict.tune import SCORES, Tuning
 from bunri.predict.tune_models import tune_models
 
@@ -79,17 +78,14 @@ def run_tune(
 
 
 def _print_trials(tuning: Tuning, score: str) -> None:
-    rows = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in ("stage", "tried"):
-        rows.add_column(name, overflow="fold")
-    for name in (score, "gain", f"{100 * tuning.level:.4g} %", ""):
-        rows.add_column(name, justify="right", no_wrap=True)
+    numbers = (score, "gain", f"{100 * tuning.level:.4g} %", "")
+    rows = make_table("stage", "tried", numbers=numbers)
     for trial in tuning.trials:
         gain, interval = "", ""
         if trial.difference is not None:
             gain = f"{trial.difference.value:+.4f}"
             interval = format_interval(trial.difference.interval)
-        name = escape(drop_controls(trial.candidate.name))
+        name = clean(trial.candidate.name)
         kept = "kept" if trial.is_kept else ""
         rows.add_row(trial.stage, name, format_score(trial.score), gain, interval, kept)
     out.print(rows)

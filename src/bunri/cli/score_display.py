@@ -1,0 +1,72 @@
+"""Scores as text: on one line each, and as tables."""
+
+from math import isnan
+
+from bunri.cli.console import clean, make_table, out, print_line
+from bunri.core.classes import ClassTable
+from bunri.scores.comparison import Comparison
+from bunri.scores.intervals import Interval, ScoreIntervals
+from bunri.scores.metrics import ScoreSheet
+
+
+def print_left_out(comparison: Comparison) -> None:
+    """Print how many photos several runs have in common."""
+    print_line(f"{len(comparison.photos)} photos that all have")
+    for run, left_out in zip(comparison.runs, comparison.left_out, strict=True):
+        if left_out:
+            print_line(f"  left out of {run.name}: {left_out} photos that others lack")
+
+
+def print_scores(
+    scores: ScoreSheet, intervals: ScoreIntervals, table: ClassTable, title: str
+) -> None:
+    """Print the three mIoUs, accuracies and the scores of each class, with their intervals."""
+    out.print(f"[bold]{clean(title)}[/bold] ({scores.num_photos} photos)")
+    print_score("global mIoU", scores.global_miou, intervals.overall["global_miou"],
+                "one matrix over the set")  # fmt: skip
+    print_score("per-image mIoU", scores.per_image_miou, intervals.overall["per_image_miou"],
+                "mean over photos")  # fmt: skip
+    print_score("per-batch mIoU", scores.per_batch_miou, None,
+                f"mean over batches of {scores.batch_size}")  # fmt: skip
+    for name in ("pixel_accuracy", "mean_accuracy", "weighted_iou"):
+        label = name.replace("_", " ").replace("iou", "IoU")
+        print_score(label, getattr(scores, name), intervals.overall[name])
+    _print_class_scores(scores, intervals, table)
+
+
+def print_score(label: str, value: float, interval: Interval | None, note: str = "") -> None:
+    """Print a score on one line, with its interval and a note."""
+    shown = format_interval(interval) if interval else ""
+    out.print(f"  {label:<15} {format_score(value)}  {shown:<13}  {note}".rstrip())
+
+
+def _print_class_scores(scores: ScoreSheet, intervals: ScoreIntervals, table: ClassTable) -> None:
+    head = f"{100 * intervals.level:g} %"
+    numbers = ("IoU", head, "prec.", "recall", "F1", "photos", "pixels")
+    rows = make_table("class", numbers=numbers)
+    total = max(1, scores.num_pixels)
+    for info, one, interval in zip(
+        table.classes, scores.classes, intervals.classes["iou"], strict=True
+    ):
+        name = info.name if info.name == info.name_ko else f"{info.name} ({info.name_ko})"
+        rows.add_row(
+            clean(name),
+            format_score(one.iou),
+            format_interval(interval, digits=2),
+            *(format_score(value, digits=3) for value in (one.precision, one.recall, one.f1)),
+            str(one.photos),
+            f"{100 * one.pixels / total:.2f} %",
+        )
+    out.print(rows)
+
+
+def format_interval(interval: Interval, *, digits: int = 4) -> str:
+    """Return an interval as "0.1234-0.2345", or "-" where there is none."""
+    if isnan(interval.low):
+        return "-"
+    return f"{interval.low:.{digits}f}-{interval.high:.{digits}f}"
+
+
+def format_score(value: float | None, *, digits: int = 4) -> str:
+    """Return a score with four digits, or "no data" for NaN and None."""
+    return "no data" if value is None or isnan(value) else f"{value:.{digits}f}"

@@ -1,0 +1,87 @@
+"""Statistics of data sets, as a page and as JSON beside it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bunri.core.errors import InputError
+from bunri.core.files import check_writable, write_json
+from bunri.core.progress import Progress, show_nothing
+from bunri.labels.coco import require_nonempty, require_photos
+from bunri.labels.rules import OverlapRule
+from bunri.labels.sources import pair_roots, read_together
+from bunri.report.pages.stats import prepare_samples, write_stats_page
+from bunri.stats.gallery import choose_photos
+from bunri.stats.statistics import SetStatistics, collect_statistics, name_sets
+from bunri.stats.statistics_json import describe_statistics
+
+
+@dataclass(frozen=True, slots=True)
+class StatsReport:
+    """Outcome of :func:`report_stats`.
+
+    Attributes:
+        sets: Statistics of each set.
+        figures: The same as plain values.
+        figures_path: JSON file of the figures.
+    """
+
+    sets: Sequence[SetStatistics]
+    figures: dict[str, Any]
+    figures_path: Path
+
+
+def report_stats(
+    data: Sequence[Path],
+    page: Path,
+    *,
+    images: Sequence[Path] = (),
+    overlap_rule: OverlapRule = "largest-first",
+    num_samples: int = 24,
+    opens_photos: bool = True,
+    progress: Progress = show_nothing,
+) -> StatsReport:
+    """Count the contents of data sets, and write a page and a JSON file.
+
+    Args:
+        data: COCO files; those with labels share one class table.
+        page: HTML file to write; the JSON file is written beside it.
+        images: Folder of the photos of each file; empty for the folder of each file.
+        overlap_rule: Rule that decides which of several objects a pixel belongs to.
+        num_samples: Number of photos in the page's gallery.
+        opens_photos: Open photos, for colours and the gallery.
+        progress: Progress display.
+
+    Raises:
+        InputError: The page or the JSON file would replace one of ``data``.
+        AnnotationError: A file cannot be used.
+        ImageError: A photo cannot be used.
+        OutputError: A file cannot be written.
+    """
+    # "train.html" beside train.json must not replace the labels.
+    stem = page.stem if page.stem.endswith("stats") else f"{page.stem}-stats"
+    figures_path = page.with_name(f"{stem}.json")
+    if figures_path.resolve() in {file.resolve() for file in data}:
+        raise InputError(
+            f"The figures of {page} would replace the file {figures_path}.",
+            hint="Choose another name or folder.",
+        )
+    check_writable(figures_path)
+    sets = read_together(pair_roots(data, images, "--images"))
+    for dataset in sets:
+        (require_photos if opens_photos else require_nonempty)(dataset)
+    with progress("Counting photos", sum(len(dataset.photos) for dataset in sets)) as advance:
+        statistics = [
+            collect_statistics(
+                dataset, name, overlap_rule, opens_photos=opens_photos, advance=advance
+            )
+            for dataset, name in zip(sets, name_sets(sets), strict=True)
+        ]
+    choices = choose_photos(statistics, num_samples if opens_photos else 0)
+    with progress("Preparing sample photos", len(choices)) as advance:
+        samples = prepare_samples(choices, overlap_rule, advance)
+    figures = describe_statistics(statistics, overlap_rule)
+    write_stats_page(page, statistics, samples, overlap_rule, figures_path.name)
+    write_json(figures_path, figures)
+    return StatsReport(statistics, figures, figures_path)

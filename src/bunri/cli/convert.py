@@ -21,7 +21,7 @@ def run_convert(
         Path, typer.Argument(metavar="DST", help="A new file, or a new or empty folder.")
     ],
     to: Annotated[
-        FormatName, typer.Option("--to", metavar="FORMAT", help=f"Format to write: {_NAMES}.")
+        str, typer.Option("--to", metavar="FORMAT", help=f"One of {', '.join(FORMATS)}.")
     ],
     from_: Annotated[
         str | None,

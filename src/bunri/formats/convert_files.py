@@ -7,8 +7,8 @@ from typing import Any
 
 from bunri.core.progress import Progress, show_nothing
 from bunri.formats.archive import open_source
-from bunri.formats.convert import Loss, Written, measure_loss, write_labels
 from bunri.formats.base import Format, ReadOptions
+from bunri.formats.convert import Loss, Written, measure_loss, write_labels
 from bunri.formats.registry import detect_format, get_format
 from bunri.formats.tables import read_class_table
 from bunri.labels.coco import read_coco

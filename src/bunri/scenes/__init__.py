@@ -1,8 +1,6 @@
 """Rendered sample photos of waste whose pixel truth is known.
 
-Owns the public names of the part. Needs only numpy, Pillow and pycocotools; nothing here
-knows of networks or training. Read in this order: canvas, solids, lettering, the objects,
-catalogue, grounds, render, dataset.
+Read in this order: canvas, solids, lettering, the objects, catalogue, grounds, render, dataset.
 """
 
 from bunri.scenes.dataset import SampleDataset, write_sample_dataset

@@ -1,8 +1,4 @@
-"""The drawing board of one object: shapes, paint and light at two or three times the size.
-
-Owns how an object's own coordinates become pixels. Knows nothing of what is drawn, nor of
-the scene the object will lie in.
-"""
+"""The drawing board of one object: shapes, paint and light, supersampled two or three times."""
 
 import colorsys
 from collections.abc import Sequence
@@ -20,7 +16,7 @@ PointsLike = Points | Sequence[tuple[float, float]]
 Color = npt.NDArray[np.float32]  # (3,) or (H, W, 3), RGB, 0 to 1
 
 MARGIN = 1.25
-"""The board reaches this far from the object's centre, in the object's own units."""
+"""Distance of the board's edge from the object's centre, in the object's units."""
 _SMALL_OBJECT_PX = 110
 
 
@@ -35,11 +31,11 @@ class Normals:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What all objects of a scene share.
+    """Light and camera of a scene.
 
     Attributes:
         light: Unit vector towards the light along the image axes (x, y, z as in Normals).
-        camera_tilt_deg: 0 looks straight down; more shows the front of standing things.
+        camera_tilt_deg: Tilt of the camera; 0 looks straight down.
     """
 
     light: tuple[float, float, float]
@@ -51,9 +47,9 @@ class Patch:
     """A finished object at the size of the scene.
 
     Attributes:
-        color: float32 (h, w, 3), RGB times opacity.
-        opacity: float32 (h, w); film and glass stay below 1.
-        coverage: float32 (h, w); 1 where the object is, however clear it may be.
+        color: RGB times opacity, float32 (h, w, 3).
+        opacity: float32 (h, w), 0 to 1; below 1 for film and glass.
+        coverage: float32 (h, w), 1 on the object, however transparent it is.
     """
 
     color: FloatArray
@@ -62,14 +58,14 @@ class Patch:
 
 
 class Canvas:
-    """A board on which one object is painted in its own coordinates.
+    """Board on which one object is painted in its own coordinates.
 
     The object's u axis points right and its v axis down before it is turned; its longest
     side runs from -1 to 1. All arrays are float32 (H, W) of the board.
 
     Args:
-        rng: Every chance in the object's look comes from here.
-        side_px: The object's longest side in pixels of the scene.
+        rng: Source of all randomness in the object's look.
+        side_px: Longest side of the object in pixels of the scene.
         turn_deg: Turn of the object, clockwise on the screen.
         view: Light and camera of the scene.
     """
@@ -95,13 +91,13 @@ class Canvas:
 
     @property
     def light_across(self) -> float:
-        """How far the light comes from the object's right (1) or left (-1)."""
+        """Direction of the light: 1 from the object's right, -1 from its left."""
         x, y, _ = self.view.light
         return float(x * self._cos + y * self._sin) / max(float(np.hypot(x, y)), 1e-6)
 
     @property
     def light_along(self) -> float:
-        """How far the light comes from the object's lower (1) or upper (-1) end."""
+        """Direction of the light: 1 from the object's lower end, -1 from its upper end."""
         x, y, _ = self.view.light
         return float(y * self._cos - x * self._sin) / max(float(np.hypot(x, y)), 1e-6)
 
@@ -129,11 +125,11 @@ class Canvas:
         return self.fill(trace_ellipse(center, radii, turn_deg=turn_deg))
 
     def paint(self, coverage: FloatArray, color: Color, opacity: float | FloatArray = 1.0) -> None:
-        """Lay a colour over what is there; whatever is painted belongs to the object.
+        """Paint a colour over the board; everything painted belongs to the object.
 
         Args:
             coverage: (H, W), 0 to 1.
-            color: (3,) or (H, W, 3).
+            color: (3,) or (H, W, 3), RGB, 0 to 1.
             opacity: One number or (H, W); below 1 lets the ground shine through.
         """
         rows = np.flatnonzero(coverage.max(axis=1))
@@ -153,15 +149,15 @@ class Canvas:
         np.maximum(self._coverage[part], inked, out=self._coverage[part])
 
     def darken(self, amount: FloatArray) -> None:
-        """Lay shade over what is there; ``amount`` (H, W) from 0 to 1, nothing outside."""
+        """Darken the object by ``amount``, (H, W), 0 to 1."""
         self.paint(amount * self._coverage, np.zeros(3, np.float32))
 
     def brighten(self, amount: FloatArray) -> None:
-        """Lay white gleam over what is there; ``amount`` (H, W) from 0 to 1."""
+        """Lighten the object towards white by ``amount``, (H, W), 0 to 1."""
         self.paint(amount * self._coverage, np.ones(3, np.float32))
 
     def mottle(self, grain: FloatArray) -> None:
-        """Multiply all paint by ``grain`` (H, W), an unevenness about 1."""
+        """Multiply all paint by ``grain``, (H, W), values around 1."""
         self._color *= grain
 
     def measure_relief(self, height: FloatArray) -> Normals:
@@ -186,14 +182,14 @@ class Canvas:
         gloss: float = 0.0,
         shininess: float = 24.0,
     ) -> FloatArray:
-        """Return a surface under the scene's light.
+        """Return the colours of a surface under the scene's light.
 
         Args:
-            normals: Of the surface.
-            color: (3,) or (H, W, 3), as a flat sheet on the ground would show it.
-            ambient: Share of the light that comes from everywhere.
-            gloss: Strength of the gleam, 0 for dull.
-            shininess: How narrow the gleam is.
+            normals: Normals of the surface.
+            color: Colour of a flat sheet of it on the ground, (3,) or (H, W, 3).
+            ambient: Share of ambient light, 0 to 1.
+            gloss: Strength of the specular highlight; 0 is dull.
+            shininess: Sharpness of the highlight.
 
         Returns:
             float32 (H, W, 3), not clipped.
@@ -206,7 +202,7 @@ class Canvas:
         return np.asarray(lit, np.float32)
 
     def gleam(self, normals: Normals, shininess: float) -> FloatArray:
-        """Return the mirror light of a surface, float32 (H, W), 0 to 1."""
+        """Return the specular highlight of a surface, float32 (H, W), 0 to 1."""
         x, y, z = self.view.light
         half = np.array([x, y, z + 1.0]) / np.sqrt(x * x + y * y + (z + 1.0) ** 2)
         facing = (

@@ -1,8 +1,4 @@
-"""A rendered data set in the competition's own layout, its test truth included.
-
-Owns which photo shows what, the split and the COCO files. Knows nothing of how a scene is
-rendered.
-"""
+"""A rendered data set in the competition's layout, with the truth of its test photos."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

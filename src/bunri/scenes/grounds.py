@@ -1,7 +1,4 @@
-"""What the waste lies on: asphalt, paving, tiles, planks, grass, concrete, floor sheet.
-
-Owns the look of bare grounds. Knows nothing of objects, shadows or the camera.
-"""
+"""Grounds that the waste lies on: asphalt, paving, tiles, planks, grass, concrete, floor sheet."""
 
 from collections.abc import Callable
 
@@ -16,15 +13,7 @@ Ground = Callable[[np.random.Generator, int], FloatArray]
 
 
 def draw_ground(rng: np.random.Generator, size_px: int) -> FloatArray:
-    """Return a random ground.
-
-    Args:
-        rng: Chooses the kind and its look.
-        size_px: Side of the square picture.
-
-    Returns:
-        float32 (size_px, size_px, 3), RGB, 0 to 1, not clipped.
-    """
+    """Return a random ground, float32 (size_px, size_px, 3) RGB, 0 to 1, not clipped."""
     draw = GROUNDS[int(rng.integers(len(GROUNDS)))]
     ground = draw(rng, size_px)
     stains = make_noise(rng, (size_px, size_px), size_px * 0.4, octaves=3)
@@ -91,7 +80,7 @@ def _lay_stones(
     shift: float,
     spread: float,
 ) -> FloatArray:
-    # ``stone`` is (height, width) where the picture is 2 wide.
+    # ``stone`` is (height, width); the picture is 2 units wide.
     shape = (size_px, size_px)
     across, along = _make_axes(rng, size_px)
     row = np.floor(along / stone[0] + 50)
@@ -208,7 +197,7 @@ def _tint(tone: FloatArray, color: Color) -> FloatArray:
 
 
 def _make_axes(rng: np.random.Generator, size_px: int) -> tuple[FloatArray, FloatArray]:
-    # Two axes at a random angle through a random point; the picture is 2 wide.
+    # Two axes at a random angle through a random point; the picture is 2 units wide.
     angle = rng.uniform(-0.6, 0.6) + rng.choice([0, np.pi / 2])
     shift = rng.uniform(-0.5, 0.5, 2)
     ramp = ((np.arange(size_px) + 0.5) * (2 / size_px) - 1).astype(np.float32)

@@ -1,7 +1,6 @@
-"""Print: words in a stroke alphabet and lines of text too small to read.
+"""Print: words in a stroke alphabet, and lines of text too small to read.
 
-Owns how print is traced. Knows nothing of what it is printed on: it is given a function
-that places points on a skin. A font file would draw differently from machine to machine.
+A font file would be drawn differently on different machines.
 """
 
 from collections.abc import Callable
@@ -10,7 +9,10 @@ import numpy as np
 
 from bunri.scenes.canvas import Points
 
+Box = tuple[float, float, float, float]
+"""Left, top, width and height in the coordinates of a surface."""
 Place = Callable[[Points], Points]
+"""Maps (N, 2) points of a surface to the object's coordinates."""
 
 _LETTERS: dict[str, tuple[str, ...]] = {
     # Strokes through a grid of columns a to c and rows 0 (top) to 4.
@@ -48,22 +50,18 @@ _LETTERS: dict[str, tuple[str, ...]] = {
     " ": (),
 }
 _SPACING = 0.45
-"""Gap between letters by the width of one."""
+"""Gap between letters as a share of a letter's width."""
 
 
-def trace_word(
-    word: str, *, left: float, top: float, width: float, height: float, place: Place
-) -> list[Points]:
-    """Return the strokes of a word that fills a box.
+def trace_word(word: str, box: Box, place: Place = np.asarray) -> list[Points]:
+    """Return the strokes of a word.
 
     Args:
-        word: Capitals, digits, plus, minus and spaces of the alphabet.
-        left: Left edge of the box in the coordinates that ``place`` takes.
-        top: Its upper edge.
-        width: Its width; the letters stretch to fill it.
-        height: Its height.
-        place: Takes (N, 2) points of the printed skin to an object's coordinates.
+        word: Characters of the alphabet.
+        box: Rectangle that the word fills.
+        place: Surface that the word is printed on; by default the board itself.
     """
+    left, top, width, height = box
     cell = width / (len(word) * (1 + _SPACING) - _SPACING)
     lines = []
     for index, letter in enumerate(word):
@@ -76,26 +74,10 @@ def trace_word(
 
 
 def trace_text_lines(
-    rng: np.random.Generator,
-    *,
-    left: float,
-    top: float,
-    width: float,
-    height: float,
-    count: int,
-    place: Place,
+    rng: np.random.Generator, count: int, box: Box, place: Place = np.asarray
 ) -> list[Points]:
-    """Return words of ``count`` lines of text as short strokes along their middle.
-
-    Args:
-        rng: Lengths of the words and of each paragraph's last line.
-        left: Left edge of the column in the coordinates that ``place`` takes.
-        top: Its upper edge.
-        width: Its width.
-        height: Its height.
-        count: Number of lines.
-        place: As in :func:`trace_word`.
-    """
+    """Return the words of ``count`` lines of text as short strokes."""
+    left, top, width, height = box
     lines = []
     for row in range(count):
         y = top + height * (row + 0.5) / count

@@ -1,7 +1,4 @@
-"""How light meets stuff: polished metal, clear walls, board.
-
-Owns what several classes share in their look. Knows nothing of any one thing.
-"""
+"""Looks shared by several classes: polished metal, clear walls, board."""
 
 import numpy as np
 
@@ -19,13 +16,13 @@ def make_steel(canvas: Canvas, body: Turned) -> FloatArray:
 
 
 def find_streak(canvas: Canvas, body: Turned, center: float, width: float) -> FloatArray:
-    """Return a gleam along a turned body, (H, W), 0 to 1.
+    """Return a highlight along a turned body, (H, W), 0 to 1.
 
     Args:
-        canvas: The board.
-        body: The surface.
-        center: Where across the body, towards the light; 1 is the edge.
-        width: Half its width in the same units.
+        canvas: Board of the object.
+        body: Surface of the object.
+        center: Position across the body, towards the light; 1 is the edge.
+        width: Half of its width in the same units.
     """
     lean = 1.0 if canvas.light_across > 0 else -1.0
     return _bump(body.across, center * lean, width) * body.coverage
@@ -36,7 +33,7 @@ def _bump(x: FloatArray, center: float | np.float32, width: float) -> FloatArray
 
 
 def press_relief(canvas: Canvas, height: FloatArray, coverage: FloatArray) -> None:
-    """Put dents of ``height`` (H, W) units into what is painted, within ``coverage``."""
+    """Shade dents of ``height``, (H, W), within ``coverage``, (H, W)."""
     normals = canvas.measure_relief(height)
     light = canvas.shade(normals, np.ones(1, np.float32), ambient=0.3)[..., 0]
     canvas.paint(coverage * np.clip(1 - light, 0, 0.75), make_gray(0.02))
@@ -44,14 +41,14 @@ def press_relief(canvas: Canvas, height: FloatArray, coverage: FloatArray) -> No
 
 
 def paint_clear(canvas: Canvas, body: Turned, tint: Color, opacity: float, *, edge: float) -> None:
-    """Paint a wall that light passes through.
+    """Paint a transparent wall.
 
     Args:
-        canvas: The board.
-        body: The surface.
-        tint: (3,) colour of the wall.
-        opacity: In its middle, 0 to 1.
-        edge: How much darker it is at its edges, 0 to 1.
+        canvas: Board of the object.
+        body: Surface of the wall.
+        tint: Colour of the wall, (3,).
+        opacity: Opacity in its middle, 0 to 1.
+        edge: Darkening towards its edges, 0 to 1.
     """
     # Light crosses more glass at the edges, so they are darker and hide the ground.
     rim = np.abs(body.across) ** 3
@@ -61,7 +58,7 @@ def paint_clear(canvas: Canvas, body: Turned, tint: Color, opacity: float, *, ed
 
 
 def add_streaks(canvas: Canvas, body: Turned, top: float, bottom: float, strength: float) -> None:
-    """Add mirror streaks along a smooth body between two heights, ``strength`` about 1."""
+    """Paint highlights along a smooth body between two heights; ``strength`` is about 1."""
     lean = 1.0 if canvas.light_across > 0 else -1.0
     rng = canvas.rng
     fade = np.clip(np.minimum(canvas.v - top, bottom - canvas.v) / 0.06, 0, 1)
@@ -72,7 +69,7 @@ def add_streaks(canvas: Canvas, body: Turned, top: float, bottom: float, strengt
 
 
 def paint_board(canvas: Canvas, face: Face, color: Color) -> FloatArray:
-    """Paint a flat face of board in the scene's light and return its coverage, (H, W)."""
+    """Paint a flat face of board and return its coverage, (H, W)."""
     skin = canvas.fill(face.corners)
     canvas.paint(skin, canvas.shade(face.normals, color, ambient=0.52)[0, 0])
     # Worn edges catch the light.

@@ -1,8 +1,4 @@
-"""Scenes: where things lie, what covers what, shadows, and the camera's faults.
-
-Owns the way from a seed to a photo with its truth. Knows nothing of how a thing is drawn,
-nor of files.
-"""
+"""Rendering of scenes: layout, overlaps, shadows, and the camera's imperfections."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

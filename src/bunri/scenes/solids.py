@@ -1,8 +1,4 @@
-"""Things with a body: turned shapes (bottles, cans) and flat-faced ones (boxes, cartons).
-
-Owns their outline, their normals and the coordinates on their skin. Knows nothing of
-materials or print.
-"""
+"""Solid shapes: surfaces of revolution (bottles, cans) and boxes of flat faces (cartons)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,15 +15,15 @@ Corners = npt.NDArray[np.float64]  # (N, 3): x right, y away, z up, in an object
 
 @dataclass(frozen=True, slots=True)
 class Turned:
-    """A surface of revolution about the object's v axis, as the canvas sees it.
+    """Projection of a surface of revolution about the object's v axis.
 
     Attributes:
-        coverage: (H, W) of the whole silhouette.
-        across: (H, W), -1 on the left edge to 1 on the right edge.
-        height: (H, W), the v of the surface along its axis, curved where it is seen obliquely.
-        normals: Of the front.
+        coverage: Coverage of the whole silhouette, (H, W).
+        across: Position across the axis, (H, W), -1 on the left edge to 1 on the right edge.
+        height: Position along the axis, (H, W), in units of v.
+        normals: Normals of the front.
         profile: (N, 3) rows of v, radius and shift of the axis along u.
-        roundness: Minor by major axis of a circle about the axis as seen; 0 from the side.
+        roundness: Minor / major axis of the projection of a circle about the axis, 0 to 1.
     """
 
     coverage: FloatArray
@@ -61,13 +57,13 @@ def turn_profile(
     """Turn a profile about the object's v axis.
 
     Args:
-        canvas: The board.
-        profile: (v, radius) from the upper to the lower end, eased between.
-        roundness: Minor by major axis of the end circles as seen.
-        sway: Shift of the axis along u at each profile point, for what is crushed.
+        canvas: Board of the object.
+        profile: (v, radius) from the upper to the lower end, interpolated smoothly.
+        roundness: Minor / major axis of the projection of the end circles, 0 to 1.
+        sway: Shift of the axis along u at each profile point, for crushed objects.
 
     Returns:
-        The surface; the upper end's own face is not painted by it.
+        The surface without the face of its upper end.
     """
     table = _ease_profile(profile, sway)
     v_knots, radii, shifts = table.T
@@ -114,15 +110,15 @@ def _trace_turned(table: Points, roundness: float) -> Points:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A flat four-sided piece in space, as the canvas sees it.
+    """Projection of a flat quadrilateral in space.
 
     Its own coordinates (s, t) run from 0 to 1, s along its first edge and t along its last.
 
     Attributes:
-        corners: (4, 2), (u, v) of (0, 0), (1, 0), (1, 1) and (0, 1).
-        normals: One unit vector, as arrays of shape (1, 1).
-        is_front: Whether its outer side is seen.
-        nearness: Larger is nearer to the viewer.
+        corners: (u, v) of (0, 0), (1, 0), (1, 1) and (0, 1), float64 (4, 2).
+        normals: Normal of the face, arrays of shape (1, 1).
+        is_front: Whether its outer side is visible.
+        nearness: Position towards the viewer; larger is nearer.
     """
 
     corners: Points
@@ -154,16 +150,16 @@ class Face:
 def see_faces(
     canvas: Canvas, faces: Sequence[Corners], *, yaw_deg: float, roll_deg: float = 0
 ) -> list[Face]:
-    """Look at flat pieces through the scene's camera.
+    """Project flat faces with the scene's camera.
 
     Args:
-        canvas: The board; gives the camera's tilt.
-        faces: Each (4, 3), counter-clockwise as seen from outside, first edge on top.
+        canvas: Board of the object, which has the camera's tilt.
+        faces: Corners of each face, (4, 3), counter-clockwise from outside, first edge on top.
         yaw_deg: Turn about the upright axis.
-        roll_deg: Turn about the axis away from the viewer first; 90 lays a carton down.
+        roll_deg: Turn about the axis away from the viewer, made first; 90 lays a carton down.
 
     Returns:
-        The faces in the given order, moved together so that their middle is the origin.
+        Faces in the given order, moved together so that their middle is the origin.
     """
     tilt, yaw, roll = np.deg2rad([canvas.view.camera_tilt_deg, yaw_deg, roll_deg])
     turn_roll = np.array(
@@ -186,6 +182,11 @@ def _see_face(canvas: Canvas, corners: Corners, middle: npt.NDArray[np.float64])
     facing = (normal if is_front else -normal).astype(np.float32).reshape(3, 1, 1)
     normals = canvas.turn_normals(facing[0], facing[1], facing[2])
     return Face(corners[:, :2] - middle, normals, is_front, float(corners[:, 2].mean()))
+
+
+def see_box(canvas: Canvas, box: dict[str, Corners], *, yaw_deg: float) -> dict[str, Face]:
+    """Project the faces of :func:`build_box`; see :func:`see_faces`."""
+    return dict(zip(box, see_faces(canvas, list(box.values()), yaw_deg=yaw_deg), strict=True))
 
 
 def build_box(width: float, depth: float, height: float) -> dict[str, Corners]:

@@ -1,1 +1,1 @@
-"""Drawings of things, one file per kind."""
+"""Drawings of objects, one file per kind."""

@@ -1,7 +1,4 @@
-"""Plastic bags and film: thin, wrinkled, often letting the ground shine through.
-
-Owns the variants of Plastic bag. Knows nothing of scenes.
-"""
+"""Drawings of Plastic bag: thin, wrinkled film that often lets the ground shine through."""
 
 import numpy as np
 
@@ -108,7 +105,7 @@ def _print_logo(canvas: Canvas, film: Color, shape: FloatArray, at: float) -> No
     if film.mean() < 0.5:
         ink = make_gray(0.92)
     word = str(rng.choice(["MART", "THANKS", "FRESH", "SALE", "SHOP", "BAKERY"]))
-    strokes = trace_word(word, left=-0.34, top=at, width=0.68, height=0.22, place=np.asarray)
+    strokes = trace_word(word, (-0.34, at, 0.68, 0.22))
     patchy = 0.75 + 0.3 * make_noise(rng, canvas.shape, 0.3 * canvas.unit_px)
     canvas.paint(canvas.stroke(*strokes, width=0.05) * shape, ink, np.asarray(patchy, np.float32))
     if rng.random() < 0.6:

@@ -1,7 +1,4 @@
-"""Paper packs: gable-top milk cartons and drink bricks.
-
-Owns the variants of Paper pack. Knows nothing of scenes.
-"""
+"""Drawings of Paper pack: gable-top milk cartons and drink bricks."""
 
 import numpy as np
 
@@ -9,7 +6,7 @@ from bunri.images.noise import make_noise
 from bunri.scenes.canvas import Canvas, Color, make_gray, pick_color, trace_ellipse
 from bunri.scenes.lettering import trace_text_lines, trace_word
 from bunri.scenes.materials import paint_board
-from bunri.scenes.solids import Corners, Face, build_box, see_faces
+from bunri.scenes.solids import Corners, Face, build_box, see_box, see_faces
 
 
 def draw_milk_carton(canvas: Canvas) -> None:
@@ -42,7 +39,7 @@ def draw_milk_carton(canvas: Canvas) -> None:
 
 
 def _build_gable(side: float, height: float, *, roof: float, fin: float) -> list[Corners]:
-    # Four walls, the base, two sloping panels, two tucked gables, the fin on the ridge.
+    # Faces: four walls, the base, two sloping panels, two tucked gables, the fin on the ridge.
     boxed = build_box(side, side, height)
     h = side / 2
     ridge = height + roof
@@ -62,13 +59,11 @@ def _print_carton_side(canvas: Canvas, face: Face, ink: Color) -> None:
     rng = canvas.rng
     wave = [(s, 0.68 + 0.06 * np.sin(6 * s + 1)) for s in np.linspace(0, 1, 12)]
     canvas.paint(canvas.fill(face.place([*wave, (1, 1), (0, 1)])), ink, 0.9)
-    word = trace_word("MILK", left=0.12, top=0.12, width=0.76, height=0.16, place=face.place)
+    word = trace_word("MILK", (0.12, 0.12, 0.76, 0.16), face.place)
     canvas.paint(canvas.stroke(*word, width=0.05), ink)
     dot = pick_color(rng, saturation=(0.3, 0.9), value=(0.7, 1.0))
     canvas.paint(canvas.fill(face.place(trace_ellipse((0.5, 0.5), (0.24, 0.12)))), dot, 0.9)
-    lines = trace_text_lines(
-        rng, left=0.12, top=0.8, width=0.76, height=0.15, count=3, place=face.place
-    )
+    lines = trace_text_lines(rng, 3, (0.12, 0.8, 0.76, 0.15), face.place)
     canvas.paint(canvas.stroke(*lines, width=0.014), make_gray(0.95), 0.8)
 
 
@@ -76,8 +71,7 @@ def draw_juice_brick(canvas: Canvas) -> None:
     """Draw a small brick-shaped drink pack with a straw hole or a straw in it."""
     rng = canvas.rng
     boxed = build_box(0.9, 0.62, rng.uniform(1.2, 1.5))
-    seen = see_faces(canvas, list(boxed.values()), yaw_deg=rng.uniform(-60, 60))
-    faces = dict(zip(boxed, seen, strict=True))
+    faces = see_box(canvas, boxed, yaw_deg=rng.uniform(-60, 60))
     ink = pick_color(rng, saturation=(0.5, 0.95), value=(0.5, 0.95))
     fruit = pick_color(rng, hue=(-0.03, 0.35), saturation=(0.7, 1.0), value=(0.7, 1.0))
     for name in ("left", "right", "front", "back", "top"):
@@ -92,7 +86,7 @@ def draw_juice_brick(canvas: Canvas) -> None:
             continue
         panel = [(0, 0.12), (1, 0.12), (1, 0.36), (0, 0.36)]
         canvas.paint(canvas.fill(face.place(panel)), make_gray(0.96))
-        word = trace_word("JUICE", left=0.12, top=0.165, width=0.76, height=0.15, place=face.place)
+        word = trace_word("JUICE", (0.12, 0.165, 0.76, 0.15), face.place)
         canvas.paint(canvas.stroke(*word, width=0.035), ink)
         for s, t in ((0.4, 0.62), (0.62, 0.7)):
             berry = face.place(trace_ellipse((s, t), (0.2, 0.12)))

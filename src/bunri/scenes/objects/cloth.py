@@ -1,7 +1,4 @@
-"""Clothing: shirts, trousers and socks with folds, seams and weave.
-
-Owns the variants of Clothing. Knows nothing of scenes.
-"""
+"""Drawings of Clothing: shirts, trousers, socks and gloves with folds, seams and weave."""
 
 import numpy as np
 
@@ -102,12 +99,7 @@ def _print_chest(canvas: Canvas, shape: FloatArray) -> None:
         ring = trace_ellipse((0, -0.15), (0.28, 0.28))
         canvas.paint(canvas.stroke([*ring, ring[0]], width=0.025) * shape, ink, 0.8)
     word = trace_word(
-        str(rng.choice(["TEAM", "SURF", "NYC", "LOVE", "RUN"])),
-        left=-0.3,
-        top=0.2,
-        width=0.6,
-        height=0.16,
-        place=np.asarray,
+        str(rng.choice(["TEAM", "SURF", "NYC", "LOVE", "RUN"])), (-0.3, 0.2, 0.6, 0.16)
     )
     canvas.paint(canvas.stroke(*word, width=0.045) * shape, ink, 0.85)
 

@@ -1,7 +1,4 @@
-"""Styrofoam: fish boxes, meat trays and packing pieces with a bead texture.
-
-Owns the variants of Styrofoam. Knows nothing of scenes.
-"""
+"""Drawings of Styrofoam: fish boxes, meat trays and packing pieces with a bead texture."""
 
 import numpy as np
 

@@ -1,7 +1,4 @@
-"""Glass: bottles, jars and shards that light passes through.
-
-Owns the variants of Glass. Knows nothing of scenes.
-"""
+"""Drawings of Glass: bottles, jars and shards."""
 
 import numpy as np
 
@@ -56,21 +53,12 @@ def _stick_label(canvas: Canvas, body: Turned, top: float, bottom: float) -> Non
     canvas.paint(body.cut_band(top, top + stripe), np.asarray(light * ink, np.float32))
     word = trace_word(
         str(rng.choice(["SOJU", "MALT", "JUICE", "WINE", "HONEY", "SAUCE"])),
-        left=-0.8,
-        top=top + 1.4 * stripe,
-        width=1.6,
-        height=0.3 * (bottom - top),
-        place=body.place,
+        (-0.8, top + 1.4 * stripe, 1.6, 0.3 * (bottom - top)),
+        body.place,
     )
     canvas.paint(canvas.stroke(*word, width=0.035) * label, ink)
     lines = trace_text_lines(
-        rng,
-        left=-0.9,
-        top=top + 0.7 * (bottom - top),
-        width=1.8,
-        height=0.25 * (bottom - top),
-        count=3,
-        place=body.place,
+        rng, 3, (-0.9, top + 0.7 * (bottom - top), 1.8, 0.25 * (bottom - top)), body.place
     )
     canvas.paint(canvas.stroke(*lines, width=0.016) * label, make_gray(0.3), 0.7)
 

@@ -1,7 +1,4 @@
-"""Metal cans and batteries: turned bodies with a hard gleam.
-
-Owns the variants of Metal and Battery. Knows nothing of scenes.
-"""
+"""Drawings of Metal and Battery: cans, tins, foil and batteries."""
 
 import numpy as np
 
@@ -18,7 +15,7 @@ from bunri.scenes.canvas import (
 )
 from bunri.scenes.lettering import trace_word
 from bunri.scenes.materials import find_streak, make_steel, press_relief
-from bunri.scenes.solids import Turned, build_box, see_faces, turn_profile
+from bunri.scenes.solids import Turned, build_box, see_box, turn_profile
 
 _BRANDS = ("COLA", "TONIC", "MALT", "FIT", "SUN", "WAVE", "PEACH")
 
@@ -70,15 +67,7 @@ def _print_can(canvas: Canvas, body: Turned) -> None:
     canvas.paint(body.coverage, color * make_steel(canvas, body)[..., None])
     word = str(rng.choice(_BRANDS))
     letters = canvas.stroke(
-        *trace_word(
-            word,
-            left=-0.85,
-            top=top + 0.26 * length,
-            width=1.7,
-            height=0.2 * length,
-            place=body.place,
-        ),
-        width=0.07,
+        *trace_word(word, (-0.85, top + 0.26 * length, 1.7, 0.2 * length), body.place), width=0.07
     )
     canvas.paint(letters * body.coverage, accent, 0.92)
     canvas.brighten(0.55 * find_streak(canvas, body, 0.5, 0.1))
@@ -128,11 +117,8 @@ def draw_tin(canvas: Canvas) -> None:
         canvas.paint(label, steel[..., None] * color, 0.95)
         word = trace_word(
             str(rng.choice(["TUNA", "CORN", "SPAM", "HAM"])),
-            left=-0.6,
-            top=-0.3 * half,
-            width=1.2,
-            height=0.6 * half,
-            place=body.place,
+            (-0.6, -0.3 * half, 1.2, 0.6 * half),
+            body.place,
         )
         canvas.paint(canvas.stroke(*word, width=0.06) * label, make_gray(0.95))
     _draw_tin_top(canvas, (0.0, -half), 0.66, roundness, is_open=rng.random() < 0.6)
@@ -214,15 +200,10 @@ def _pick_battery_colors(rng: np.random.Generator) -> tuple[Color, Color]:
 def _mark_poles(canvas: Canvas, body: Turned, girth: float) -> None:
     mark = make_gray(0.95)
     pen = 0.16 * girth
-    plus = trace_word("+", left=-0.45, top=-0.7, width=0.9, height=0.9 * girth, place=body.place)
-    minus = trace_word("-", left=-0.4, top=0.6, width=0.8, height=0.6 * girth, place=body.place)
+    plus = trace_word("+", (-0.45, -0.7, 0.9, 0.9 * girth), body.place)
+    minus = trace_word("-", (-0.4, 0.6, 0.8, 0.6 * girth), body.place)
     word = trace_word(
-        str(canvas.rng.choice(["AA", "1.5V", "AAA"])),
-        left=-0.8,
-        top=-0.1,
-        width=1.6,
-        height=0.9 * girth,
-        place=body.place,
+        str(canvas.rng.choice(["AA", "1.5V", "AAA"])), (-0.8, -0.1, 1.6, 0.9 * girth), body.place
     )
     canvas.paint(canvas.stroke(*plus, *minus, width=1.5 * pen) * body.coverage, mark)
     canvas.paint(canvas.stroke(*word, width=pen) * body.coverage, mark)
@@ -233,11 +214,8 @@ def draw_block_battery(canvas: Canvas) -> None:
     """Draw a 9 V block with its two snap contacts."""
     rng = canvas.rng
     jacket, shoulder = _pick_battery_colors(rng)
-    faces = see_faces(
-        canvas, list(build_box(0.95, 0.55, 1.5).values()), yaw_deg=rng.uniform(-50, 50)
-    )
-    names = list(build_box(1, 1, 1))
-    for name, face in zip(names, faces, strict=True):
+    faces = see_box(canvas, build_box(0.95, 0.55, 1.5), yaw_deg=rng.uniform(-50, 50))
+    for name, face in faces.items():
         if not face.is_front:
             continue
         skin = canvas.fill(face.corners)
@@ -249,7 +227,7 @@ def draw_block_battery(canvas: Canvas) -> None:
             canvas.paint(cap, canvas.shade(face.normals, shoulder, ambient=0.55) + 0 * t[..., None])
             if abs(face.corners[1, 0] - face.corners[0, 0]) < 0.3:
                 continue
-            word = trace_word("9V", left=0.2, top=0.4, width=0.6, height=0.3, place=face.place)
+            word = trace_word("9V", (0.2, 0.4, 0.6, 0.3), face.place)
             canvas.paint(canvas.stroke(*word, width=0.07), make_gray(0.95))
             continue
         for s, share in ((0.28, 1.0), (0.72, 0.8)):

@@ -1,7 +1,4 @@
-"""Paper: cardboard boxes, sheets, newspaper.
-
-Owns the variants of Paper. Knows nothing of scenes.
-"""
+"""Drawings of Paper: cardboard boxes, sheets and newspapers."""
 
 import numpy as np
 
@@ -10,7 +7,7 @@ from bunri.images.noise import make_creases, make_noise
 from bunri.scenes.canvas import Canvas, Color, Points, make_gray, pick_color
 from bunri.scenes.lettering import trace_text_lines, trace_word
 from bunri.scenes.materials import paint_board
-from bunri.scenes.solids import Corners, Face, build_box, see_faces
+from bunri.scenes.solids import Corners, Face, build_box, see_box, see_faces
 
 _KRAFT = ((0.66, 0.5, 0.34), (0.72, 0.57, 0.4), (0.58, 0.43, 0.29), (0.76, 0.63, 0.47))
 
@@ -25,13 +22,7 @@ def draw_closed_box(canvas: Canvas) -> None:
     rng = canvas.rng
     width, depth, height = rng.uniform(1.2, 1.5), rng.uniform(0.8, 1.2), rng.uniform(0.35, 0.9)
     boxed = build_box(width, depth, height)
-    faces = dict(
-        zip(
-            boxed,
-            see_faces(canvas, list(boxed.values()), yaw_deg=rng.uniform(-60, 60)),
-            strict=True,
-        )
-    )
+    faces = see_box(canvas, boxed, yaw_deg=rng.uniform(-60, 60))
     color = _pick_kraft(rng)
     for name in ("left", "right", "front", "back", "top"):
         face = faces[name]
@@ -57,9 +48,7 @@ def _tape_lid(canvas: Canvas, face: Face) -> None:
         [(left, top), (left + 0.36, top), (left + 0.36, top + 0.3), (left, top + 0.3)]
     )
     canvas.paint(canvas.fill(label), make_gray(0.94))
-    lines = trace_text_lines(
-        rng, left=left + 0.03, top=top + 0.02, width=0.3, height=0.15, count=4, place=face.place
-    )
+    lines = trace_text_lines(rng, 4, (left + 0.03, top + 0.02, 0.3, 0.15), face.place)
     canvas.paint(canvas.stroke(*lines, width=0.014), make_gray(0.2))
     bars = [
         face.place([(left + 0.04 + x, top + 0.19), (left + 0.04 + x, top + 0.27)])
@@ -74,7 +63,7 @@ def _print_box_side(canvas: Canvas, face: Face, color: Color) -> None:
     if rng.random() < 0.5:
         ink = pick_color(rng, saturation=(0.6, 0.9), value=(0.3, 0.6))
     word = str(rng.choice(["FRAGILE", "APPLE", "CARGO", "MANGO", "ORANGE", "TEA", "BOOKS"]))
-    strokes = trace_word(word, left=0.15, top=0.3, width=0.7, height=0.28, place=face.place)
+    strokes = trace_word(word, (0.15, 0.3, 0.7, 0.28), face.place)
     canvas.paint(canvas.stroke(*strokes, width=0.035), ink, 0.85)
     if rng.random() < 0.5:
         arrow = [(0.85, 0.9), (0.85, 0.7), (0.81, 0.77), (0.85, 0.7), (0.89, 0.77)]
@@ -151,15 +140,7 @@ def _print_columns(canvas: Canvas, half: float, *, count: int) -> None:
     width = 1.7 * half / count
     for column in range(count):
         left = -0.85 * half + column * width
-        lines = trace_text_lines(
-            rng,
-            left=left,
-            top=-0.62,
-            width=0.92 * width if count > 1 else width,
-            height=1.42,
-            count=26,
-            place=np.asarray,
-        )
+        lines = trace_text_lines(rng, 26, (left, -0.62, 0.92 * width if count > 1 else width, 1.42))
         canvas.paint(canvas.stroke(*lines, width=0.016), make_gray(0.2), 0.7)
 
 
@@ -185,12 +166,7 @@ def draw_newspaper(canvas: Canvas) -> None:
         canvas.paint(canvas.fill(outline), gray * np.float32(dim))
     _paint_creased(canvas, canvas.fill(outline), gray, strength=0.12)
     head = trace_word(
-        str(rng.choice(["NEWS", "TIMES", "DAILY", "PRESS"])),
-        left=-0.6 * half,
-        top=-0.82,
-        width=1.2 * half,
-        height=0.15,
-        place=np.asarray,
+        str(rng.choice(["NEWS", "TIMES", "DAILY", "PRESS"])), (-0.6 * half, -0.82, 1.2 * half, 0.15)
     )
     canvas.paint(canvas.stroke(*head, width=0.045), make_gray(0.1), 0.9)
     canvas.paint(

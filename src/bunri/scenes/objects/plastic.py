@@ -1,7 +1,4 @@
-"""Plastic: PET bottles, cups, trays, household bottles.
-
-Owns the variants of Plastic. Knows nothing of scenes.
-"""
+"""Drawings of Plastic: PET bottles, cups, trays and household bottles."""
 
 import numpy as np
 
@@ -53,11 +50,8 @@ def _wrap_label(canvas: Canvas, body: Turned) -> None:
     canvas.paint(np.asarray(label * wave, np.float32), accent, 0.9)
     word = trace_word(
         str(rng.choice(["AQUA", "COLA", "TEA", "FRESH", "DEW"])),
-        left=-0.7,
-        top=top + 0.06,
-        width=1.4,
-        height=0.15,
-        place=body.place,
+        (-0.7, top + 0.06, 1.4, 0.15),
+        body.place,
     )
     canvas.paint(canvas.stroke(*word, width=0.04) * label, accent)
 
@@ -95,7 +89,7 @@ def draw_drink_cup(canvas: Canvas) -> None:
         mark = pick_color(rng, saturation=(0.5, 0.9), value=(0.25, 0.6))
         ring = body.place(trace_ellipse((0.0, 0.1), (0.5, 0.19)))
         canvas.paint(canvas.fill(ring) * body.coverage, mark, 0.9)
-        word = trace_word("CAFE", left=-0.32, top=0.03, width=0.64, height=0.14, place=body.place)
+        word = trace_word("CAFE", (-0.32, 0.03, 0.64, 0.14), body.place)
         canvas.paint(canvas.stroke(*word, width=0.025), make_gray(0.95))
     add_streaks(canvas, body, -0.4, 0.84, 1.0)
     dome = turn_profile(
@@ -175,13 +169,9 @@ def draw_detergent_bottle(canvas: Canvas) -> None:
     label = canvas.fill(np.add(_trace_superellipse(0.75 * half, 0.34), (0, 0.4))) * body
     canvas.paint(label, pick_color(rng, saturation=(0.0, 0.3), value=(0.85, 1.0)), 0.95)
     ink = pick_color(rng, saturation=(0.7, 1.0), value=(0.4, 0.8))
-    word = trace_word(
-        "SOAP", left=-0.55 * half, top=0.18, width=1.1 * half, height=0.18, place=np.asarray
-    )
+    word = trace_word("SOAP", (-0.55 * half, 0.18, 1.1 * half, 0.18))
     canvas.paint(canvas.stroke(*word, width=0.045), ink)
-    lines = trace_text_lines(
-        rng, left=-0.55 * half, top=0.45, width=1.1 * half, height=0.22, count=4, place=np.asarray
-    )
+    lines = trace_text_lines(rng, 4, (-0.55 * half, 0.45, 1.1 * half, 0.22))
     canvas.paint(canvas.stroke(*lines, width=0.02), make_gray(0.35), 0.8)
     if not has_pump:
         hole = trace_ellipse((0.62 * half, -0.28), (0.08, 0.2), turn_deg=12)

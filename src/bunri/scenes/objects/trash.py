@@ -1,7 +1,4 @@
-"""General trash: soiled and mixed things.
-
-Owns the variants of General trash. Knows nothing of scenes.
-"""
+"""Drawings of General trash: soiled and mixed things."""
 
 import numpy as np
 import numpy.typing as npt
@@ -49,12 +46,7 @@ def _print_tub(canvas: Canvas, tub: Turned) -> None:
     panel = canvas.fill(tub.place(trace_ellipse((rng.uniform(-0.4, 0.4), 0.02), (0.7, 0.22))))
     canvas.paint(panel * tub.coverage, np.array([1.0, 0.93, 0.75], np.float32))
     word = trace_word(
-        str(rng.choice(["RAMEN", "UDON", "SPICY", "NOODLE"])),
-        left=-0.55,
-        top=-0.1,
-        width=1.1,
-        height=0.24,
-        place=tub.place,
+        str(rng.choice(["RAMEN", "UDON", "SPICY", "NOODLE"])), (-0.55, -0.1, 1.1, 0.24), tub.place
     )
     ink = pick_color(rng, hue=(-0.03, 0.05), saturation=(0.8, 1.0), value=(0.4, 0.75))
     canvas.paint(canvas.stroke(*word, width=0.06) * tub.coverage, ink)
@@ -133,20 +125,14 @@ def _print_wrapper(canvas: Canvas, shape: FloatArray, half: float) -> None:
     canvas.paint(canvas.fill(np.add(burst, (0, 0.28))) * shape, accent)
     word = trace_word(
         str(rng.choice(["CHIPS", "CRISP", "CHOCO", "SNACK", "CORN"])),
-        left=-0.78 * half,
-        top=-0.32,
-        width=1.56 * half,
-        height=0.3,
-        place=np.asarray,
+        (-0.78 * half, -0.32, 1.56 * half, 0.3),
     )
     canvas.paint(canvas.stroke(*word, width=0.09) * shape, make_gray(0.1))
     canvas.paint(canvas.stroke(*word, width=0.06) * shape, make_gray(0.98))
     for at in ((-0.08, 0.22), (0.1, 0.34)):
         chip = trace_ellipse(at, (0.2 * half + 0.05, 0.12), turn_deg=float(rng.uniform(-40, 40)))
         canvas.paint(canvas.fill(chip) * shape, np.array([0.85, 0.6, 0.2], np.float32))
-    lines = trace_text_lines(
-        rng, left=-0.7 * half, top=0.62, width=1.4 * half, height=0.16, count=3, place=np.asarray
-    )
+    lines = trace_text_lines(rng, 3, (-0.7 * half, 0.62, 1.4 * half, 0.16))
     canvas.paint(canvas.stroke(*lines, width=0.018) * shape, make_gray(0.95), 0.8)
 
 

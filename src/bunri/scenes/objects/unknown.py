@@ -1,7 +1,4 @@
-"""What cannot be told from a photo: tangles, lumps, pieces of devices.
-
-Owns the variants of UNKNOWN. Knows nothing of scenes.
-"""
+"""Drawings of UNKNOWN: tangles, lumps and pieces of devices."""
 
 import numpy as np
 

@@ -4,6 +4,7 @@ import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from bunri.core.contracts import FloatArray
 
 Points = npt.NDArray[np.float64]  # (N, 2), (u, v) in an object's own units
 PointsLike = Points | Sequence[tuple[float, float]]
+Floats = npt.NDArray[np.floating[Any]]  # computed values; what they are painted on is float32
 Color = npt.NDArray[np.float32]  # (3,) or (H, W, 3), RGB, 0 to 1
 
 MARGIN = 1.25
@@ -124,7 +126,7 @@ class Canvas:
         """Return the coverage of an ellipse."""
         return self.fill(trace_ellipse(center, radii, turn_deg=turn_deg))
 
-    def paint(self, coverage: FloatArray, color: Color, opacity: float | FloatArray = 1.0) -> None:
+    def paint(self, coverage: Floats, color: Floats, opacity: float | Floats = 1.0) -> None:
         """Paint a colour over the board; everything painted belongs to the object.
 
         Args:
@@ -132,6 +134,9 @@ class Canvas:
             color: (3,) or (H, W, 3), RGB, 0 to 1.
             opacity: One number or (H, W); below 1 lets the ground shine through.
         """
+        coverage, color = np.asarray(coverage, np.float32), np.asarray(color, np.float32)
+        if isinstance(opacity, np.ndarray):
+            opacity = np.asarray(opacity, np.float32)
         rows = np.flatnonzero(coverage.max(axis=1))
         columns = np.flatnonzero(coverage.max(axis=0))
         if not rows.size:
@@ -148,21 +153,21 @@ class Canvas:
         self._opacity[part] += ink
         np.maximum(self._coverage[part], inked, out=self._coverage[part])
 
-    def darken(self, amount: FloatArray) -> None:
+    def darken(self, amount: Floats) -> None:
         """Darken the object by ``amount``, (H, W), 0 to 1."""
-        self.paint(amount * self._coverage, np.zeros(3, np.float32))
+        self.paint(np.asarray(amount, np.float32) * self._coverage, np.zeros(3, np.float32))
 
-    def brighten(self, amount: FloatArray) -> None:
+    def brighten(self, amount: Floats) -> None:
         """Lighten the object towards white by ``amount``, (H, W), 0 to 1."""
-        self.paint(amount * self._coverage, np.ones(3, np.float32))
+        self.paint(np.asarray(amount, np.float32) * self._coverage, np.ones(3, np.float32))
 
     def mottle(self, grain: FloatArray) -> None:
         """Multiply all paint by ``grain``, (H, W), values around 1."""
         self._color *= grain
 
-    def measure_relief(self, height: FloatArray) -> Normals:
+    def measure_relief(self, height: Floats) -> Normals:
         """Return the normals of a surface ``height`` (H, W) units above the board."""
-        down, right = np.gradient(height * np.float32(self.unit_px))
+        down, right = np.gradient(np.asarray(height, np.float32) * np.float32(self.unit_px))
         length = np.sqrt(right * right + down * down + 1)
         return Normals(-right / length, -down / length, 1 / length)
 

@@ -54,7 +54,7 @@ def paint_clear(canvas: Canvas, body: Turned, tint: Color, opacity: float, *, ed
     rim = np.abs(body.across) ** 3
     shade = 0.93 - edge * rim + 0.25 * body.across * np.float32(-canvas.light_across)
     color = np.asarray(np.clip(shade, 0.1, 1.2)[..., None] * tint, np.float32)
-    canvas.paint(body.coverage, color, np.asarray(opacity + (0.95 - opacity) * rim, np.float32))
+    canvas.paint(body.coverage, color, opacity + (0.95 - opacity) * rim)
 
 
 def add_streaks(canvas: Canvas, body: Turned, top: float, bottom: float, strength: float) -> None:

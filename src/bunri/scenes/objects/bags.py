@@ -43,7 +43,7 @@ def _paint_film(
     sheen = 0.16 if color.mean() < 0.3 else 0.0
     skin = np.clip(lit + gleam[..., None] + np.float32(sheen) * steep[..., None], 0, 1.05)
     veil = np.clip(opacity + (1 - opacity) * (0.8 * steep + 0.9 * gleam), 0, 1)
-    canvas.paint(shape, np.asarray(skin, np.float32), np.asarray(veil, np.float32))
+    canvas.paint(shape, skin, veil)
 
 
 def _fold_from(
@@ -107,7 +107,7 @@ def _print_logo(canvas: Canvas, film: Color, shape: FloatArray, at: float) -> No
     word = str(rng.choice(["MART", "THANKS", "FRESH", "SALE", "SHOP", "BAKERY"]))
     strokes = trace_word(word, (-0.34, at, 0.68, 0.22))
     patchy = 0.75 + 0.3 * make_noise(rng, canvas.shape, 0.3 * canvas.unit_px)
-    canvas.paint(canvas.stroke(*strokes, width=0.05) * shape, ink, np.asarray(patchy, np.float32))
+    canvas.paint(canvas.stroke(*strokes, width=0.05) * shape, ink, patchy)
     if rng.random() < 0.6:
         ring = trace_ellipse((0, at - 0.22), (0.16, 0.16))
         canvas.paint(canvas.stroke([*ring, ring[0]], width=0.05) * shape, ink, 0.8)
@@ -164,9 +164,9 @@ def draw_film_sheet(canvas: Canvas) -> None:
     shape = canvas.fill(outline)
     _paint_film(canvas, shape, np.asarray(height, np.float32), tint, rng.uniform(0.2, 0.34))
     crest = np.clip((wrinkles - 0.62) / 0.25, 0, 1)
-    canvas.brighten(np.asarray(0.55 * crest * crest, np.float32))
+    canvas.brighten(0.55 * crest * crest)
     hollow = np.clip((0.25 - wrinkles) / 0.25, 0, 1)
-    canvas.darken(np.asarray(0.1 * hollow, np.float32))
+    canvas.darken(0.1 * hollow)
     canvas.paint(canvas.stroke([*outline, outline[0]], width=0.014), make_gray(0.95), 0.5)
 
 
@@ -194,5 +194,5 @@ def draw_roll_bag(canvas: Canvas) -> None:
     if rng.random() < 0.7:
         band = canvas.fill([(-1, -0.25), (1, -0.25), (1, 0.5), (-1, 0.5)]) * shape
         tint = pick_color(rng, saturation=(0.4, 0.9), value=(0.4, 0.9))
-        canvas.paint(band, tint, np.asarray(0.45 + 0.4 * wrinkles, np.float32))
+        canvas.paint(band, tint, 0.45 + 0.4 * wrinkles)
         _print_logo(canvas, tint, shape, 0.1)

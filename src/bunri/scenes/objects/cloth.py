@@ -36,11 +36,11 @@ def _paint_fabric(canvas: Canvas, shape: FloatArray, color: Color, *, depth: flo
     rng = canvas.rng
     broad = sample_noise(rng, 2.6 * canvas.u + 0.6 * canvas.v, 1.1 * canvas.v - 0.3 * canvas.u)
     sharp = make_wrinkles(rng, canvas.shape, 0.75 * canvas.unit_px, octaves=2)
-    normals = canvas.measure_relief(np.asarray(depth * (0.2 * broad + 0.13 * sharp), np.float32))
+    normals = canvas.measure_relief(depth * (0.2 * broad + 0.13 * sharp))
     weave = make_noise(rng, canvas.shape, 2.0)
     grain = 1 + 0.07 * weave + 0.04 * np.sin(canvas.u * 190) * np.sin(canvas.v * 190)
     lit = canvas.shade(normals, color, ambient=0.36) * grain[..., None]
-    canvas.paint(shape, np.asarray(lit, np.float32))
+    canvas.paint(shape, lit)
 
 
 def _make_stripes(canvas: Canvas, base: Color) -> Color:
@@ -183,8 +183,8 @@ def draw_glove(canvas: Canvas) -> None:
         coat = pick_color(rng, hue=(-0.05, 0.12), saturation=(0.6, 0.9), value=(0.5, 0.9))
         part = np.asarray(shape * (canvas.v < 0.5), np.float32)
         gloss = 0.8 + 0.35 * make_noise(rng, canvas.shape, 0.2 * canvas.unit_px, octaves=2)
-        canvas.paint(part, np.asarray(gloss[..., None] * coat, np.float32), 0.85)
+        canvas.paint(part, gloss[..., None] * coat, 0.85)
     ribs = np.clip(np.sin(canvas.u * 55), 0, 1) * (canvas.v > 0.66)
-    canvas.darken(np.asarray(0.3 * ribs * shape, np.float32))
+    canvas.darken(0.3 * ribs * shape)
     edge = np.clip(shape - _shrink_shape(canvas, shape), 0, 1)
     canvas.darken(0.4 * edge)

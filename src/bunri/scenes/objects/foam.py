@@ -30,7 +30,7 @@ def _paint_foam(canvas: Canvas, face: Face, skin: FloatArray, color: Color) -> N
     )
     grain = _make_grain(canvas, s * beads_s, t * beads_t, contrast=0.16)
     lit = canvas.shade(face.normals, color, ambient=0.55)
-    canvas.paint(skin, np.asarray(grain[..., None] * lit, np.float32))
+    canvas.paint(skin, grain[..., None] * lit)
 
 
 def draw_foam_box(canvas: Canvas) -> None:
@@ -66,7 +66,7 @@ def _hollow_out(canvas: Canvas, inside: dict[str, Face], color: Color) -> None:
         skin = np.asarray(canvas.fill(face.corners) * opening, np.float32)
         _paint_foam(canvas, face, skin, color * np.float32(0.86))
         _, t = face.measure(canvas)
-        canvas.darken(np.asarray(skin * np.clip(0.1 + 0.35 * t, 0.1, 0.42), np.float32))
+        canvas.darken(skin * np.clip(0.1 + 0.35 * t, 0.1, 0.42))
     rim = [*inside["top"].corners, inside["top"].corners[0]]
     canvas.paint(canvas.stroke(rim, width=0.02), make_gray(1.0), 0.6)
     if canvas.rng.random() < 0.4:  # the wet rest of what it held
@@ -102,11 +102,11 @@ def draw_meat_tray(canvas: Canvas) -> None:
     depth = np.clip((-outer - 0.1) / 0.2, 0, 1)
     height = -0.2 * depth * depth * (3 - 2 * depth)
     height -= 0.1 * np.clip((outer + 0.06) / 0.06, 0, 1) ** 2
-    normals = canvas.measure_relief(np.asarray(height, np.float32))
+    normals = canvas.measure_relief(height)
     lit = canvas.shade(normals, color, ambient=0.4)
     beads_per_unit = np.float32(_BEADS_PER_UNIT)
     grain = _make_grain(canvas, beads_per_unit * canvas.u, beads_per_unit * canvas.v, contrast=0.12)
-    canvas.paint(skin, np.asarray(grain[..., None] * lit, np.float32))
+    canvas.paint(skin, grain[..., None] * lit)
     pattern = np.sin(22 * (canvas.u + canvas.v)) * np.sin(22 * (canvas.u - canvas.v))
     floor = np.asarray(skin * (depth >= 1), np.float32)
     canvas.darken(0.1 * floor * np.clip(-2 * pattern, 0, 1))
@@ -172,7 +172,7 @@ def draw_foam_chunk(canvas: Canvas) -> None:
     body = np.asarray(grain[..., None] * color, np.float32)
     canvas.paint(side, body * np.float32(0.62))
     soft = 1 + 0.05 * make_noise(rng, canvas.shape, 0.6 * canvas.unit_px)
-    canvas.paint(skin, np.asarray(body * soft[..., None], np.float32))
+    canvas.paint(skin, body * soft[..., None])
     rough = np.clip((torn + 0.12) / 0.12, 0, 1) * skin
-    canvas.darken(np.asarray(0.3 * rough * (1 - np.minimum(2 * beads, 1)), np.float32))
-    canvas.brighten(np.asarray(0.25 * rough, np.float32))
+    canvas.darken(0.3 * rough * (1 - np.minimum(2 * beads, 1)))
+    canvas.brighten(0.25 * rough)

@@ -39,7 +39,7 @@ def draw_glass_bottle(canvas: Canvas) -> None:
         cap = turn_profile(canvas, [(-1.0, 0.12), (-0.88, 0.13)], roundness=0.15)
         color = pick_color(rng, saturation=(0.0, 0.8), value=(0.5, 0.85))
         ridges = 0.8 + 0.25 * np.sin(12 * np.arcsin(cap.across))
-        canvas.paint(cap.coverage, np.asarray(ridges[..., None] * color, np.float32))
+        canvas.paint(cap.coverage, ridges[..., None] * color)
 
 
 def _stick_label(canvas: Canvas, body: Turned, top: float, bottom: float) -> None:
@@ -48,9 +48,9 @@ def _stick_label(canvas: Canvas, body: Turned, top: float, bottom: float) -> Non
     paper = pick_color(rng, saturation=(0.0, 0.25), value=(0.85, 0.97))
     ink = pick_color(rng, saturation=(0.6, 0.95), value=(0.3, 0.7))
     light = np.clip(1 - 0.55 * np.abs(body.across) ** 3, 0, 1)[..., None]
-    canvas.paint(label, np.asarray(light * paper, np.float32), 0.97)
+    canvas.paint(label, light * paper, 0.97)
     stripe = rng.uniform(0.08, 0.3) * (bottom - top)
-    canvas.paint(body.cut_band(top, top + stripe), np.asarray(light * ink, np.float32))
+    canvas.paint(body.cut_band(top, top + stripe), light * ink)
     word = trace_word(
         str(rng.choice(["SOJU", "MALT", "JUICE", "WINE", "HONEY", "SAUCE"])),
         (-0.8, top + 1.4 * stripe, 1.6, 0.3 * (bottom - top)),
@@ -87,7 +87,7 @@ def draw_jar(canvas: Canvas) -> None:
         )
         color = pick_color(rng, saturation=(0.0, 0.8), value=(0.5, 0.85))
         ridges = 0.75 + 0.2 * np.sin(40 * np.arcsin(lid.across)) - 0.2 * np.abs(lid.across)
-        canvas.paint(lid.coverage, np.asarray(ridges[..., None] * color, np.float32))
+        canvas.paint(lid.coverage, ridges[..., None] * color)
         radius = mouth + 0.05
         canvas.paint(canvas.ellipse((0, -0.74), (radius, radius * roundness)), color * 0.95)
         canvas.paint(

@@ -138,7 +138,7 @@ def _draw_tin_top(
         return
     depth = np.clip((canvas.v - center[1]) / (radius * roundness), -1, 1)
     inside = (0.3 + 0.3 * depth)[..., None] * np.array([1, 0.96, 0.9], np.float32)
-    canvas.paint(ring(0.92), np.asarray(inside, np.float32))
+    canvas.paint(ring(0.92), inside)
     # The lid hangs on at the far side and stands up.
     lid = (center[0], center[1] - 0.26 * radius - 0.8 * radius * roundness)
     gleam = 0.72 + 0.25 * np.sin(5 * canvas.u + 3 * canvas.v)

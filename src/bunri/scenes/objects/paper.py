@@ -132,7 +132,7 @@ def _paint_creased(canvas: Canvas, sheet: FloatArray, paper: Color, *, strength:
     height += 0.06 * make_noise(rng, canvas.shape, 0.9 * canvas.unit_px, octaves=2)
     grain = 1 + 0.025 * make_noise(rng, canvas.shape, 3.0, octaves=2)
     lit = canvas.shade(canvas.measure_relief(height), paper, ambient=0.45)
-    canvas.paint(sheet, np.asarray(lit * grain[..., None], np.float32))
+    canvas.paint(sheet, lit * grain[..., None])
 
 
 def _print_columns(canvas: Canvas, half: float, *, count: int) -> None:
@@ -176,8 +176,8 @@ def draw_newspaper(canvas: Canvas) -> None:
     _print_picture(canvas, half, gray)
     fold = np.abs(canvas.v - 0.02) < 0.2
     ramp = np.where(canvas.v < 0.02, 0.25 * (1 - (0.02 - canvas.v) / 0.2), 0)
-    canvas.darken(np.asarray(ramp * fold, np.float32))
-    canvas.brighten(np.asarray(0.2 * (np.abs(canvas.v - 0.03) < 0.015), np.float32))
+    canvas.darken(ramp * fold)
+    canvas.brighten(0.2 * (np.abs(canvas.v - 0.03) < 0.015))
 
 
 def _print_picture(canvas: Canvas, half: float, paper: Color) -> None:
@@ -206,7 +206,7 @@ def draw_flat_cardboard(canvas: Canvas) -> None:
     height = flutes + 0.05 * make_noise(rng, canvas.shape, 0.8 * canvas.unit_px, octaves=3)
     grain = 1 + 0.06 * make_noise(rng, canvas.shape, 0.3 * canvas.unit_px, octaves=4)
     lit = canvas.shade(canvas.measure_relief(height), color, ambient=0.55)
-    canvas.paint(sheet, np.asarray(lit * grain[..., None], np.float32))
+    canvas.paint(sheet, lit * grain[..., None])
     torn = canvas.stroke(outline[5:], width=0.06) * sheet
     canvas.paint(torn, np.minimum(color * np.float32(1.25), 1), 0.8)
     for v in (-0.35 * half, 0.55 * half):

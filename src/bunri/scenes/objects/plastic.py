@@ -44,10 +44,10 @@ def _wrap_label(canvas: Canvas, body: Turned) -> None:
     base = pick_color(rng, saturation=(0.4, 0.95), value=(0.5, 0.95))
     accent = pick_color(rng, saturation=(0.0, 0.5), value=(0.85, 1.0))
     light = 0.75 + 0.3 * np.cos(2 * (body.across - 0.4 * np.float32(canvas.light_across)))
-    canvas.paint(label, np.asarray(light[..., None] * base, np.float32), 0.93)
+    canvas.paint(label, light[..., None] * base, 0.93)
     middle = (top + bottom) / 2
     wave = np.abs(body.height - middle - 0.06 * np.sin(4 * body.across)) < 0.045
-    canvas.paint(np.asarray(label * wave, np.float32), accent, 0.9)
+    canvas.paint(label * wave, accent, 0.9)
     word = trace_word(
         str(rng.choice(["AQUA", "COLA", "TEA", "FRESH", "DEW"])),
         (-0.7, top + 0.06, 1.4, 0.15),
@@ -66,7 +66,7 @@ def _screw_cap(canvas: Canvas, shift: float, roundness: float) -> None:
             canvas, [(top, radius), (bottom, radius)], roundness=roundness, sway=[shift, shift]
         )
         grip = 0.82 + 0.16 * np.sin(14 * np.arcsin(cap.across)) - 0.25 * cap.across**4
-        canvas.paint(cap.coverage, np.asarray(grip[..., None] * color * dim, np.float32))
+        canvas.paint(cap.coverage, grip[..., None] * color * dim)
     lid = canvas.ellipse((shift, -0.99), (0.12, 0.12 * roundness))
     canvas.paint(lid, np.minimum(color * 1.15, 1))
 
@@ -115,7 +115,7 @@ def draw_food_tray(canvas: Canvas) -> None:
     walls = _trace_superellipse(1.0, half)
     bowl = _measure_bowl(canvas, half)
     ribs = np.sin(np.float32(40) * canvas.u)
-    normals = canvas.measure_relief(np.asarray(0.22 * bowl + 0.004 * ribs, np.float32))
+    normals = canvas.measure_relief(0.22 * bowl + 0.004 * ribs)
     skin = canvas.shade(normals, color, ambient=0.45, gloss=0.55, shininess=40)
     canvas.paint(canvas.fill(walls), skin, 0.42 if is_clear else 1.0)
     rim = canvas.fill(walls) - canvas.fill(0.93 * walls)
@@ -182,7 +182,7 @@ def _draw_closure(canvas: Canvas, neck: float, *, has_pump: bool) -> None:
     color = pick_color(canvas.rng, saturation=(0.0, 0.8), value=(0.75, 1.0))
     cap = turn_profile(canvas, [(-0.86, 0.13), (-0.68, 0.14)], roundness=0.1, sway=[neck, neck])
     grip = 0.85 + 0.12 * np.sin(12 * np.arcsin(cap.across)) - 0.2 * cap.across**4
-    canvas.paint(cap.coverage, np.asarray(grip[..., None] * color, np.float32))
+    canvas.paint(cap.coverage, grip[..., None] * color)
     if has_pump:
         canvas.paint(canvas.stroke([(0, -0.84), (0, -0.98)], width=0.08), color * 0.85)
         spout = [(0.1, -0.98), (-0.28, -1.0), (-0.36, -0.93)]

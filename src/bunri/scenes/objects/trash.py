@@ -30,8 +30,8 @@ def draw_cup_noodle(canvas: Canvas) -> None:
     if rng.random() < 0.3:
         base = make_gray(0.93)
     band = pick_color(rng, hue=(-0.05, 0.2), saturation=(0.5, 1.0), value=(0.3, 0.98))
-    canvas.paint(tub.coverage, np.asarray(light[..., None] * base, np.float32))
-    canvas.paint(tub.cut_band(0.34, 0.5), np.asarray(light[..., None] * band, np.float32))
+    canvas.paint(tub.coverage, light[..., None] * base)
+    canvas.paint(tub.cut_band(0.34, 0.5), light[..., None] * band)
     _print_tub(canvas, tub)
     rim = (0.78, 0.78 * roundness)
     for share, gray in ((1.03, 0.95), (0.95, 0.8)):
@@ -59,7 +59,7 @@ def _fill_broth(canvas: Canvas, radii: tuple[float, float]) -> None:
     level = canvas.ellipse((0, -0.36), (0.92 * radii[0], 0.86 * radii[1])) * inside
     broth = pick_color(rng, hue=(0.01, 0.08), saturation=(0.75, 0.95), value=(0.45, 0.75))
     soup = 1 + 0.25 * make_noise(rng, canvas.shape, 0.25 * canvas.unit_px, octaves=3)
-    canvas.paint(level, np.asarray(soup[..., None] * broth, np.float32))
+    canvas.paint(level, soup[..., None] * broth)
     strands = []
     for _ in range(int(rng.integers(4, 14))):
         at = rng.uniform(-0.6, 0.6, 2) * radii + (0, -0.36)
@@ -98,7 +98,7 @@ def draw_snack_wrapper(canvas: Canvas) -> None:
     wrinkles = make_wrinkles(rng, canvas.shape, 0.5 * canvas.unit_px, octaves=3)
     warp = 0.15 * make_noise(rng, canvas.shape, 0.4 * canvas.unit_px)
     height = 0.12 * wrinkles + 0.5 * make_creases(rng, canvas.u, canvas.v, count=9, warp=warp)
-    normals = canvas.measure_relief(np.asarray(height, np.float32))
+    normals = canvas.measure_relief(height)
     base = pick_color(rng, saturation=(0.75, 1.0), value=(0.45, 0.9))
     shape = canvas.fill(outline)
     inner = canvas.fill(np.concatenate([np.add(torn, (0, -0.12)), [(half, -0.3), (-half, -0.3)]]))
@@ -146,11 +146,11 @@ def draw_tissue(canvas: Canvas) -> None:
     height += 1.3 * make_creases(rng, canvas.u, canvas.v, count=14, warp=warp)
     height += 0.1 * make_wrinkles(rng, canvas.shape, 0.4 * canvas.unit_px, octaves=2)
     color = make_gray(0.93) * np.array([1, rng.uniform(0.97, 1), rng.uniform(0.94, 1)], np.float32)
-    normals = canvas.measure_relief(np.asarray(height, np.float32))
+    normals = canvas.measure_relief(height)
     fiber = 1 + 0.03 * make_noise(rng, canvas.shape, 2.5, octaves=2)
     lit = np.minimum(canvas.shade(normals, color, ambient=0.7), 1.02)
     shape = canvas.fill(outline)
-    canvas.paint(shape, np.asarray(fiber[..., None] * lit, np.float32))
+    canvas.paint(shape, fiber[..., None] * lit)
     if rng.random() < 0.45:
         stain = np.clip(make_noise(rng, canvas.shape, 0.6 * canvas.unit_px, octaves=3), 0, 1)
         brown = pick_color(rng, hue=(0.0, 0.12), saturation=(0.4, 0.8), value=(0.4, 0.75))
@@ -207,11 +207,11 @@ def draw_face_mask(canvas: Canvas) -> None:
                         (-0.64, 0.4)]) + rng.uniform(-0.03, 0.03, (6, 2))  # fmt: skip
     pleats = 0.05 * np.abs((canvas.v * 4 + 0.1 * canvas.u) % 1 - 0.7)
     soft = 0.1 * make_noise(rng, canvas.shape, 0.5 * canvas.unit_px, octaves=2)
-    normals = canvas.measure_relief(np.asarray(pleats + soft, np.float32))
+    normals = canvas.measure_relief(pleats + soft)
     cloth = 1 + 0.03 * make_noise(rng, canvas.shape, 2.0)
     lit = canvas.shade(normals, color, ambient=0.5) * cloth[..., None]
     shape = canvas.fill(outline)
-    canvas.paint(shape, np.asarray(lit, np.float32))
+    canvas.paint(shape, lit)
     seams = [[(-0.6, -0.38), (-0.59, 0.38)], [(0.6, -0.38), (0.59, 0.38)],
              [(-0.62, -0.36), (0.62, -0.36)], [(-0.62, 0.36), (0.62, 0.36)]]  # fmt: skip
     canvas.paint(canvas.stroke(*seams, width=0.018) * shape, color * np.float32(0.75), 0.8)

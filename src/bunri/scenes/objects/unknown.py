@@ -31,7 +31,7 @@ def _paint_lump(canvas: Canvas, size: float) -> None:
     reach = np.hypot(canvas.u, canvas.v) / np.float32(size)
     height = 0.5 * size * np.sqrt(np.clip(1.3 - reach * reach, 0.05, 1))
     height += 0.3 * size * make_noise(rng, canvas.shape, 0.35 * size * canvas.unit_px, octaves=4)
-    normals = canvas.measure_relief(np.asarray(height, np.float32))
+    normals = canvas.measure_relief(height)
     canvas.paint(
         canvas.fill(outline),
         canvas.shade(normals, np.asarray(color, np.float32), ambient=0.35, gloss=0.12),
@@ -53,7 +53,7 @@ def draw_lump(canvas: Canvas) -> None:
         )
         tint = pick_color(rng, saturation=(0.0, 0.7), value=(0.2, 0.9))
         canvas.darken(0.4 * canvas.fill(scrap + 0.025))
-        canvas.paint(canvas.fill(scrap), np.asarray(tone[..., None] * tint, np.float32), 0.85)
+        canvas.paint(canvas.fill(scrap), tone[..., None] * tint, 0.85)
 
 
 def draw_broken_part(canvas: Canvas) -> None:
@@ -66,7 +66,7 @@ def draw_broken_part(canvas: Canvas) -> None:
     grime = 1 + 0.3 * make_noise(rng, canvas.shape, 0.4 * canvas.unit_px, octaves=4)
     shape = canvas.fill(outline)
     canvas.paint(canvas.fill(np.add(outline, (0.02, 0.05))), base * np.float32(0.45))
-    canvas.paint(shape, np.asarray(grime[..., None] * base, np.float32))
+    canvas.paint(shape, grime[..., None] * base)
     for offset in np.linspace(-0.5, 0.5, 5):
         rib = canvas.stroke([(offset, -0.9), (offset + 0.15, 0.9)], width=0.035) * shape
         canvas.paint(rib, base * np.float32(1.35), 0.7)

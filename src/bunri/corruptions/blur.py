@@ -1,8 +1,8 @@
-"""Blurs: out of focus, moved, driven towards, and behind grease.
+"""Blurs: defocus, motion, zoom and Gaussian.
 
-Owns their shapes. Kinds and steps follow Hendrycks and Dietterich (2019); lengths are smaller than
-theirs, which were chosen for photos of one large object. Where theirs lie to one side of a pixel
-(motion) or only move outwards (zoom), these lie on both, so that outlines stay where they are.
+Kinds and steps follow Hendrycks and Dietterich (2019). Lengths are smaller than theirs, which were
+chosen for photos of one large object. Motion and zoom extend to both sides of a pixel, so that
+outlines stay in place; theirs extend to one side.
 """
 
 from math import ceil
@@ -18,24 +18,24 @@ from bunri.images.frames import resize_image
 DEFOCUS_RADIUS_PX = (2.0, 3.5, 5.5, 8.0, 11.0)
 MOTION_LENGTH_PX = (9, 15, 23, 33, 45)
 ZOOM = (1.04, 1.07, 1.11, 1.16, 1.22)
-"""The largest enlargement by the smallest."""
+"""Ratio of the largest enlargement to the smallest."""
 GAUSSIAN_SIGMA_PX = (1.5, 2.5, 4.0, 6.0, 8.5)
 
-_DISK_RADIUS_PX = 3.0  # what disks are drawn with; wider blurs are made in a smaller picture
-_WEIGHT = 8  # of a pixel that is whole in the disk: 255 x 8 x 28 pixels fit into 16 bits
-_FRACTION_BITS = 7  # of values while they are averaged
+_DISK_RADIUS_PX = 3.0  # largest disk; wider blurs are made in a smaller picture
+_WEIGHT = 8  # weight of a pixel wholly in the disk: 255 x 8 x 28 pixels fit into 16 bits
+_FRACTION_BITS = 7  # fractional bits of values while they are averaged
 _ZOOM_DOUBLINGS = 4
 
 
 def blur_gaussian(image: ImageArray, severity: int, rng: np.random.Generator) -> ImageArray:
-    """Return a photo behind a greasy lens, or from a cheap one."""
+    """Return a photo taken with a greasy or cheap lens."""
     del rng
     sigma_px = GAUSSIAN_SIGMA_PX[severity - 1] * measure_unit(image)
     return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(sigma_px)))
 
 
 def blur_defocus(image: ImageArray, severity: int, rng: np.random.Generator) -> ImageArray:
-    """Return a photo out of focus: every point becomes a disk."""
+    """Return a photo out of focus: each point becomes a disk."""
     del rng
     radius_px = DEFOCUS_RADIUS_PX[severity - 1] * measure_unit(image)
     factor = max(1.0, radius_px / _DISK_RADIUS_PX)
@@ -45,7 +45,7 @@ def blur_defocus(image: ImageArray, severity: int, rng: np.random.Generator) -> 
 
 
 def _average_disk(image: ImageArray, radius_px: float) -> ImageArray:
-    """Return the mean over a disk around each pixel; its rim counts as far as it is inside."""
+    """Return the mean over a disk around each pixel; pixels on its rim have partial weights."""
     reach = ceil(radius_px)
     height, width = image.shape[:2]
     padded = np.pad(image, ((reach, reach), (reach, reach), (0, 0)), "symmetric").astype(np.uint16)
@@ -54,7 +54,7 @@ def _average_disk(image: ImageArray, radius_px: float) -> ImageArray:
         rows = _add_both(padded, reach, down, height)
         for right in range(reach + 1):
             inside = min(1.0, max(0.0, radius_px + 0.5 - (down * down + right * right) ** 0.5))
-            # What lies on an axis is its own mirror image, and counted twice.
+            # Pixels on an axis are their own mirror images and would count twice.
             weight = round(_WEIGHT * inside / 2 ** ((down == 0) + (right == 0)))
             if weight:
                 columns = _add_both(rows.swapaxes(0, 1), reach, right, width).swapaxes(0, 1)
@@ -66,17 +66,17 @@ def _average_disk(image: ImageArray, radius_px: float) -> ImageArray:
 def _add_both(
     values: npt.NDArray[np.uint16], start: int, by: int, size: int
 ) -> npt.NDArray[np.uint16]:
-    """Return the sum of what lies ``by`` ahead of each row, and behind it."""
+    """Return the sum of the rows ``by`` ahead of and behind each row."""
     ahead: npt.NDArray[np.uint16] = values[start + by : start + by + size]
     return ahead + values[start - by : start - by + size]
 
 
 def blur_motion(image: ImageArray, severity: int, rng: np.random.Generator) -> ImageArray:
-    """Return a photo of what moved, or from a hand that did, along a line in any direction."""
+    """Return a photo with motion along a line in any direction."""
     length_px = MOTION_LENGTH_PX[severity - 1] * measure_unit(image)
     is_mirrored = bool(rng.bytes(1)[0] & 1)
     along, across = draw_direction(rng)
-    # A run of 2 ** n steps is the mean of two runs of half as many, one of them moved.
+    # A run of 2 ** n steps is the mean of two shifted runs of half as many steps.
     num_doublings = max(1, ceil(length_px)).bit_length()
     step_px = length_px / (2**num_doublings - 1)
     moves = [
@@ -95,7 +95,7 @@ def blur_motion(image: ImageArray, severity: int, rng: np.random.Generator) -> I
 
 
 def blur_zoom(image: ImageArray, severity: int, rng: np.random.Generator) -> ImageArray:
-    """Return a photo taken while the camera went towards its subject."""
+    """Return a photo taken while the camera moved towards its subject."""
     del rng
     zoom = ZOOM[severity - 1]
     size_px = image.shape[1], image.shape[0]
@@ -106,7 +106,7 @@ def blur_zoom(image: ImageArray, severity: int, rng: np.random.Generator) -> Ima
         factor = zoom ** (2**doubling / (2**_ZOOM_DOUBLINGS - 1))
         inner = tuple(side / factor for side in picture.size)
         picture = Image.blend(picture, _magnify(picture, inner, picture.size), 0.5)
-    # What was enlarged by 1 to ``zoom`` so far, is now so by its root at most, both ways.
+    # Enlargements were 1 to ``zoom``; divided by its square root they go both ways equally.
     inner = tuple(side * zoom**0.5 for side in size_px)
     return np.asarray(_magnify(picture, inner, size_px))
 
@@ -114,7 +114,7 @@ def blur_zoom(image: ImageArray, severity: int, rng: np.random.Generator) -> Ima
 def _magnify(
     picture: Image.Image, inner_px: tuple[float, ...], size_px: tuple[int, int]
 ) -> Image.Image:
-    """Return the middle of a picture, ``inner_px`` wide and high, at another size."""
+    """Return the middle of a picture, ``inner_px`` (width, height), resized."""
     left, top = ((side - part) / 2 for side, part in zip(picture.size, inner_px, strict=True))
     box = (left, top, left + inner_px[0], top + inner_px[1])
     return picture.resize(size_px, Image.Resampling.BILINEAR, box=box)

@@ -1,7 +1,7 @@
-"""What saving and sending does to a photo: JPEG blocks, and too few pixels.
+"""Damage from storing and sending: JPEG compression and too few pixels.
 
-Owns how strongly. JPEG qualities are those of Hendrycks and Dietterich (2019); the
-shares of pixels are smaller than theirs, which were chosen for photos of 224 pixels.
+JPEG qualities are those of Hendrycks and Dietterich (2019); the shares of pixels are smaller than
+theirs, which were chosen for photos of 224 pixels.
 """
 
 import io
@@ -16,14 +16,11 @@ from bunri.images.photos import decode_photo
 
 JPEG_QUALITY = (25, 18, 15, 10, 7)
 PIXEL_SHARE = (0.5, 0.36, 0.26, 0.19, 0.13)
-"""Of the sides of the photo, or of the reference photo if that is smaller."""
+"""Share of the sides of the photo, or of the reference photo if that is smaller."""
 
 
 def compress_jpeg(image: ImageArray, severity: int, rng: np.random.Generator) -> ImageArray:
-    """Return a photo saved as a small JPEG.
-
-    Its blocks have 8 pixels, so that a large photo suffers less.
-    """
+    """Return a photo after JPEG compression, whose blocks of 8 pixels harm large photos less."""
     del rng
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY[severity - 1])
@@ -31,7 +28,7 @@ def compress_jpeg(image: ImageArray, severity: int, rng: np.random.Generator) ->
 
 
 def pixelate(image: ImageArray, severity: int, rng: np.random.Generator) -> ImageArray:
-    """Return a photo from a small sensor or thumbnail, enlarged without smoothing."""
+    """Return a photo of a small sensor, enlarged without smoothing."""
     del rng
     height, width = image.shape[:2]
     longer_px = PIXEL_SHARE[severity - 1] * min(REFERENCE_PX, max(height, width))

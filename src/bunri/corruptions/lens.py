@@ -1,7 +1,7 @@
-"""What lies between camera and scene: stray light, dirt on the glass, fog.
+"""Disturbances between camera and scene: glare, dirt on the lens, fog.
 
-Owns their shapes. Fog is that of Hendrycks and Dietterich (2019) in kind, and dirt near to their
-spatter; glare is not among theirs. Shapes are drawn in a coarse picture, as none has fine detail.
+Fog is of the kind of Hendrycks and Dietterich (2019), dirt resembles their spatter, and glare is not
+among theirs. They are drawn in a coarse picture, because none has fine detail.
 """
 
 import numpy as np
@@ -11,16 +11,16 @@ from bunri.corruptions.scale import draw_direction, lay_over, place_grid
 from bunri.images.noise import make_noise
 
 GLARE_RADIUS = (0.035, 0.055, 0.085, 0.12, 0.165)
-"""Of what is white altogether, as a share of the longer side."""
+"""Radius of the white spot, as a share of the longer side."""
 GLARE_VEIL = (0.3, 0.42, 0.55, 0.65, 0.75)
-"""How much of the photo is lost to stray light near it."""
+"""Opacity of stray light near the spot."""
 NUM_SPECKS = (14, 22, 32, 44, 60)
 SPECK_RADIUS = (0.014, 0.018, 0.023, 0.029, 0.036)
-"""Of a middling one, as a share of the longer side."""
+"""Radius of a medium speck, as a share of the longer side."""
 SMEAR = (0.4, 0.52, 0.64, 0.74, 0.82)
-"""How dark smears are at most."""
+"""Largest opacity of smears."""
 FOG = (0.3, 0.42, 0.55, 0.68, 0.8)
-"""How much of the photo is lost to it where it is thickest, on the whole."""
+"""Mean opacity of fog."""
 
 _GLARE_RGB, _DIRT_RGB, _FOG_RGB = (255, 252, 240), (58, 49, 38), (208, 212, 216)
 _GLARE_GRID_PX, _DIRT_GRID_PX, _FOG_GRID_PX = 160, 192, 128
@@ -29,7 +29,7 @@ _STREAK_WIDTH = 0.008
 
 
 def add_glare(image: ImageArray, severity: int, rng: np.random.Generator) -> ImageArray:
-    """Return a photo with a lamp or the sun mirrored in it: a white spot, streaks, a veil."""
+    """Return a photo with glare of a lamp or the sun: a white spot, streaks, a veil."""
     down, right = place_grid(image, _GLARE_GRID_PX)
     center_down, center_right = (0.15 + 0.7 * rng.random(2)) * (down.max(), right.max())
     down, right = down - np.float32(center_down), right - np.float32(center_right)
@@ -46,7 +46,7 @@ def add_glare(image: ImageArray, severity: int, rng: np.random.Generator) -> Ima
 
 
 def add_dirt(image: ImageArray, severity: int, rng: np.random.Generator) -> ImageArray:
-    """Return a photo through a dirty lens: splashes and dust out of focus, and smears."""
+    """Return a photo through a dirty lens: blurred splashes and dust, and smears."""
     down, right = place_grid(image, _DIRT_GRID_PX)
     shape = (down.shape[0], right.shape[1])
     smears = make_noise(rng, shape, 0.35 * _DIRT_GRID_PX, octaves=4)
@@ -54,7 +54,7 @@ def add_dirt(image: ImageArray, severity: int, rng: np.random.Generator) -> Imag
     opacity = SMEAR[severity - 1] * np.clip(1.8 * smears, 0, 1)
     places = rng.random((NUM_SPECKS[-1], 4), np.float32)
     for place_down, place_right, size, thickness in places[: NUM_SPECKS[severity - 1]]:
-        # Many are small, a few are large.
+        # Many specks are small, a few are large.
         radius = SPECK_RADIUS[severity - 1] * (0.35 + 2.2 * size**3)
         distance = np.sqrt(
             (down - place_down * down.max()) ** 2 + (right - place_right * right.max()) ** 2
@@ -65,7 +65,7 @@ def add_dirt(image: ImageArray, severity: int, rng: np.random.Generator) -> Imag
 
 
 def add_fog(image: ImageArray, severity: int, rng: np.random.Generator) -> ImageArray:
-    """Return a photo through fog, steam or dust in the air, here thicker and there thinner."""
+    """Return a photo through uneven fog, steam or dust."""
     down, right = place_grid(image, _FOG_GRID_PX)
     swaths: FloatArray = make_noise(
         rng, (down.shape[0], right.shape[1]), 0.5 * _FOG_GRID_PX, octaves=4

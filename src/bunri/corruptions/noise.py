@@ -1,11 +1,8 @@
-"""Noise of sensors and of lines: Gaussian, shot and impulse.
+"""Gaussian, shot and impulse noise, in the amounts of Hendrycks and Dietterich (2019).
 
-Owns how noise is drawn. Amounts are those of Hendrycks and Dietterich (2019), Gaussian, shot and
-impulse noise.
-
-Each kind is one table: what a value becomes for each of 4,096 equally likely draws. Draws are raw
-bits and tables are rounded to whole numbers, so that machines do not disagree. A grain is one pixel
-of the reference photo: finer grains would vanish when a large photo is made small for the network.
+Each kind is one table from a value and one of 4,096 equally likely draws to the noisy value. Draws
+are raw bits and tables are rounded to integers, so that all machines agree. A grain is one pixel of
+the reference photo: finer grains would vanish when a large photo is scaled down for the network.
 """
 
 from functools import lru_cache
@@ -18,11 +15,11 @@ from bunri.core.contracts import ImageArray
 from bunri.corruptions.scale import measure_unit
 
 SIGMA = (0.08, 0.12, 0.18, 0.26, 0.38)
-"""Of Gaussian noise, as a share of white."""
+"""Standard deviation of Gaussian noise, as a share of white."""
 PHOTONS = (60, 25, 12, 5, 3)
-"""Of shot noise: how many make white."""
+"""Photons of a white pixel in shot noise."""
 FLIPPED_SHARE = (0.03, 0.06, 0.09, 0.17, 0.27)
-"""Of impulse noise: values that become black or white."""
+"""Share of values that impulse noise makes black or white."""
 
 Table = npt.NDArray[np.uint8]  # (256, 4096): value before and draw -> value after
 
@@ -32,22 +29,22 @@ _MAX_BAND_VALUES = 2**20  # looked up at once, so that memory stays small on lar
 
 
 def add_gaussian_noise(image: ImageArray, severity: int, rng: np.random.Generator) -> ImageArray:
-    """Return a photo as a hot or amplified sensor gives it."""
+    """Return a photo of a hot or amplified sensor."""
     return apply_table(image, make_gaussian_table(SIGMA[severity - 1]), rng)
 
 
 def add_shot_noise(image: ImageArray, severity: int, rng: np.random.Generator) -> ImageArray:
-    """Return a photo of too few photons: the noise grows with the light."""
+    """Return a photo of too few photons: noise grows with the light."""
     return apply_table(image, _make_shot_table(PHOTONS[severity - 1]), rng)
 
 
 def add_impulse_noise(image: ImageArray, severity: int, rng: np.random.Generator) -> ImageArray:
-    """Return a photo with dead and stuck values, as from a bad line or sensor."""
+    """Return a photo with dead and stuck values, as of a bad line or sensor."""
     return apply_table(image, _make_impulse_table(FLIPPED_SHARE[severity - 1]), rng)
 
 
 def apply_table(image: ImageArray, table: Table, rng: np.random.Generator) -> ImageArray:
-    """Return a photo, uint8 (H, W, 3), with each channel of each grain drawn on its own."""
+    """Return a photo, uint8 (H, W, 3), with independent draws for each channel of each grain."""
     height, width, channels = image.shape
     grain_px = max(1, round(measure_unit(image)))
     rows, columns = -(-height // grain_px), -(-width // grain_px)
@@ -66,7 +63,7 @@ def apply_table(image: ImageArray, table: Table, rng: np.random.Generator) -> Im
 
 @lru_cache
 def make_gaussian_table(sigma: float) -> Table:
-    """Return the table of Gaussian noise; ``sigma`` is a share of white."""
+    """Return the table of Gaussian noise with a standard deviation as a share of white."""
     normal = NormalDist(0, 255 * sigma)
     steps = [round(normal.inv_cdf((i + 0.5) / _NUM_DRAWS)) for i in range(_NUM_DRAWS)]
     values = np.arange(256)[:, np.newaxis] + np.array(steps)
@@ -76,7 +73,7 @@ def make_gaussian_table(sigma: float) -> Table:
 
 @lru_cache
 def _make_shot_table(photons: int) -> Table:
-    """Return for each value the quantiles of a Poisson distribution with that mean."""
+    """Return the quantiles of a Poisson distribution for each value as its mean."""
     draws = (np.arange(_NUM_DRAWS) + 0.5) / _NUM_DRAWS
     table = np.empty((256, _NUM_DRAWS), np.uint8)
     counts = np.arange(1, 4 * photons + 20)

@@ -1,7 +1,4 @@
-"""The corruptions by name, and the one way to apply them.
-
-Owns the list, its order and where chance comes from. What each does stands beside this file.
-"""
+"""The registry of corruptions, and the function that applies one."""
 
 import hashlib
 from collections.abc import Callable
@@ -24,18 +21,12 @@ DEFAULT_SEVERITY = 3
 
 Kind = Literal["noise", "blur", "light", "lens", "coding"]
 Change = Callable[[ImageArray, int, np.random.Generator], ImageArray]
-"""From uint8 (H, W, 3) RGB, a severity and a source of chance to uint8 (H, W, 3) RGB."""
+"""Function of a photo, uint8 (H, W, 3) RGB, a severity and a generator that returns a new photo."""
 
 
 @dataclass(frozen=True, slots=True)
 class Corruption:
-    """A way to make a photo worse.
-
-    Attributes:
-        name: In lower case with underscores.
-        kind: What it belongs with.
-        change: What it does; see :data:`Change`. The photo itself stays as it is.
-    """
+    """A corruption by name, the group it belongs to, and its function."""
 
     name: str
     kind: Kind
@@ -66,14 +57,13 @@ _BY_NAME = {one.name: one for one in CORRUPTIONS}
 def corrupt(image: ImageArray, name: str, severity: int = DEFAULT_SEVERITY) -> ImageArray:
     """Return a photo with one corruption.
 
-    Chance follows from the photo's pixels and the name alone: the same photo becomes the same
-    pixels, whatever was done before and in whichever process. Grains, directions and places are
-    those of the other severities, only stronger.
+    Random numbers are seeded by the photo's pixels and the name only, so that a photo is corrupted in
+    the same way in every process; grains, directions and places are the same at every severity.
 
     Args:
         image: uint8 (H, W, 3) RGB.
         name: One of ``NAMES``.
-        severity: 1 (hardly seen) to 5.
+        severity: 1 (hardly visible) to 5.
 
     Returns:
         uint8 (H, W, 3) RGB.
@@ -87,16 +77,16 @@ def corrupt(image: ImageArray, name: str, severity: int = DEFAULT_SEVERITY) -> I
     check_severity(severity)
     text = f"{hash_pixels(check_image(image))} {name}"
     seed = int.from_bytes(hashlib.sha256(text.encode()).digest(), "little")
-    # PCG64 by name: what default_rng gives may change with numpy.
+    # PCG64 by name, because numpy may change the generator of default_rng.
     rng = np.random.Generator(np.random.PCG64(seed))
     return _BY_NAME[name].change(image, severity, rng)
 
 
 def check_severity(severity: int) -> int:
-    """Return a severity that is one.
+    """Return a severity if it is one of ``SEVERITIES``.
 
     Raises:
-        InputError: It is none of ``SEVERITIES``.
+        InputError: It is not.
     """
     if severity not in SEVERITIES:
         raise InputError(

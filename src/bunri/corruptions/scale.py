@@ -1,7 +1,4 @@
-"""Sizes that mean the same on every photo, and fields laid over photos.
-
-Owns the photo that lengths are given for. Knows no corruption.
-"""
+"""Lengths relative to a reference photo, and coarse fields laid over photos."""
 
 import numpy as np
 from PIL import Image
@@ -10,22 +7,22 @@ from bunri.core.contracts import FloatArray, ImageArray
 from bunri.images.frames import fit_size_hw
 
 REFERENCE_PX = 512
-"""Lengths are for a photo whose longer side has this many pixels. Networks see photos at about
-this size: a blur of 5 pixels would vanish in a photo of 12 megapixels, and blot out a small one."""
+"""Longer side of the photo that lengths are given for, about the size at which networks see photos: a
+blur of 5 pixels would vanish in a photo of 12 megapixels and blot out a small one."""
 
 
 def measure_unit(image: ImageArray) -> float:
-    """Return how many pixels of a photo, uint8 (H, W, 3), are one of the reference photo."""
+    """Return the pixels of a photo, uint8 (H, W, 3), per pixel of the reference photo."""
     longer_px: int = max(image.shape[:2])
     return longer_px / REFERENCE_PX
 
 
 def place_grid(image: ImageArray, longer_px: int) -> tuple[FloatArray, FloatArray]:
-    """Return where the pixels of a coarse picture of a photo lie.
+    """Return coordinates of the pixels of a coarse picture of a photo.
 
     Args:
         image: uint8 (H, W, 3).
-        longer_px: Of the coarse picture.
+        longer_px: Longer side of the coarse picture in px.
 
     Returns:
         float32 (h, 1) and (1, w), 0 to 1 along the photo's longer side.
@@ -37,9 +34,9 @@ def place_grid(image: ImageArray, longer_px: int) -> tuple[FloatArray, FloatArra
 
 
 def draw_direction(rng: np.random.Generator) -> tuple[float, float]:
-    """Return a direction in the first quadrant, (down, right) of length 1; all as likely.
+    """Return a uniform random direction in the first quadrant, (down, right) of length 1.
 
-    Only with operations that are the same on every machine, unlike sines.
+    Sines are avoided, because they differ between machines.
     """
     while True:
         down, right = np.frombuffer(rng.bytes(4), "<u2").tolist()
@@ -49,12 +46,12 @@ def draw_direction(rng: np.random.Generator) -> tuple[float, float]:
 
 
 def lay_over(image: ImageArray, color_rgb: tuple[int, int, int], opacity: FloatArray) -> ImageArray:
-    """Return a photo behind a colour that is more or less clear.
+    """Return a photo under a partly transparent colour.
 
     Args:
         image: uint8 (H, W, 3) RGB.
-        color_rgb: The colour.
-        opacity: float32 (h, w), 0 to 1, of a coarse picture of the photo.
+        color_rgb: Colour, 0 to 255.
+        opacity: Opacity in a coarse picture of the photo, float32 (h, w), 0 to 1.
     """
     picture = Image.fromarray(image)
     coarse = np.rint(255 * np.clip(opacity, 0, 1)).astype(np.uint8)

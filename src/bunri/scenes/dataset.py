@@ -1,6 +1,6 @@
 """A rendered data set in the competition's layout, with the truth of its test photos."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from PIL import Image
 
 from bunri.core.errors import ConfigError
 from bunri.core.files import replace_atomically, write_json, write_text
+from bunri.core.progress import Progress, show_nothing
 from bunri.core.waste_classes import COMPETITION_TABLE
 from bunri.labels.outlines import encode_region
 from bunri.labels.rasterize import find_box
@@ -29,14 +30,7 @@ _JPEG_QUALITY = 90
 
 @dataclass(frozen=True, slots=True)
 class ScenePlan:
-    """What one photo of the data set will be.
-
-    Attributes:
-        split: train, val or test.
-        file_name: Relative to the data set's root, with slashes.
-        seed: For render_scene.
-        classes: For render_scene.
-    """
+    """Split and file name of a photo, and the arguments of ``render_scene`` for it."""
 
     split: str
     file_name: str
@@ -46,16 +40,16 @@ class ScenePlan:
 
 @dataclass(frozen=True, slots=True)
 class SampleDataset:
-    """Where the files of a written data set are.
+    """Paths of a written data set.
 
     Attributes:
-        root: The folder that holds everything; photo names are relative to it.
+        root: Folder of the data set; photo names are relative to it.
         train_json: COCO file of the train split.
         val_json: COCO file of the val split.
         train_all_json: COCO file of train and val together.
         test_json: COCO file of the test split without annotations.
-        test_labelled_json: The same photos with their truth.
-        sample_submission_csv: Only the header of a submission.
+        test_labelled_json: COCO file of the test split with its truth.
+        sample_submission_csv: Header of a submission.
     """
 
     root: Path
@@ -72,16 +66,16 @@ def write_sample_dataset(
     num_scenes: int = 120,
     seed: int = 21,
     size_px: int = 512,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = show_nothing,
 ) -> SampleDataset:
     """Render photos and write them in the competition's layout.
 
     Args:
-        root: The folder to write to; made if it is missing, files of the same name replaced.
+        root: Output folder; files of the same name are replaced.
         num_scenes: Number of photos, 10 to 9999.
-        seed: Decides everything; at least 0.
-        size_px: Side of the photos, 64 to 2048.
-        progress: Called with (photos done, photos in all) after every photo.
+        seed: Seed of everything, at least 0.
+        size_px: Side of the photos in px, 64 to 2048.
+        progress: Display of the photos done.
 
     Raises:
         ConfigError: An argument is out of range.
@@ -89,21 +83,21 @@ def write_sample_dataset(
     """
     plans = plan_scenes(num_scenes, seed)
     annotations: dict[str, list[dict[str, Any]]] = {}
-    for done, plan in enumerate(plans, start=1):
-        scene = render_scene(plan.seed, size_px, plan.classes)
-        with replace_atomically(root / plan.file_name) as temporary:
-            Image.fromarray(scene.image).save(temporary, quality=_JPEG_QUALITY)
-        annotations[plan.file_name] = describe_objects(scene)
-        if progress is not None:
-            progress(done, num_scenes)
+    with progress("Rendering scenes", num_scenes) as advance:
+        for plan in plans:
+            scene = render_scene(plan.seed, size_px, plan.classes)
+            with replace_atomically(root / plan.file_name) as temporary:
+                Image.fromarray(scene.image).save(temporary, quality=_JPEG_QUALITY)
+            annotations[plan.file_name] = describe_objects(scene)
+            advance()
     return _write_tables(root, plans, annotations, size_px)
 
 
 def plan_scenes(num_scenes: int, seed: int) -> list[ScenePlan]:
-    """Decide every photo of a data set: its split, its name, its seed and its classes.
+    """Return the plan of every photo of a data set.
 
-    In each split a class is seen in as large a share of the photos as in the real data, and
-    in one photo at least.
+    In each split a class appears in the same share of the photos as in the real data, and in at
+    least one photo.
 
     Raises:
         ConfigError: ``num_scenes`` or ``seed`` is out of range.
@@ -124,13 +118,10 @@ def plan_scenes(num_scenes: int, seed: int) -> list[ScenePlan]:
         for chosen in _share_out_classes(rng, count)
     ]
     scene_seeds = rng.choice(2**31, num_scenes, replace=False).tolist()
-    plans = []
-    for position, row in enumerate(rng.permutation(num_scenes).tolist()):
-        split, chosen = rows[row]
-        plans.append(
-            ScenePlan(split, _name_photo(position, num_scenes), scene_seeds[position], chosen)
-        )
-    return plans
+    return [
+        ScenePlan(rows[row][0], _name_photo(position, num_scenes), scene_seeds[position], rows[row][1])
+        for position, row in enumerate(rng.permutation(num_scenes).tolist())
+    ]
 
 
 def _share_out_classes(rng: np.random.Generator, num_photos: int) -> list[tuple[int, ...]]:
@@ -157,8 +148,8 @@ def _name_photo(position: int, num_scenes: int) -> str:
 def describe_objects(scene: Scene) -> list[dict[str, Any]]:
     """Return the COCO annotations of a scene, without ids.
 
-    Only the part in sight is described, so that no two overlap and the order in which a
-    reader paints them does not matter. Things that are covered whole are left out.
+    Only the visible part of an object is described, so that no two overlap and the order in which
+    they are drawn does not matter. Objects that are wholly covered are left out.
     """
     rows = []
     covered = np.zeros(scene.image.shape[:2], np.bool_)
@@ -202,11 +193,10 @@ def _write_tables(
         (paths.test_labelled_json, {"test"}),
     ):
         names = [plan.file_name for plan in plans if plan.split in splits]
-        write_json(path, _build_coco(names, annotations, size_px))
-    test = [plan.file_name for plan in plans if plan.split == "test"]
-    unlabelled = _build_coco(test, annotations, size_px)
-    del unlabelled["annotations"]
-    write_json(paths.test_json, unlabelled)
+        coco = _build_coco(names, annotations, size_px)
+        write_json(path, coco)
+    del coco["annotations"]  # of the test split
+    write_json(paths.test_json, coco)
     write_text(paths.sample_submission_csv, f"{HEADER}\n")
     return paths
 
@@ -217,18 +207,14 @@ def _build_coco(
     images: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
     for image_id, name in enumerate(names):
+        size = {"height": size_px, "width": size_px}
         images.append(
-            {
-                "license": 0,
-                "file_name": name,
-                "height": size_px,
-                "width": size_px,
-                "date_captured": None,
-                "id": image_id,
-            }
+            {"license": 0, "file_name": name, **size, "date_captured": None, "id": image_id}
         )
-        for row in annotations[name]:
-            rows.append({"id": len(rows), "image_id": image_id, **row})
+        rows += [
+            {"id": len(rows) + number, "image_id": image_id, **row}
+            for number, row in enumerate(annotations[name])
+        ]
     return {
         "info": {"description": "Rendered photos of waste; every pixel's class is known."},
         "licenses": [{"id": 0, "name": "CC0", "url": None}],

@@ -16,9 +16,9 @@ from bunri.scenes.grounds import draw_ground
 
 MIN_SIZE_PX, MAX_SIZE_PX = 64, 2048
 _LAYOUT_CELLS = 96
-"""Overlaps are judged on a grid this fine, so that a layout does not depend on the size."""
+"""Cells of the grid on which overlaps are measured, so that a layout does not depend on the size."""
 _MIN_SEEN_SHARE = 0.55
-"""A thing is put where everything below keeps at least this share in sight."""
+"""Smallest visible share that an object leaves of each object below it."""
 _TRIES = 12
 
 BoolArray = npt.NDArray[np.bool_]
@@ -26,11 +26,11 @@ BoolArray = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class SceneObject:
-    """One thing in a scene.
+    """An object in a scene.
 
     Attributes:
-        class_index: Its mask index, 1 to 11.
-        mask: bool (H, W), its whole silhouette within the frame, covered parts too.
+        class_index: Mask index, 1 to 11.
+        mask: Whole silhouette within the frame, covered parts included, bool (H, W).
     """
 
     class_index: int
@@ -43,7 +43,7 @@ class Scene:
 
     Attributes:
         image: uint8 (H, W, 3), RGB.
-        objects: From the lowest to the topmost.
+        objects: Objects from the lowest to the topmost.
     """
 
     image: ImageArray
@@ -60,7 +60,7 @@ class Scene:
 
 @dataclass(slots=True)
 class _Placed:
-    # What the layout decides about one thing; positions and sizes by the photo's side.
+    # An object in the layout; positions and sizes as shares of the photo's side.
     class_index: int
     variant: Variant
     side: float
@@ -73,7 +73,7 @@ def render_scene(seed: int, size_px: int = 512, classes: Sequence[int] | None = 
     """Render one photo of waste on the ground.
 
     Args:
-        seed: Decides everything else; at least 0.
+        seed: Seed of everything else, at least 0.
         size_px: Side of the square photo, 64 to 2048.
         classes: Mask indices that shall be seen, and no others; None draws them as often as
             real photos show them.
@@ -132,7 +132,7 @@ def _draw_view(rng: np.random.Generator) -> View:
 
 
 def _lay_out(rng: np.random.Generator, wanted: list[int]) -> list[_Placed]:
-    """Choose things, sizes and places; the large ones go down first."""
+    """Choose objects, sizes and places; large objects are laid first."""
     count = max(int(rng.integers(4, 9)), len(wanted))
     weights = np.array([np.sqrt(PHOTO_SHARES[index]) for index in wanted])
     extra = rng.choice(wanted, count - len(wanted), p=weights / weights.sum())
@@ -163,7 +163,7 @@ def _find_place(
     middle: npt.NDArray[np.float64],
     spread: float,
 ) -> bool:
-    # Try places about the middle of the pile; keep the one that hides the least.
+    # Try places about the middle of the pile and keep the one that hides the least.
     best = -1.0
     for _ in range(_TRIES):
         spot = np.clip(rng.normal(middle, spread), 0.02, 0.98)
@@ -189,14 +189,14 @@ def _full_area(thing: _Placed) -> float:
 
 
 def _sketch(thing: _Placed, center: tuple[float, float]) -> BoolArray:
-    # A disc stands for the thing: its real outline is known only once it is drawn.
+    # A disc approximates the object, whose real outline is known only once it is drawn.
     axis = (np.arange(_LAYOUT_CELLS) + 0.5) / _LAYOUT_CELLS
     distance = np.hypot(axis[None, :] - center[0], axis[:, None] - center[1])
     return np.asarray(distance < 0.85 * thing.side / 2, np.bool_)
 
 
 def _lay_down(picture: FloatArray, patch: Patch, thing: _Placed, view: View) -> BoolArray:
-    """Blend a thing and its shadow into the picture; return its silhouette."""
+    """Blend an object and its shadow into the picture; return its silhouette."""
     size_px = len(picture)
     side_px = thing.side * size_px
     center = (thing.center[0] * size_px, thing.center[1] * size_px)
@@ -216,7 +216,7 @@ def _lay_down(picture: FloatArray, patch: Patch, thing: _Placed, view: View) -> 
 def _clip_window(
     center: tuple[float, float], window_px: int, size_px: int
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Return what a square window about ``center`` covers: of the picture, of the window."""
+    """Return the overlap of picture and window about ``center``, in coordinates of each."""
     # The centre is rounded once, so that an even window and a wider one stay aligned.
     left, top = (round(at) - window_px // 2 for at in center)
     y0, x0 = max(top, 0), max(left, 0)
@@ -226,8 +226,8 @@ def _clip_window(
 
 
 def _cast_shadow(body: FloatArray, side_px: float, thickness: float, view: View) -> FloatArray:
-    # A thin dark rim where the thing touches the ground, and a wide soft shadow away from
-    # the light: the silhouette swept over the ground, softer the higher the thing stands.
+    # A thin dark rim where the object touches the ground, and a wide shadow away from the light:
+    # the silhouette swept over the ground, softer the higher the object stands.
     x, y, z = view.light
     length_px = _measure_shadow(side_px, thickness)
     direction = np.array([-x, -y]) / max(float(np.hypot(x, y)), 1e-6)
@@ -245,7 +245,7 @@ def _measure_shadow(side_px: float, thickness: float) -> float:
 
 
 def _blur(plane: FloatArray, radius_px: float) -> FloatArray:
-    # A wide blur at half the size looks the same and takes a quarter of the time.
+    # A wide blur looks the same at half the size and takes a quarter of the time.
     gray = Image.fromarray((np.clip(plane, 0, 1) * 255).astype(np.uint8))
     if radius_px > 3:
         soft = gray.reduce(2).filter(ImageFilter.GaussianBlur(radius_px / 2))
@@ -256,7 +256,7 @@ def _blur(plane: FloatArray, radius_px: float) -> FloatArray:
 
 
 def _take_photo(rng: np.random.Generator, picture: FloatArray) -> ImageArray:
-    """Put the camera's faults on a picture: uneven light, white balance, blur, noise."""
+    """Add the camera's imperfections: uneven light, white balance, blur, noise."""
     size_px = len(picture)
     ramp = np.linspace(-1, 1, size_px, dtype=np.float32)
     slope = rng.uniform(-0.14, 0.14, 2).astype(np.float32)

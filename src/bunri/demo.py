@@ -112,10 +112,7 @@ def run_demo(folder: Path, display: DemoDisplay, *, num_scenes: int = NUM_SCENES
 
 
 def _render(folder: Path, display: DemoDisplay, num_scenes: int) -> SampleDataset:
-    with display.progress("Rendering scenes", num_scenes) as advance:
-        data = write_sample_dataset(
-            folder / "data", num_scenes, progress=lambda _done, _total: advance()
-        )
+    data = write_sample_dataset(folder / "data", num_scenes, progress=display.progress)
     display.end_stage(f"rendered   {num_scenes} scenes in the competition's layout: {data.root}")
     return data
 

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,24 @@ from bunri.scenes.dataset import plan_scenes
 from bunri.scenes.grounds import GROUNDS
 
 SIZE_PX = 96
-NUM_SCENES = 60
+NUM_SCENES = 30
 FOREGROUND = range(1, len(COMPETITION_TABLE))
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    calls = []
+    calls: list[object] = []
+
+    @contextmanager
+    def progress(label, total):
+        calls.append((label, total))
+        yield lambda: calls.append("advance")
+
+    folder = tmp_path_factory.mktemp("sample")
     written = write_sample_dataset(
-        tmp_path_factory.mktemp("sample"),
-        num_scenes=NUM_SCENES,
-        size_px=SIZE_PX,
-        progress=lambda done, total: calls.append((done, total)),
+        folder, num_scenes=NUM_SCENES, size_px=SIZE_PX, progress=progress
     )
-    assert calls == [(done, NUM_SCENES) for done in range(1, NUM_SCENES + 1)]
+    assert calls == [("Rendering scenes", NUM_SCENES), *NUM_SCENES * ["advance"]]
     return written
 
 
@@ -62,7 +67,7 @@ def test_layout_does_not_depend_on_size():
     assert np.mean(small.mask == large.mask[::2, ::2]) > 0.95
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(2))
 def test_scene_has_the_promised_arrays(seed):
     scene = render_scene(seed, SIZE_PX)
     assert scene.image.shape == (SIZE_PX, SIZE_PX, 3)
@@ -91,12 +96,9 @@ def test_rendered_objects_overlap_and_mask_follows_paint_order():
     assert ((scene.mask > 0) == (count > 0)).all()
 
 
-@pytest.mark.parametrize(
-    "classes", [[1], [10], [3, 9], [5, 4, 7, 6], [2, 10, 10], list(FOREGROUND)]
-)
-@pytest.mark.parametrize("seed", range(3))
-def test_requested_classes_appear_and_no_others(classes, seed):
-    mask = render_scene(seed, SIZE_PX, classes).mask
+@pytest.mark.parametrize("classes", [[1], [3, 9], [2, 10, 10], list(FOREGROUND)])
+def test_requested_classes_appear_and_no_others(classes):
+    mask = render_scene(1, SIZE_PX, classes).mask
     assert set(np.unique(mask)) - {0} == set(classes)
 
 
@@ -127,7 +129,7 @@ def test_every_ground_is_textured(draw):
 
 
 def test_free_scenes_show_about_as_much_as_real_photos():
-    scenes = [render_scene(seed, 64) for seed in range(40)]
+    scenes = [render_scene(seed, 64) for seed in range(30)]
     background = np.mean([(scene.mask == 0).mean() for scene in scenes])
     classes = np.mean([len(np.unique(scene.mask[scene.mask > 0])) for scene in scenes])
     assert 0.6 < background < 0.8
@@ -233,7 +235,7 @@ def test_train_all_is_train_and_val(dataset):
     assert names["train_json"] | names["val_json"] == names["train_all_json"]
     assert not names["train_json"] & names["val_json"]
     assert not names["train_all_json"] & names["test_json"]
-    assert [len(names[key]) for key in ("train_json", "val_json", "test_json")] == [38, 10, 12]
+    assert [len(names[key]) for key in ("train_json", "val_json", "test_json")] == [19, 5, 6]
 
 
 def test_sample_submission_has_only_the_header(dataset):

@@ -1,7 +1,7 @@
 """Disturbances between camera and scene: glare, dirt on the lens, fog.
 
-Fog is of the kind of Hendrycks and Dietterich (2019), dirt resembles their spatter, and glare is not
-among theirs. They are drawn in a coarse picture, because none has fine detail.
+Fog is that of Hendrycks and Dietterich (2019), dirt resembles their spatter, and glare is not among
+theirs. They are drawn in a coarse picture, because none has fine detail.
 """
 
 import numpy as np

@@ -57,8 +57,8 @@ _BY_NAME = {one.name: one for one in CORRUPTIONS}
 def corrupt(image: ImageArray, name: str, severity: int = DEFAULT_SEVERITY) -> ImageArray:
     """Return a photo with one corruption.
 
-    Random numbers are seeded by the photo's pixels and the name only, so that a photo is corrupted in
-    the same way in every process; grains, directions and places are the same at every severity.
+    The random generator is seeded by the photo's pixels and the name only, so a photo is changed
+    alike in every process; grains, directions and places are the same at every severity.
 
     Args:
         image: uint8 (H, W, 3) RGB.

@@ -7,8 +7,8 @@ from bunri.core.contracts import FloatArray, ImageArray
 from bunri.images.frames import fit_size_hw
 
 REFERENCE_PX = 512
-"""Longer side of the photo that lengths are given for, about the size at which networks see photos: a
-blur of 5 pixels would vanish in a photo of 12 megapixels and blot out a small one."""
+"""Longer side of the photo that lengths are given for, about the size at which networks see photos.
+A blur of 5 pixels would vanish in a photo of 12 megapixels and blot out a small one."""
 
 
 def measure_unit(image: ImageArray) -> float:

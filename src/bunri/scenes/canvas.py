@@ -97,12 +97,6 @@ class Canvas:
         x, y, _ = self.view.light
         return float(x * self._cos + y * self._sin) / max(float(np.hypot(x, y)), 1e-6)
 
-    @property
-    def light_along(self) -> float:
-        """Direction of the light: 1 from the object's lower end, -1 from its upper end."""
-        x, y, _ = self.view.light
-        return float(y * self._cos - x * self._sin) / max(float(np.hypot(x, y)), 1e-6)
-
     def fill(self, *polygons: PointsLike) -> FloatArray:
         """Return the coverage of polygons given in the object's coordinates."""
         plane = Image.new("L", (self.shape[1], self.shape[0]))

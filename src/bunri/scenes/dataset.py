@@ -119,7 +119,9 @@ def plan_scenes(num_scenes: int, seed: int) -> list[ScenePlan]:
     ]
     scene_seeds = rng.choice(2**31, num_scenes, replace=False).tolist()
     return [
-        ScenePlan(rows[row][0], _name_photo(position, num_scenes), scene_seeds[position], rows[row][1])
+        ScenePlan(
+            rows[row][0], _name_photo(position, num_scenes), scene_seeds[position], rows[row][1]
+        )
         for position, row in enumerate(rng.permutation(num_scenes).tolist())
     ]
 

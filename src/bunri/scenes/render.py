@@ -16,7 +16,7 @@ from bunri.scenes.grounds import draw_ground
 
 MIN_SIZE_PX, MAX_SIZE_PX = 64, 2048
 _LAYOUT_CELLS = 96
-"""Cells of the grid on which overlaps are measured, so that a layout does not depend on the size."""
+"""Cells of the grid on which overlaps are measured: a layout does not depend on the size."""
 _MIN_SEEN_SHARE = 0.55
 """Smallest visible share that an object leaves of each object below it."""
 _TRIES = 12

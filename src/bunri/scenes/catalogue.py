@@ -39,87 +39,72 @@ class Variant:
     thickness: float = 0.1
 
 
-def _index(name: str) -> int:
-    return COMPETITION_TABLE.index_of(name)
-
-
-VARIANTS: Mapping[int, tuple[Variant, ...]] = {
-    _index("UNKNOWN"): (
+# Share of real photos that show the class, and its kinds of objects.
+_CLASSES: Mapping[str, tuple[float, tuple[Variant, ...]]] = {
+    "UNKNOWN": (0.03, (
         Variant(unknown.draw_tangle, (0.16, 0.32), thickness=0.2),
         Variant(unknown.draw_lump, (0.14, 0.3), thickness=0.25),
         Variant(unknown.draw_broken_part, (0.14, 0.3), thickness=0.1),
-    ),
-    _index("General trash"): (
+    )),
+    "General trash": (0.41, (
         Variant(trash.draw_cup_noodle, (0.18, 0.36), 25, thickness=0.4),
         Variant(trash.draw_snack_wrapper, (0.2, 0.4), thickness=0.08),
         Variant(trash.draw_tissue, (0.1, 0.26), thickness=0.15),
         Variant(trash.draw_toothbrush, (0.2, 0.4), thickness=0.05),
         Variant(trash.draw_face_mask, (0.18, 0.38), thickness=0.05),
-    ),
-    _index("Paper"): (
+    )),
+    "Paper": (0.53, (
         Variant(paper.draw_closed_box, (0.3, 0.45), UPRIGHT_DEG, thickness=0.35),
         Variant(paper.draw_open_box, (0.32, 0.45), UPRIGHT_DEG, thickness=0.35),
         Variant(paper.draw_text_sheet, (0.22, 0.42), thickness=0.03),
         Variant(paper.draw_newspaper, (0.28, 0.45), thickness=0.04),
         Variant(paper.draw_flat_cardboard, (0.25, 0.45), thickness=0.04),
-    ),
-    _index("Paper pack"): (
+    )),
+    "Paper pack": (0.12, (
         Variant(carton.draw_milk_carton, (0.2, 0.4), UPRIGHT_DEG, thickness=0.35),
         Variant(carton.draw_juice_brick, (0.14, 0.3), UPRIGHT_DEG, thickness=0.35),
-    ),
-    _index("Metal"): (
+    )),
+    "Metal": (0.09, (
         Variant(metal.draw_drink_can, (0.16, 0.34), thickness=0.25),
         Variant(metal.draw_crushed_can, (0.14, 0.3), thickness=0.18),
         Variant(metal.draw_tin, (0.15, 0.3), 30, thickness=0.3),
         Variant(metal.draw_foil, (0.12, 0.26), thickness=0.12),
-    ),
-    _index("Glass"): (
+    )),
+    "Glass": (0.06, (
         Variant(glass.draw_glass_bottle, (0.3, 0.45), thickness=0.16),
         Variant(glass.draw_jar, (0.16, 0.3), 40, thickness=0.3),
         Variant(glass.draw_glass_shards, (0.2, 0.32), thickness=0.16),
-    ),
-    _index("Plastic"): (
+    )),
+    "Plastic": (0.33, (
         Variant(plastic.draw_pet_bottle, (0.28, 0.45), thickness=0.18),
         Variant(plastic.draw_drink_cup, (0.2, 0.38), thickness=0.22),
         Variant(plastic.draw_food_tray, (0.22, 0.4), thickness=0.08),
         Variant(plastic.draw_detergent_bottle, (0.26, 0.42), thickness=0.2),
-    ),
-    _index("Styrofoam"): (
+    )),
+    "Styrofoam": (0.16, (
         Variant(foam.draw_foam_box, (0.32, 0.45), UPRIGHT_DEG, thickness=0.3),
         Variant(foam.draw_meat_tray, (0.22, 0.38), thickness=0.08),
         Variant(foam.draw_packing_block, (0.22, 0.4), UPRIGHT_DEG, thickness=0.25),
         Variant(foam.draw_foam_chunk, (0.14, 0.34), thickness=0.12),
-    ),
-    _index("Plastic bag"): (
+    )),
+    "Plastic bag": (0.57, (
         Variant(bags.draw_carrier_bag, (0.3, 0.45), thickness=0.07),
         Variant(bags.draw_knotted_bag, (0.26, 0.45), thickness=0.28),
         Variant(bags.draw_film_sheet, (0.25, 0.45), thickness=0.04),
         Variant(bags.draw_roll_bag, (0.22, 0.42), thickness=0.05),
-    ),
-    _index("Battery"): (
+    )),
+    "Battery": (0.01, (
         Variant(metal.draw_cell, (0.1, 0.22), thickness=0.15),
         Variant(metal.draw_block_battery, (0.09, 0.18), UPRIGHT_DEG, thickness=0.3),
-    ),
-    _index("Clothing"): (
+    )),
+    "Clothing": (0.035, (
         Variant(cloth.draw_shirt, (0.32, 0.45), thickness=0.04),
         Variant(cloth.draw_trousers, (0.32, 0.45), thickness=0.05),
         Variant(cloth.draw_sock, (0.18, 0.34), thickness=0.05),
         Variant(cloth.draw_glove, (0.18, 0.32), thickness=0.06),
-    ),
-}
+    )),
+}  # fmt: skip
+VARIANTS = {COMPETITION_TABLE.index_of(name): kinds for name, (_, kinds) in _CLASSES.items()}
 """Kinds of objects by mask index."""
-
-PHOTO_SHARES: Mapping[int, float] = {
-    _index("UNKNOWN"): 0.03,
-    _index("General trash"): 0.41,
-    _index("Paper"): 0.53,
-    _index("Paper pack"): 0.12,
-    _index("Metal"): 0.09,
-    _index("Glass"): 0.06,
-    _index("Plastic"): 0.33,
-    _index("Styrofoam"): 0.16,
-    _index("Plastic bag"): 0.57,
-    _index("Battery"): 0.01,
-    _index("Clothing"): 0.035,
-}
+PHOTO_SHARES = {COMPETITION_TABLE.index_of(name): share for name, (share, _) in _CLASSES.items()}
 """Share of real photos that show a class, by mask index."""

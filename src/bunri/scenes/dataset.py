@@ -179,23 +179,17 @@ def _write_tables(
     annotations: Mapping[str, list[dict[str, Any]]],
     size_px: int,
 ) -> SampleDataset:
-    paths = SampleDataset(
-        root,
-        root / "train.json",
-        root / "val.json",
-        root / "train_all.json",
-        root / "test.json",
-        root / "test_labelled.json",
-        root / "sample_submission.csv",
-    )
+    names = ("train", "val", "train_all", "test", "test_labelled")
+    jsons = (root / f"{name}.json" for name in names)
+    paths = SampleDataset(root, *jsons, root / "sample_submission.csv")
     for path, splits in (
         (paths.train_json, {"train"}),
         (paths.val_json, {"val"}),
         (paths.train_all_json, {"train", "val"}),
         (paths.test_labelled_json, {"test"}),
     ):
-        names = [plan.file_name for plan in plans if plan.split in splits]
-        coco = _build_coco(names, annotations, size_px)
+        photos = [plan.file_name for plan in plans if plan.split in splits]
+        coco = _build_coco(photos, annotations, size_px)
         write_json(path, coco)
     del coco["annotations"]  # of the test split
     write_json(paths.test_json, coco)
@@ -204,11 +198,11 @@ def _write_tables(
 
 
 def _build_coco(
-    names: Iterable[str], annotations: Mapping[str, list[dict[str, Any]]], size_px: int
+    photos: Iterable[str], annotations: Mapping[str, list[dict[str, Any]]], size_px: int
 ) -> dict[str, Any]:
     images: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
-    for image_id, name in enumerate(names):
+    for image_id, name in enumerate(photos):
         size = {"height": size_px, "width": size_px}
         images.append(
             {"license": 0, "file_name": name, **size, "date_captured": None, "id": image_id}

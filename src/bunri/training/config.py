@@ -96,7 +96,10 @@ class DataConfig(Section):
 
 
 class AugmentConfig(Section):
-    """Random changes of training photos: a probability per change, 0 (or null) to turn it off."""
+    """Random changes of training photos: a probability per change, 0 (or null) to turn it off.
+
+    The recipe ``fpn-lite0`` explains each change.
+    """
 
     crop_size_px: FrameSize | None = 256
     """Side of the random resized crop; null trains on whole frames of ``input.size_px``."""
@@ -107,36 +110,24 @@ class AugmentConfig(Section):
     hflip: Fraction = 0.5
     vflip: Fraction = 0.5
     quarter_turn: Fraction = 0.0
-    """Probability of a turn by 90, 180 or 270 degrees."""
     rotate: Fraction = 0.0
-    """Probability of a turn by up to ``rotate_deg``; pixels from outside the photo are ignored."""
     rotate_deg: Annotated[float, Field(gt=0.0, le=180.0)] = 30.0
     crop_object: Fraction = 0.0
-    """Probability that the crop is placed so that it contains an object."""
     grid: Fraction = 0.0
-    """Probability of a grid distortion: cells of a mesh are stretched by different amounts."""
     elastic: Fraction = 0.0
-    """Probability of an elastic distortion: smooth random shifts of the pixels."""
     brightness: Fraction = 0.4
     """Largest relative change of the brightness; likewise for contrast, saturation and hue."""
     contrast: Fraction = 0.4
     saturation: Fraction = 0.4
     hue: Annotated[float, Field(ge=0.0, le=0.5)] = 0.03
     clahe: Fraction = 0.0
-    """Probability of contrast-limited adaptive histogram equalisation (CLAHE)."""
     blur: Fraction = 0.0
     jpeg: Fraction = 0.0
-    """Probability of compression as a low-quality JPEG."""
     noise: Fraction = 0.0
-    """Probability of Gaussian sensor noise."""
     shadow: Fraction = 0.0
-    """Probability of a shadow across the photo."""
     cutmix: Fraction = 0.0
-    """Probability of CutMix: a rectangle is taken from another training photo."""
     classmix: Fraction = 0.0
-    """Probability of ClassMix: half of another training photo's classes are laid over this one."""
     paste: Fraction = 0.0
-    """Probability of pasting objects of rare classes from other training photos."""
     paste_classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Names of the classes to paste; null: those that ``data.repeat_rare`` calls rare."""
 
@@ -151,24 +142,19 @@ class AugmentConfig(Section):
 
 
 class LossConfig(Section):
-    """The loss to minimise, a weighted sum: one weight per loss, then the losses' own settings."""
+    """The loss to minimise, a weighted sum: one weight per loss, then the losses' own settings.
+
+    The recipe ``fpn-lite0`` explains each loss.
+    """
 
     ce: LossWeight = 1.0
-    """Cross-entropy."""
     ohem: LossWeight = 0.0
-    """Cross-entropy over the hardest pixels only (online hard example mining)."""
     focal: LossWeight = 0.0
-    """Focal loss: a cross-entropy that discounts easy pixels."""
     dice: LossWeight = 1.0
-    """Dice loss over the classes present in the batch; likewise the next three."""
     jaccard: LossWeight = 0.0
-    """Jaccard (IoU) loss."""
     tversky: LossWeight = 0.0
-    """Tversky loss: Dice with separate costs for false positives and false negatives."""
     lovasz: LossWeight = 0.0
-    """Lovasz-Softmax loss."""
     boundary: LossWeight = 0.0
-    """Boundary loss: wrong pixels cost more the farther they are from the true border."""
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Share of the target that ``ce`` spreads over all classes."""
     class_weights: tuple[Annotated[float, Field(ge=1e-3, le=1e3)], ...] | None = None

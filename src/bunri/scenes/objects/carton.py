@@ -56,14 +56,13 @@ def _build_gable(side: float, height: float, *, roof: float, fin: float) -> list
 
 
 def _print_carton_side(canvas: Canvas, face: Face, ink: Color) -> None:
-    rng = canvas.rng
     wave = [(s, 0.68 + 0.06 * np.sin(6 * s + 1)) for s in np.linspace(0, 1, 12)]
     canvas.paint(canvas.fill(face.place([*wave, (1, 1), (0, 1)])), ink, 0.9)
     word = trace_word("MILK", (0.12, 0.12, 0.76, 0.16), face.place)
     canvas.paint(canvas.stroke(*word, width=0.05), ink)
-    dot = pick_color(rng, saturation=(0.3, 0.9), value=(0.7, 1.0))
+    dot = pick_color(canvas.rng, saturation=(0.3, 0.9), value=(0.7, 1.0))
     canvas.paint(canvas.fill(face.place(trace_ellipse((0.5, 0.5), (0.24, 0.12)))), dot, 0.9)
-    lines = trace_text_lines(rng, 3, (0.12, 0.8, 0.76, 0.15), face.place)
+    lines = trace_text_lines(canvas.rng, 3, (0.12, 0.8, 0.76, 0.15), face.place)
     canvas.paint(canvas.stroke(*lines, width=0.014), make_gray(0.95), 0.8)
 
 

@@ -22,8 +22,7 @@ _BRANDS = ("COLA", "TONIC", "MALT", "FIT", "SUN", "WAVE", "PEACH")
 
 def draw_drink_can(canvas: Canvas) -> None:
     """Draw a drink can seen a little from its lid, printed all round."""
-    rng = canvas.rng
-    roundness = rng.uniform(0.25, 0.45)
+    roundness = canvas.rng.uniform(0.25, 0.45)
     body = turn_profile(
         canvas, [(-0.8, 0.36), (-0.7, 0.45), (0.66, 0.45), (0.78, 0.37)], roundness=roundness
     )
@@ -212,9 +211,8 @@ def _mark_poles(canvas: Canvas, body: Turned, girth: float) -> None:
 
 def draw_block_battery(canvas: Canvas) -> None:
     """Draw a 9 V block with its two snap contacts."""
-    rng = canvas.rng
-    jacket, shoulder = _pick_battery_colors(rng)
-    faces = see_box(canvas, build_box(0.95, 0.55, 1.5), yaw_deg=rng.uniform(-50, 50))
+    jacket, shoulder = _pick_battery_colors(canvas.rng)
+    faces = see_box(canvas, build_box(0.95, 0.55, 1.5), yaw_deg=canvas.rng.uniform(-50, 50))
     for name, face in faces.items():
         if not face.is_front:
             continue

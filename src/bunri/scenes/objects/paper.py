@@ -181,12 +181,11 @@ def draw_newspaper(canvas: Canvas) -> None:
 
 
 def _print_picture(canvas: Canvas, half: float, paper: Color) -> None:
-    rng = canvas.rng
-    left = rng.uniform(-0.85, 0.0) * half
+    left = canvas.rng.uniform(-0.85, 0.0) * half
     frame = np.array([(left, -0.6), (left + 0.85 * half, -0.6),
                       (left + 0.85 * half, -0.1), (left, -0.1)])  # fmt: skip
     canvas.paint(canvas.fill(frame), paper)
-    tone = 0.45 + 0.3 * make_noise(rng, canvas.shape, 0.3 * canvas.unit_px, octaves=3)
+    tone = 0.45 + 0.3 * make_noise(canvas.rng, canvas.shape, 0.3 * canvas.unit_px, octaves=3)
     picture = np.asarray(np.repeat(tone[..., None], 3, axis=2), np.float32)
     canvas.paint(canvas.fill(frame * 0.96 + frame.mean(axis=0) * 0.04), picture)
 

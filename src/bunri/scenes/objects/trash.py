@@ -73,13 +73,12 @@ def _fill_broth(canvas: Canvas, radii: tuple[float, float]) -> None:
 
 
 def _peel_lid(canvas: Canvas, rim: tuple[float, float]) -> None:
-    rng = canvas.rng
-    side = rng.choice([-1, 1])
+    side = canvas.rng.choice([-1, 1])
     angle = np.linspace(-1.0, 1.0, 13) * 0.95
     hinge = np.stack([side * rim[0] * np.cos(angle), -0.42 + rim[1] * np.sin(angle)], axis=1)
     curl = np.stack([side * (0.12 + 0.3 * angle**2), -0.62 + 0.7 * rim[1] * np.sin(angle)], axis=1)
     lid = np.concatenate([hinge, np.add(curl[::-1], (0, -0.05))])
-    gloss = 0.7 + 0.22 * np.sin(9 * canvas.u + 4 * canvas.v + rng.uniform(0, 6))
+    gloss = 0.7 + 0.22 * np.sin(9 * canvas.u + 4 * canvas.v + canvas.rng.uniform(0, 6))
     foil = np.asarray(np.repeat(gloss[..., None], 3, axis=2), np.float32)
     canvas.darken(0.3 * canvas.fill(np.add(lid, (-0.06 * side, 0.06))))
     canvas.paint(canvas.fill(lid), foil)

@@ -217,7 +217,9 @@ def test_decoded_annotations_are_the_rendered_truth(dataset, name, capsys):
         assert (mask == truth.mask).all()
         with Image.open(dataset.root / image["file_name"]) as photo:
             difference = np.asarray(photo, np.float32) - truth.image
-        assert np.abs(difference).mean() < 12
+        assert (
+            np.abs(difference).mean() < 20
+        )  # JPEG of a grainy ground; another photo differs by 50
 
 
 def test_test_json_has_no_annotations(dataset):

@@ -179,9 +179,15 @@ def _write_tables(
     annotations: Mapping[str, list[dict[str, Any]]],
     size_px: int,
 ) -> SampleDataset:
-    names = ("train", "val", "train_all", "test", "test_labelled")
-    jsons = (root / f"{name}.json" for name in names)
-    paths = SampleDataset(root, *jsons, root / "sample_submission.csv")
+    paths = SampleDataset(
+        root,
+        root / "train.json",
+        root / "val.json",
+        root / "train_all.json",
+        root / "test.json",
+        root / "test_labelled.json",
+        root / "sample_submission.csv",
+    )
     for path, splits in (
         (paths.train_json, {"train"}),
         (paths.val_json, {"val"}),

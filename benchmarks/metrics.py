@@ -24,8 +24,8 @@ import numpy.typing as npt
 from bunri.scenes import render_scene
 from bunri.scores.boundary import count_boundary
 from bunri.scores.calibration import Calibration
+from bunri.scores.confusion import Matrix, count_confusion
 from bunri.scores.intervals import bootstrap_difference, bootstrap_scores
-from bunri.scores.metrics import Matrix, count_confusion
 
 NUM_CLASSES, SIZE_PX = 12, 512
 NUM_SCENES, NUM_ROUNDS = 8, 41

@@ -19,7 +19,7 @@ from bunri.labels.pseudo import shorten_hash
 from bunri.model.bundle import write_bundle
 from bunri.model.info import BundleInfo
 from bunri.predict.predictor import Predictor
-from bunri.scores.metrics import count_confusion
+from bunri.scores.confusion import count_confusion
 from bunri.scores.result_files import read_result
 from bunri.submission import shrink_mask
 from tests.builders import GROUND_RGB, SHAPE_RGB, change_document, write_data

@@ -33,7 +33,7 @@ from bunri.predict.ensemble import Ensemble, is_ensemble_file
 from bunri.predict.predictor import AnyPredictor
 from bunri.scores.boundary import count_boundary
 from bunri.scores.calibration import Calibration
-from bunri.scores.metrics import ClassCounts, Matrices, Matrix, count_confusion, stack_matrices
+from bunri.scores.confusion import ClassCounts, Matrices, Matrix, count_confusion, stack_matrices
 from bunri.scores.result_files import RESULT_NAME, RUN_RESULT_NAME, write_result
 from bunri.scores.results import (
     Result,

@@ -93,9 +93,9 @@ def test_evaluate__run_keeps_it_in_itself_and_a_bundle_does_not(trained):
 
 def test_evaluate__fits_80_columns(trained):
     ended = run("evaluate", trained / "first", trained / "data" / "val.json")
-    table = ended.out[ended.out.index("\nclass") : ended.out.index("boundary IoU")]
+    table = ended.out[ended.out.index("\nclass") : ended.out.index("boundary mIoU")]
     assert "General trash" in table
-    assert re.search(r"IoU +95 % +prec\. +recall +F1 photos +pixels", table)
+    assert re.search(r"IoU +95 % +precision +recall +F1 photos +pixels", table)
     assert max(map(len, table.splitlines())) <= 80
 
 

@@ -11,7 +11,7 @@ from bunri.report.pages.evaluation import write_evaluation_page
 from bunri.report.picture_choice import PictureKeeper
 from bunri.scores.boundary import count_boundary
 from bunri.scores.calibration import Calibration
-from bunri.scores.metrics import ClassCounts, count_confusion, stack_matrices
+from bunri.scores.confusion import ClassCounts, count_confusion, stack_matrices
 from bunri.scores.results import SIZES, Result, SizeCounts, score_counts
 
 NAMES = ("Background", "can", "box", "bag")

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from bunri.core.classes import ClassInfo, ClassTable
 from bunri.scores.calibration import NUM_BINS, Calibration
-from bunri.scores.metrics import ClassCounts, Matrices
+from bunri.scores.confusion import ClassCounts, Matrices
+from bunri.scores.metrics import compute_scores
 from bunri.scores.result_files import write_result
 from bunri.scores.results import SIZES, Result, SizeCounts, score_counts
 
@@ -22,6 +23,14 @@ PRESENCE = np.array([1.0, 0.57, 0.53, 0.33, 0.16, 0.12])
 RECALL = np.array([0.96, 0.85, 0.8, 0.65, 0.7, 0.55])
 NUM_CLASSES = len(PRESENCE)
 PHOTO_PX = 512 * 512
+
+
+def compute_global_miou(matrices: Matrices) -> float:
+    return compute_scores(matrices).global_miou
+
+
+def compute_per_image_miou(matrices: Matrices) -> float:
+    return compute_scores(matrices).per_image_miou
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,7 @@ def make_result(matrices: Matrices, names: Sequence[str] = (), **changes: Any) -
     counts = ClassCounts.of(matrices)
     boundary = ClassCounts(counts.hits // 9, counts.truth // 9, counts.predicted // 9)
     photos = [np.repeat([[100.0], [50], [60]], NUM_BINS, axis=1)] * num_photos
-    calibration = Calibration(num_photos, photos)
+    calibration = Calibration(photos)
     classes = (ClassInfo(f"class {i}", f"클래스 {i}", (i, 0, 0)) for i in range(num_classes))
     values: dict[str, Any] = {
         "model": "runs/a",

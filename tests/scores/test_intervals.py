@@ -11,27 +11,27 @@ from hypothesis import strategies as st
 
 from bunri.core.errors import InputError
 from bunri.scores.calibration import compute_error
+from bunri.scores.confusion import ClassCounts
 from bunri.scores.intervals import (
-    CLASS_SCORES,
     MIN_PHOTOS,
-    OVERALL_SCORES,
     SEED,
     bootstrap_counts,
     bootstrap_difference,
     bootstrap_distance,
     bootstrap_scores,
 )
-from bunri.scores.metrics import (
-    ClassCounts,
+from bunri.scores.metrics import compute_scores, list_class_scores, list_scores
+from tests.scores.score_population import (
     compute_global_miou,
-    compute_iou,
     compute_per_image_miou,
-    compute_pixel_accuracy,
-    compute_scores,
+    draw_matrices,
+    draw_scenes,
+    predict_scenes,
 )
-from tests.scores.score_population import draw_matrices, draw_scenes, predict_scenes
 
 SEEDS = st.integers(0, 2**32 - 1)
+OVERALL_SCORES = [score.key for score in list_scores("set", "photos")]
+CLASS_SCORES = [score.key for score in list_class_scores("set")]
 NAMES = ["a", "b", "c", "d", "e", "f"]
 
 
@@ -73,15 +73,15 @@ def test_bootstrap_scores__equal_a_bootstrap_in_loops(num_photos):
     for name, score in (
         ("global_miou", compute_global_miou),
         ("per_image_miou", compute_per_image_miou),
-        ("pixel_accuracy", lambda m: compute_scores(m).pixel_accuracy),
-        ("weighted_iou", lambda m: compute_scores(m).weighted_iou),
+        ("pixel_accuracy", lambda m: compute_scores(m).overall["pixel_accuracy"]),
+        ("weighted_iou", lambda m: compute_scores(m).overall["weighted_iou"]),
     ):
         low, high = reckon_interval(photos, score, 200, 7)
         assert found.overall[name].low == pytest.approx(low, abs=1e-3), name
         assert found.overall[name].high == pytest.approx(high, abs=1e-3), name
     for name in CLASS_SCORES:
         low, high = reckon_interval(
-            photos, lambda m, name=name: getattr(compute_scores(m).classes[2], name), 200, 7
+            photos, lambda m, name=name: compute_scores(m).classes[2].scores[name], 200, 7
         )
         assert found.classes[name][2].low == pytest.approx(max(low, 0), abs=3e-3), name
         assert found.classes[name][2].high == pytest.approx(min(high, 1), abs=3e-3), name
@@ -115,11 +115,11 @@ def test_bootstrap_scores__hold_the_score_itself(seed):
     sheet, found = compute_scores(matrices), bootstrap_scores(matrices, num_draws=200)
     for name in OVERALL_SCORES:
         interval = found.overall[name]
-        assert 0 <= interval.low <= getattr(sheet, name) <= interval.high <= 1
+        assert 0 <= interval.low <= sheet.overall[name] <= interval.high <= 1
     for name in CLASS_SCORES:
         for one, interval in zip(sheet.classes, found.classes[name], strict=True):
             if interval.to_json() is not None:
-                assert 0 <= interval.low <= getattr(one, name) <= interval.high <= 1
+                assert 0 <= interval.low <= one.scores[name] <= interval.high <= 1
 
 
 def test_bootstrap_scores__same_seed_same_intervals():
@@ -363,9 +363,9 @@ def test_bootstrap_scores__95_percent_hold_the_truth(num_photos, least):
     truth = {
         "global_miou": compute_global_miou(total[np.newaxis]),
         "per_image_miou": float(np.mean([compute_per_image_miou(part) for part in parts])),
-        "pixel_accuracy": compute_pixel_accuracy(total),
+        "pixel_accuracy": compute_scores(total[np.newaxis]).overall["pixel_accuracy"],
     }
-    class_truth = compute_iou(total)
+    class_truth = ClassCounts.of(total).iou
     held: dict[str, list[bool]] = {name: [] for name in (*truth, "class")}
     for seed in range(500):
         found = bootstrap_scores(draw_matrices(np.random.default_rng(seed), num_photos))

@@ -66,28 +66,6 @@ def test_read_result__of_several_models(tmp_path, result):
     assert {key: getattr(found, key) for key in told} == told
 
 
-def test_read_result__of_format_1(folder, result):
-    """Before it was kept who predicted, and the calibration of each photo."""
-    calibration = result.sizes["photo"].calibration
-    together = np.stack((calibration.pixels, calibration.right, calibration.confidence))
-    change_counts(folder, photo_calibration=together, submission_calibration=together)
-    content = json.loads((folder / RESULT_NAME).read_text("utf-8"))
-    for key in ("models", "combine", "prediction", "is_tuned_here"):
-        content.pop(key)
-    (folder / RESULT_NAME).write_text(json.dumps({**content, "format": 1}), "utf-8")
-    found = read_result(folder)
-    assert (found.models, found.combine, found.prediction, found.is_tuned_here) == (
-        (),
-        "",
-        {},
-        False,
-    )
-    scores = score_counts(found.sizes["photo"])
-    assert scores.calibration.error == calibration.error
-    assert scores.calibration_interval.to_json() is None
-    assert score_counts(result.sizes["photo"]).calibration_interval.to_json() is not None
-
-
 def test_write_result__twice_gives_the_same_bytes(tmp_path, result):
     one, other = (write_evaluation(tmp_path / name, result) for name in "ab")
     for name in (RESULT_NAME, COUNTS_NAME):
@@ -159,14 +137,7 @@ def test_read_result__without_corruptions_as_older_ones_are(folder):
 
 
 @pytest.mark.parametrize(
-    "described",
-    [
-        {"severity": 4, "corruptions": [{"name": "fog"}]},
-        {"severity": None, "corruptions": [{"name": "fog"}, {"name": "dark"}]},
-        {"severity": 4},
-        {"severity": 4, "corruptions": [3]},
-        [],
-    ],
+    "described", [{"severity": 4, "corruptions": [{"name": "fog"}]}, {"severity": 4}]
 )
 def test_read_result__corruptions_are_damaged(corrupted, described):
     change_json(corrupted[0], robustness=described)
@@ -222,19 +193,22 @@ def write_counts(folder, content):
     change_json(folder, matrices_sha256=hashlib.sha256(content).hexdigest())
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", "{}", '{"format": 0}',
-                                  '{"format": "1"}', "[" * 100_000])  # fmt: skip
+@pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 100_000])
 def test_read_result__json_is_no_evaluation(folder, text):
     (folder / RESULT_NAME).write_text(text)
-    with pytest.raises(InputError, match="is no evaluation"):
+    with pytest.raises(InputError, match="incomplete or damaged") as caught:
         read_result(folder)
+    assert "bunri evaluate" in caught.value.hint
 
 
-def test_read_result__of_a_newer_bunri(folder):
-    change_json(folder, format=3, bunri="9.0")
-    with pytest.raises(InputError, match="newer") as caught:
+@pytest.mark.parametrize(
+    ("number", "age", "hint"), [(3, "newer", "upgrade"), (1, "older", "again")]
+)
+def test_read_result__of_another_format(folder, number, age, hint):
+    change_json(folder, format=number, bunri="9.0")
+    with pytest.raises(InputError, match=age) as caught:
         read_result(folder)
-    assert "upgrade" in caught.value.hint
+    assert hint in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -243,20 +217,9 @@ def test_read_result__of_a_newer_bunri(folder):
         {"photos": ["0000.jpg"] * 9},
         {"photos": [f"{i}.jpg" for i in range(8)]},
         {"photos": list(range(9))},
-        {"photos": None},
-        {"photos": [["a"]] * 9},
-        {"class_table": []},
-        {"class_table": None},
         {"class_table": [{"name": "a"}]},
-        {"config": None},
-        {"cost": 3},
-        {"models": 3},
-        {"models": [{"model": "a", "weights_sha256": "b"}]},
-        {"models": [{"model": "a", "weights_sha256": "b", "weight": "1"}]},
         {"models": [{"model": "a", "weights_sha256": "b", "weight": float("nan")}]},
-        {"prediction": 3},
         {"matrices_sha256": "0" * 64},
-        {"matrices_sha256": None},
     ],
 )
 def test_read_result__json_is_damaged(folder, changes):
@@ -282,9 +245,8 @@ def test_read_result__matrices_are_damaged(folder, array):
         read_result(folder)
 
 
-@pytest.mark.parametrize("shape", [(3, 15), (9, 3, 15)])
-def test_read_result__calibration_is_not_a_number(folder, shape):
-    change_counts(folder, submission_calibration=np.full(shape, np.nan))
+def test_read_result__calibration_is_not_a_number(folder):
+    change_counts(folder, submission_calibration=np.full((9, 3, 15), np.nan))
     with pytest.raises(InputError, match="incomplete or damaged"):
         read_result(folder)
 

@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 
 from bunri.core.errors import InputError
+from bunri.scores.confusion import ClassCounts
 from bunri.scores.intervals import bootstrap_difference
-from bunri.scores.metrics import ClassCounts, compute_global_miou, compute_per_image_miou
 from bunri.scores.robustness import RobustnessCounts, choose_example, score_robustness
-from tests.scores.score_population import draw_scenes, predict_scenes
+from tests.scores.score_population import (
+    compute_global_miou,
+    compute_per_image_miou,
+    draw_scenes,
+    predict_scenes,
+)
 
 GAINS = {"fog": -0.4, "dark": -3.0, "jpeg": 0.0, "dirt": -0.8}
 

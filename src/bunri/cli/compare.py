@@ -12,7 +12,7 @@ from bunri.core.classes import ClassTable
 from bunri.scores.compare_runs import compare_runs
 from bunri.scores.comparison import ComparedRun, ComparedScores, Comparison
 from bunri.scores.intervals import Difference, ScoreDifferences
-from bunri.scores.metrics import put_last
+from bunri.scores.metrics import list_scores, put_last
 
 SortKey = Literal["global", "per-image", "time", "size", "memory", "name"]
 _SORT_VALUES: dict[SortKey, Callable[[ComparedRun], float | str]] = {
@@ -94,12 +94,8 @@ def _print_difference(first: ComparedRun, other: ComparedRun, table: ClassTable)
     print_line(f"\n{other.name} against {first.name}")
     rows = make_table("", numbers=("first", "this", "difference", "95 %"))
     rows.add_column("verdict", no_wrap=True)
-    for label, key in (
-        ("global mIoU", "global_miou"),
-        ("per-image mIoU", "per_image_miou"),
-        ("pixel accuracy", "pixel_accuracy"),
-    ):
-        rows.add_row(label, *_list_overall(first.own, other.own, differences, key))
+    for score in list_scores("set", "photos"):
+        rows.add_row(score.label, *_list_overall(first.own, other.own, differences, score.key))
     for label, key in (("global, 256", "global_miou"), ("per-image, 256", "per_image_miou")):
         rows.add_row(label, *_list_overall(first.small, other.small, small, key))
     columns = (table.names, first.sheet.classes, other.sheet.classes, differences.classes["iou"])
@@ -113,7 +109,7 @@ def _print_difference(first: ComparedRun, other: ComparedRun, table: ClassTable)
 def _list_overall(
     first: ComparedScores, other: ComparedScores, differences: ScoreDifferences, key: str
 ) -> Iterator[str]:
-    old, new = getattr(first.sheet, key), getattr(other.sheet, key)
+    old, new = first.sheet.overall[key], other.sheet.overall[key]
     return _list_cells(old, new, differences.overall[key])
 
 

@@ -142,9 +142,9 @@ def _print_evaluation(evaluation: Evaluation) -> None:
     result, scores = evaluation.result, evaluation.scores
     own, small = scores["photo"], scores["submission"]
     print_scores(own.sheet, own.intervals, result.table, f"{result.model} on {result.data}")
-    print_score("boundary IoU", own.boundary.miou, own.boundary.interval, "mean over classes")
-    print_score("calibration", own.calibration.error, own.calibration_interval,
-                "expected error of the confidence")  # fmt: skip
+    for score, value, interval in own.list_overall():
+        if score.basis in ("boundary", "calibration"):
+            print_score(score.label, value, interval, score.note)
     out.print("At the submission's 256 x 256:")
     for label, value, name in (
         ("global mIoU", small.sheet.global_miou, "global_miou"),

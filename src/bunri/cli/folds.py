@@ -9,7 +9,7 @@ from bunri.cli.console import print_line, print_note, show_progress
 from bunri.cli.score_display import format_score, print_scores
 
 if TYPE_CHECKING:
-    from bunri.scores.metrics import Matrices
+    from bunri.scores.confusion import Matrices
     from bunri.training.folds import FoldsRequest
     from bunri.training.listener import TrainingListener
     from bunri.training.plan import DataSource, RunFolder

@@ -6,7 +6,7 @@ from bunri.cli.console import clean, make_table, out, print_line
 from bunri.core.classes import ClassTable
 from bunri.scores.comparison import Comparison
 from bunri.scores.intervals import Interval, ScoreIntervals
-from bunri.scores.metrics import ScoreSheet
+from bunri.scores.metrics import ScoreSheet, list_class_scores, list_scores
 
 
 def print_left_out(comparison: Comparison) -> None:
@@ -20,29 +20,28 @@ def print_left_out(comparison: Comparison) -> None:
 def print_scores(
     scores: ScoreSheet, intervals: ScoreIntervals, table: ClassTable, title: str
 ) -> None:
-    """Print the three mIoUs, accuracies and the scores of each class, with their intervals."""
+    """Print the overall scores and those of each class, with their intervals."""
     out.print(f"[bold]{clean(title)}[/bold] ({scores.num_photos} photos)")
-    print_score("global mIoU", scores.global_miou, intervals.overall["global_miou"],
-                "one matrix over the set")  # fmt: skip
-    print_score("per-image mIoU", scores.per_image_miou, intervals.overall["per_image_miou"],
-                "mean over photos")  # fmt: skip
-    print_score("per-batch mIoU", scores.per_batch_miou, None,
-                f"mean over batches of {scores.batch_size}")  # fmt: skip
-    for name in ("pixel_accuracy", "mean_accuracy", "weighted_iou"):
-        label = name.replace("_", " ").replace("iou", "IoU")
-        print_score(label, getattr(scores, name), intervals.overall[name])
+    for score in list_scores("set", "photos", "batches"):
+        print_score(
+            score.label,
+            scores.overall[score.key],
+            intervals.overall.get(score.key),
+            score.note.format(size=scores.batch_size),
+        )
     _print_class_scores(scores, intervals, table)
 
 
 def print_score(label: str, value: float, interval: Interval | None, note: str = "") -> None:
     """Print a score on one line, with its interval and a note."""
     shown = format_interval(interval) if interval else ""
-    out.print(f"  {label:<15} {format_score(value)}  {shown:<13}  {note}".rstrip())
+    out.print(f"  {label:<17} {format_score(value)}  {shown:<13}  {note}".rstrip())
 
 
 def _print_class_scores(scores: ScoreSheet, intervals: ScoreIntervals, table: ClassTable) -> None:
     head = f"{100 * intervals.level:g} %"
-    numbers = ("IoU", head, "prec.", "recall", "F1", "photos", "pixels")
+    others = [score for score in list_class_scores("set") if score.key != "iou"]
+    numbers = ("IoU", head, *(score.label for score in others), "photos", "pixels")
     rows = make_table("class", numbers=numbers)
     total = max(1, scores.num_pixels)
     for info, one, interval in zip(
@@ -53,7 +52,7 @@ def _print_class_scores(scores: ScoreSheet, intervals: ScoreIntervals, table: Cl
             clean(name),
             format_score(one.iou),
             format_interval(interval, digits=2),
-            *(format_score(value, digits=3) for value in (one.precision, one.recall, one.f1)),
+            *(format_score(one.scores[score.key], digits=3) for score in others),
             str(one.photos),
             f"{100 * one.pixels / total:.2f} %",
         )

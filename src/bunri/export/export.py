@@ -28,8 +28,9 @@ from bunri.model.info import BundleInfo
 from bunri.model.lookup import PARAMETERS_KEY, StoredModel
 from bunri.predict.backends.torch_backend import TorchBackend
 from bunri.scenes import render_scene
+from bunri.scores.confusion import stack_matrices
 from bunri.scores.intervals import bootstrap_scores
-from bunri.scores.metrics import compute_scores, stack_matrices
+from bunri.scores.metrics import compute_scores
 from bunri.training.networks.build import load_network
 
 PARITY_JSON = "parity.json"

@@ -27,7 +27,7 @@ from bunri.model.onnx_file import CLASSES, PHOTOS, cut_network
 from bunri.predict.backends.engines import Backend
 from bunri.predict.backends.onnx_backend import OnnxBackend
 from bunri.predict.predictor import Predictor
-from bunri.scores.metrics import Matrix, compute_global_miou, count_confusion, stack_matrices
+from bunri.scores.confusion import ClassCounts, Matrix, count_confusion, stack_matrices
 
 Precision = Literal["f32", "bf16", "int8"]
 Predict = Callable[[ImageArray], MaskArray]
@@ -243,7 +243,7 @@ def measure_parity(
     for place, variant in enumerate(variants):
         miou = None
         if matrices[place]:
-            miou = compute_global_miou(stack_matrices(matrices[place], num_classes))
+            miou = float(ClassCounts.of(stack_matrices(matrices[place], num_classes).sum(0)).miou)
         row = Parity(
             variant.name, variant.precision, equal[place] / num_pixels, miou, times_ms[place]
         )

@@ -30,20 +30,15 @@ from bunri.predict.ensemble import Member, merge_infos
 from bunri.predict.predictor import AnyPredictor
 from bunri.predict.settings import PLAIN, ClassThreshold, Combine, PredictionSettings
 from bunri.predict.tta import View, list_views
-from bunri.scores.intervals import OVERALL_SCORES, Difference, bootstrap_difference
-from bunri.scores.metrics import (
-    Matrices,
-    compute_scores,
-    count_confusion,
-    replace_nan,
-    stack_matrices,
-)
+from bunri.scores.confusion import Matrices, count_confusion, stack_matrices
+from bunri.scores.intervals import Difference, bootstrap_difference
+from bunri.scores.metrics import compute_scores, list_scores, replace_nan
 
 NUM_DRAWS, CHANCE = 2000, 0.05
 REGION_SHARES = (0.0002, 0.001, 0.004)
 CLASS_THRESHOLDS = (0.25, 0.35, 0.45)
 SCALES = (0.75, 1.25)
-SCORES = OVERALL_SCORES
+SCORES = tuple(score.key for score in list_scores("set", "photos"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +157,14 @@ def _search(
     num_trials = sum(len(propose(start)) for _, propose in stages)
     level = 1 - CHANCE / max(1, num_trials)
     best, matrices = start, count(start)
-    trials = [Trial("start", start, getattr(compute_scores(matrices), score), None)]
+    trials = [Trial("start", start, compute_scores(matrices).overall[score], None)]
     with progress("Trying settings", num_trials) as advance:
         for stage, propose in stages:
             rows = []
             for candidate in propose(best):
                 found = count(candidate)
                 difference = bootstrap_difference(matrices, found, NUM_DRAWS, level=level)
-                value = getattr(compute_scores(found), score)
+                value = compute_scores(found).overall[score]
                 rows.append((Trial(stage, candidate, value, difference.overall[score]), found))
                 advance()
             wins = [i for i, (trial, _) in enumerate(rows) if _wins(trial)]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from bunri.core.contracts import BACKGROUND_INDEX, IGNORE_INDEX, ImageArray, MaskArray
 from bunri.scores.boundary import find_band, find_distance_px
-from bunri.scores.metrics import Matrix, count_confusion
+from bunri.scores.confusion import Matrix, count_confusion
 
 MistakeKind = Literal["missed", "invented", "confused", "boundary"]
 MISTAKE_KINDS: tuple[MistakeKind, ...] = ("missed", "invented", "confused", "boundary")

@@ -12,7 +12,7 @@ from bunri.core.contracts import ImageArray, MaskArray
 from bunri.labels.records import Photo
 from bunri.report.mistakes import Mistakes
 from bunri.report.pictures import MAX_PICTURE_BYTES, Picture, make_picture
-from bunri.scores.metrics import ClassCounts
+from bunri.scores.confusion import ClassCounts
 
 MAX_PHOTOS = 100
 """On one page."""

@@ -19,7 +19,7 @@ from bunri.core.contracts import ImageArray, MaskArray
 from bunri.images.frames import fit_size_hw, resize_image, resize_mask
 from bunri.labels.records import Photo
 from bunri.report.mistakes import Mistakes
-from bunri.scores.metrics import ClassCounts
+from bunri.scores.confusion import ClassCounts
 
 MAX_PICTURE_BYTES = 180_000
 """Of a photo and its masks, as base64."""

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from bunri.core.classes import ClassInfo
 from bunri.core.errors import drop_controls
+from bunri.scores.metrics import list_class_scores, list_scores
 
 LANGUAGES = ("en", "ko")
 
@@ -56,8 +57,14 @@ class Texts:
 
 
 def read_texts(*names: str) -> Texts:
-    """Return the texts of files in ``wording``, which are given without their suffix."""
-    texts: dict[str, Text] = {}
+    """Return the texts of pages, and the labels and notes of all scores.
+
+    Args:
+        names: Files in ``wording`` without their suffix.
+    """
+    scores = (*list_scores(), *list_class_scores())
+    texts = {score.key: Text(score.label, score.label_ko) for score in scores}
+    texts |= {f"note_{score.key}": Text(score.note, score.note_ko) for score in scores}
     for name in names:
         file = resources.files("bunri.report") / "wording" / f"{name}.yaml"
         rows = yaml.safe_load(file.read_text("utf-8"))

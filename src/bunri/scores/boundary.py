@@ -1,12 +1,10 @@
-"""Boundary IoU: how well outlines are drawn, where plain IoU sees mostly the insides.
+"""Boundary IoU: a score of outlines, where the plain IoU is mostly about the insides.
 
-Owns the band along outlines. Knows nothing of files.
-
-Cheng, Girshick, Dollár, Berg and Kirillov, "Boundary IoU", CVPR 2021: of truth and prediction only
-those pixels of a class count that lie within d of its edge, d being 2 % of the photo's diagonal.
-"Within" is meant as in the authors' code: a pixel is left out if the square of 2 d + 1 pixels
-around it lies in the photo and holds this one class, which is what eroding d times by 3 x 3
-leaves. Photos are added up class by class, as for the global mIoU.
+Cheng, Girshick, Dollár, Berg and Kirillov, "Boundary IoU", CVPR 2021: only those pixels of truth
+and prediction count that lie within d of the edge of their class, d being 2 % of the photo's
+diagonal. "Within" is defined as in the authors' code: a pixel is left out if the square of
+2 d + 1 pixels around it lies in the photo and holds this one class, which is what eroding d times
+by 3 x 3 leaves. Photos are added up class by class, as for the global mIoU.
 """
 
 import math
@@ -16,23 +14,23 @@ import numpy.typing as npt
 
 from bunri.core.contracts import IGNORE_INDEX, MaskArray
 from bunri.core.errors import InputError
-from bunri.scores.metrics import ClassCounts
+from bunri.scores.confusion import ClassCounts
 
 DISTANCE_SHARE = 0.02
 """Width of the band as a share of the photo's diagonal."""
 
 
 def find_distance_px(size_hw: tuple[int, int]) -> int:
-    """Return the width of the band for a photo of height and width, at least 1."""
+    """Return the width of the band in pixels, at least 1, for a photo of (height, width)."""
     return max(1, round(DISTANCE_SHARE * math.hypot(*size_hw)))
 
 
 def find_band(mask: MaskArray, distance_px: int) -> npt.NDArray[np.bool_]:
-    """Return which pixels lie near the edge of their class or of the photo.
+    """Return the pixels near the edge of their class or of the photo.
 
     Args:
-        mask: uint8 (H, W), class index. What is ignored (255) makes no edge.
-        distance_px: Width of the band.
+        mask: uint8 (H, W), class index; ignored pixels (255) make no edge.
+        distance_px: Width of the band in pixels.
 
     Returns:
         bool (H, W).
@@ -42,7 +40,7 @@ def find_band(mask: MaskArray, distance_px: int) -> npt.NDArray[np.bool_]:
     if min(height, width) > 2 * distance_px:
         lowest = _slide(mask, 2 * distance_px + 1, np.minimum)
         highest = _slide(np.where(mask == IGNORE_INDEX, 0, mask), 2 * distance_px + 1, np.maximum)
-        # Both are 255 and 0 where all is ignored, and such pixels do not count.
+        # Where all is ignored these are 255 and 0, but such pixels are not counted anyway.
         inside = band[distance_px : height - distance_px, distance_px : width - distance_px]
         np.not_equal(lowest, highest, out=inside)
     return band

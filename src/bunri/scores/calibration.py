@@ -1,6 +1,6 @@
-"""Calibration: whether a model that says 80 % is right in 80 % of the pixels.
+"""The reliability curve and the expected calibration error.
 
-Owns the reliability curve and the expected calibration error. Knows nothing of models.
+A calibrated model is right in 80 % of the pixels that it predicts with a confidence of 80 %.
 
 Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017: pixels are
 sorted into bins of equal width by the probability of their most probable class; the error is the
@@ -15,10 +15,11 @@ import numpy.typing as npt
 
 from bunri.core.contracts import IGNORE_INDEX, FloatArray, MaskArray
 from bunri.core.errors import InputError
-from bunri.scores.metrics import divide, replace_nan
+from bunri.scores.confusion import divide
+from bunri.scores.metrics import replace_nan
 
 NUM_BINS = 15
-_ROUNDING = 1e-4  # softmax and interpolation in float32 may end a little above 1
+_ROUNDING = 1e-4  # since softmax and interpolation in float32 may end a little above 1
 
 Floats = npt.NDArray[np.float64]
 
@@ -27,7 +28,7 @@ def compute_error(counts: Floats) -> Floats:
     """Return the expected calibration error, float64 (...), 0 to 1; NaN without pixels.
 
     Args:
-        counts: float64 (..., 3, 15): pixels, right ones and sum of confidences of each bin.
+        counts: float64 (..., 3, 15): pixels, correct pixels and sum of confidences of each bin.
     """
     pixels, right, confidence = np.moveaxis(counts, -2, 0)
     return divide(np.abs(right - confidence).sum(-1), pixels.sum(-1))
@@ -35,23 +36,25 @@ def compute_error(counts: Floats) -> Floats:
 
 @dataclass(slots=True, eq=False)
 class Calibration:
-    """Pixels by confidence; grows photo by photo and stays as small as it is.
+    """Pixels by confidence, counted photo by photo.
 
     Bin i holds confidences from i / 15 up to below (i + 1) / 15; 1 is in the last.
 
     Attributes:
-        num_photos: How many photos were added.
-        photos: float64 (3, 15) of each: pixels, right ones, sum of confidences; what an interval
-            is drawn from. Counts that were kept before there were intervals are one such row for
-            all photos together.
+        photos: float64 (3, 15) for each photo: pixels, correct pixels and sum of confidences of
+            each bin.
     """
 
-    num_photos: int = 0
     photos: list[Floats] = field(default_factory=list)
 
     @property
+    def num_photos(self) -> int:
+        """Number of photos."""
+        return len(self.photos)
+
+    @property
     def counts(self) -> Floats:
-        """Of all photos, float64 (3, 15): pixels, right ones, sum of confidences of each bin."""
+        """Sum over all photos, float64 (3, 15)."""
         return sum(self.photos, start=np.zeros((3, NUM_BINS)))
 
     @property
@@ -62,13 +65,13 @@ class Calibration:
 
     @property
     def right(self) -> npt.NDArray[np.int64]:
-        """Those of them that are right, int64 (15,)."""
+        """Correct pixels of each bin, int64 (15,)."""
         right: npt.NDArray[np.int64] = self.counts[1].astype(np.int64)
         return right
 
     @property
     def confidence(self) -> Floats:
-        """Sum of their confidences, float64 (15,)."""
+        """Sum of confidences of each bin, float64 (15,)."""
         confidence: Floats = self.counts[2]
         return confidence
 
@@ -78,10 +81,10 @@ class Calibration:
         Args:
             truth: uint8 (H, W), class index; pixels of 255 are not counted.
             prediction: uint8 (H, W), the most probable class.
-            confidence: float32 (H, W), its probability, 0 to 1.
+            confidence: float32 (H, W), the probability of that class, 0 to 1.
 
         Raises:
-            InputError: Different sizes, or a probability that is none.
+            InputError: Different sizes, or a confidence outside 0 to 1.
         """
         if not truth.shape == prediction.shape == confidence.shape:
             raise InputError(
@@ -90,7 +93,7 @@ class Calibration:
             )
         counted = truth != IGNORE_INDEX
         values = confidence[counted]
-        # Said the other way round, since every comparison with NaN is false.
+        # Negated, since every comparison with NaN is false.
         wrong = ~((values >= 0) & (values <= 1 + _ROUNDING))
         if wrong.any():
             raise InputError(
@@ -101,12 +104,11 @@ class Calibration:
         joint = np.bincount(bins + NUM_BINS * is_right, minlength=2 * NUM_BINS)
         right, pixels = joint[NUM_BINS:], joint[:NUM_BINS] + joint[NUM_BINS:]
         total = np.bincount(bins, values, minlength=NUM_BINS)
-        self.num_photos += 1
         self.photos.append(np.stack((pixels, right, total)))
 
     @property
     def error(self) -> float:
-        """The expected calibration error, 0 to 1; NaN without pixels."""
+        """Expected calibration error, 0 to 1; NaN without pixels."""
         return float(compute_error(self.counts))
 
     def to_json(self) -> dict[str, Any]:

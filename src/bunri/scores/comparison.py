@@ -1,7 +1,4 @@
-"""Two or more evaluations side by side: what differs beyond chance, in settings and in cost.
-
-Owns which photos are compared and what is refused. Statistics are ``intervals``'.
-"""
+"""Comparison of evaluations on the photos they share: scores, settings and cost."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,26 +8,25 @@ import numpy as np
 
 from bunri.core.classes import ClassTable
 from bunri.core.errors import InputError
+from bunri.scores.confusion import Matrices
 from bunri.scores.intervals import (
-    CLASS_SCORES,
-    Difference,
     ScoreDifferences,
     ScoreIntervals,
     bootstrap_difference,
     bootstrap_scores,
 )
-from bunri.scores.metrics import Matrices, ScoreSheet, compute_scores, replace_nan
+from bunri.scores.metrics import ScoreSheet, compute_scores
 from bunri.scores.results import Result, UsedModel
 
 
 @dataclass(frozen=True, slots=True)
 class ComparedScores:
-    """Scores at one size, on the photos that all have.
+    """Scores of a run at one size, on the shared photos.
 
     Attributes:
-        sheet: Of the run.
-        intervals: Of them.
-        differences: To the first run, paired; None for that one.
+        sheet: Scores.
+        intervals: Intervals of the scores.
+        differences: Paired differences to the first run; None for the first run itself.
     """
 
     sheet: ScoreSheet
@@ -42,24 +38,24 @@ class ComparedScores:
         return {
             **self.sheet.to_json(class_names),
             "intervals": self.intervals.to_json(class_names),
-            "differences": _describe_differences(self.differences, class_names),
+            "differences": self.differences and self.differences.to_json(class_names),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class ComparedRun:
-    """One evaluation, on the photos that all have.
+    """One evaluation, on the shared photos.
 
     Attributes:
-        name: How the user called it.
+        name: Name that the user gave.
         own: Scores at the photos' own size.
         small: Scores at the submission's 256 x 256.
-        settings: Settings of training and prediction that are not those of the first run:
+        settings: Settings of training and prediction that differ from the first run's:
             key -> (first, this); None where a run lacks the key.
         has_settings: Whether the settings of training are known of both.
-        models: As in :class:`~bunri.scores.results.Result`.
-        combine: As there.
-        cost: As there.
+        models: Single models, as in :class:`~bunri.scores.results.Result`.
+        combine: Way in which they were combined, as there.
+        cost: Cost, as there.
     """
 
     name: str
@@ -78,24 +74,24 @@ class ComparedRun:
 
     @property
     def intervals(self) -> ScoreIntervals:
-        """Of scores at the photos' own size."""
+        """Intervals at the photos' own size."""
         return self.own.intervals
 
     @property
     def differences(self) -> ScoreDifferences | None:
-        """At the photos' own size."""
+        """Differences at the photos' own size."""
         return self.own.differences
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Evaluations on the photos that they share; the first is what others are measured by.
+    """Evaluations on the photos that they share; the first run is the baseline.
 
     Attributes:
-        table: The classes.
-        photos: File names, in the order of the first.
-        left_out: Photos of each run that not all have, in the order of ``runs``.
-        runs: In the order they were given.
+        table: Class table.
+        photos: File names, in the order of the first run.
+        left_out: Number of photos of each run that not all runs have, in the order of ``runs``.
+        runs: Evaluations in the order they were given.
     """
 
     table: ClassTable
@@ -131,8 +127,8 @@ def compare_results(results: Mapping[str, Result], batch_size: int = 16) -> Comp
     """Compare evaluations at both sizes, each with the first, photo by photo.
 
     Args:
-        results: By the name the user gave; at least two.
-        batch_size: For the per-batch mIoU.
+        results: Evaluations by name, at least two.
+        batch_size: Photos in a batch of the per-batch mIoU.
 
     Raises:
         InputError: Fewer than two, different classes, no photo in common, or photos that have
@@ -144,10 +140,10 @@ def compare_results(results: Mapping[str, Result], batch_size: int = 16) -> Comp
 
 
 def line_up_results(results: Mapping[str, Result], batch_size: int = 16) -> Comparison:
-    """Do what :func:`compare_results` does, also for one evaluation alone.
+    """Compare evaluations as :func:`compare_results` does, but allow a single one.
 
     Raises:
-        InputError: As there, but for the number.
+        InputError: Different classes or labels, or no photo in common.
     """
     all_results = list(results.values())
     first = all_results[0]
@@ -183,11 +179,11 @@ def line_up_results(results: Mapping[str, Result], batch_size: int = 16) -> Comp
 def pair_results(
     baseline: Result, candidate: Result, photos: Sequence[str], size: str = "photo"
 ) -> ScoreDifferences:
-    """Return how much more one scores than another on photos that both have.
+    """Return the paired differences of two evaluations on photos that both have.
 
     Args:
-        baseline: What is measured by.
-        candidate: What is measured.
+        baseline: Evaluation to compare with.
+        candidate: Evaluation to compare.
         photos: File names.
         size: One of ``results.SIZES``.
 
@@ -209,7 +205,7 @@ def _score_size(
 
 
 def _find_differing_settings(first: Result, result: Result) -> dict[str, tuple[Any, Any]]:
-    """Return which settings differ; those of training only where both are known."""
+    """Return the settings that differ; those of training only where both are known."""
     one, other = (
         {f"prediction.{key}": value for key, value in run.prediction.items()}
         for run in (first, result)
@@ -262,7 +258,7 @@ def _check_classes(results: Mapping[str, Result]) -> None:
 
 
 def _check_labels(results: Mapping[str, Result], photos: Sequence[str]) -> None:
-    """Refuse runs whose truth is not the same: their scores are about different things."""
+    """Refuse runs with different truth, since their scores are not comparable."""
     first_name, first = next(iter(results.items()))
     truth = _choose(first, photos, "photo").sum(2)
     problems = []
@@ -279,27 +275,3 @@ def _check_labels(results: Mapping[str, Result], photos: Sequence[str]) -> None:
             problems=problems,
             hint="Evaluate all of them on one file, with one overlap rule.",
         )
-
-
-def _describe_differences(
-    differences: ScoreDifferences | None, class_names: Sequence[str]
-) -> dict[str, Any] | None:
-    if differences is None:
-        return None
-    columns = zip(*(differences.classes[key] for key in CLASS_SCORES), strict=True)
-    return {
-        **{key: _describe(one) for key, one in differences.overall.items()},
-        "classes": [
-            {"name": name}
-            | {key: _describe(one) for key, one in zip(CLASS_SCORES, row, strict=True)}
-            for name, row in zip(class_names, columns, strict=True)
-        ],
-    }
-
-
-def _describe(difference: Difference) -> dict[str, Any]:
-    return {
-        "value": replace_nan(difference.value),
-        "interval": difference.interval.to_json(),
-        "verdict": difference.verdict,
-    }

@@ -1,13 +1,10 @@
-"""How far a score can be trusted: intervals by bootstrap over photos, paired between models.
+"""Confidence intervals of scores, by bootstrap over photos and paired between models.
 
-Owns which scores have an interval, and verdicts. What a score is stands in ``metrics``, how photos
-are drawn in ``resampling``; nothing is known of models or files.
+Photos are drawn with replacement, as many as there are, and every score is computed again from
+the summed counts of each draw (``resampling``).
 
-Photos are drawn with replacement, as many as there are, and every score is reckoned again from
-the summed matrices of each draw.
-
-An interval tells of other photos of the same kind, for the very model that was scored. It does
-not tell what training again with another seed would give, nor of classes that no photo holds.
+An interval is about other photos of the same kind, for the very model that was scored. It does
+not cover what training again with another seed would give, nor classes that no photo holds.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,23 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bunri.core.errors import InputError
-from bunri.scores.metrics import ClassCounts, Matrices, divide, mean_rows, replace_nan
+from bunri.scores.confusion import ClassCounts, Matrices, divide, mean_rows
+from bunri.scores.metrics import list_class_scores, list_scores, replace_nan
 from bunri.scores.resampling import Floats, draw_weights, find_bounds
 
 NUM_DRAWS, SEED, LEVEL = 1000, 0, 0.95
 MIN_PHOTOS = 5
-"""Fewer photos that hold a class say nothing about others: there is no interval."""
-
-OVERALL_SCORES = (
-    "global_miou",
-    "per_image_miou",
-    "pixel_accuracy",
-    "mean_accuracy",
-    "weighted_iou",
-)
-"""The per-batch mIoU is not among them: it belongs to one order of the photos, and a draw has
-none."""
-CLASS_SCORES = ("iou", "precision", "recall", "f1")
+"""Smallest number of photos that an interval is computed from; of a class, photos that hold it."""
 
 Verdict = Literal["better", "no evidence", "worse", "no data"]
 Named = TypeVar("Named")
@@ -42,26 +29,34 @@ Named = TypeVar("Named")
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Where a score lies at the level asked for; NaN on both sides where there is too little."""
+    """Ends of a confidence interval; both are NaN where there are too few photos."""
 
     low: float
     high: float
 
+    @property
+    def is_known(self) -> bool:
+        """Whether there is an interval."""
+        return self.low == self.low
+
     def to_json(self) -> list[float] | None:
         """Return ``[low, high]``, or None without an interval."""
-        return None if replace_nan(self.low) is None else [self.low, self.high]
+        return [self.low, self.high] if self.is_known else None
+
+
+NO_INTERVAL = Interval(np.nan, np.nan)
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreIntervals:
-    """Intervals of every score of a set of photos.
+    """Intervals of the scores of a set of photos.
 
     Attributes:
-        overall: Keys are ``OVERALL_SCORES``.
-        classes: Keys are ``CLASS_SCORES``; per class in index order.
-        level: How often they hold the truth.
-        num_draws: How often photos were drawn.
-        seed: Of the draws.
+        overall: Intervals by key, those of the bases ``set`` and ``photos``.
+        classes: Intervals by key and then per class in index order.
+        level: Share of such intervals that hold the true score, 0 to 1.
+        num_draws: Number of draws.
+        seed: Seed of the draws.
     """
 
     overall: Mapping[str, Interval]
@@ -76,27 +71,17 @@ class ScoreIntervals:
         Args:
             class_names: Names in index order.
         """
-        columns = zip(*(self.classes[key] for key in CLASS_SCORES), strict=True)
-        return {
-            "level": self.level,
-            "draws": self.num_draws,
-            "seed": self.seed,
-            **{key: interval.to_json() for key, interval in self.overall.items()},
-            "classes": [
-                {"name": name}
-                | {key: one.to_json() for key, one in zip(CLASS_SCORES, row, strict=True)}
-                for name, row in zip(class_names, columns, strict=True)
-            ],
-        }
+        head = {"level": self.level, "draws": self.num_draws, "seed": self.seed}
+        return head | _list_values(self, class_names)
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How much more one model scores than another on the same photos.
+    """Difference between two models' scores on the same photos.
 
     Attributes:
         value: Score of the candidate minus score of the baseline; NaN is "no data".
-        interval: Of the value.
+        interval: Interval of the value.
     """
 
     value: float
@@ -104,12 +89,20 @@ class Difference:
 
     @property
     def verdict(self) -> Verdict:
-        """The candidate is better or worse only if the interval is on one side of 0."""
-        if replace_nan(self.value) is None:
+        """Better or worse only if the interval lies on one side of 0."""
+        if self.value != self.value:
             return "no data"
         if self.interval.low > 0:
             return "better"
         return "worse" if self.interval.high < 0 else "no evidence"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the difference as plain values; "no data" is null."""
+        return {
+            "value": replace_nan(self.value),
+            "interval": self.interval.to_json(),
+            "verdict": self.verdict,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,23 +112,45 @@ class ScoreDifferences:
     overall: Mapping[str, Difference]
     classes: Mapping[str, tuple[Difference, ...]]
 
+    def to_json(self, class_names: Sequence[str]) -> dict[str, Any]:
+        """Return the differences as plain values.
+
+        Args:
+            class_names: Names in index order.
+        """
+        return _list_values(self, class_names)
+
+
+def _list_values(
+    found: ScoreIntervals | ScoreDifferences, class_names: Sequence[str]
+) -> dict[str, Any]:
+    rows = zip(*found.classes.values(), strict=True)
+    return {
+        **{key: one.to_json() for key, one in found.overall.items()},
+        "classes": [
+            {"name": name}
+            | {key: one.to_json() for key, one in zip(found.classes, row, strict=True)}
+            for name, row in zip(class_names, rows, strict=True)
+        ],
+    }
+
 
 def bootstrap_scores(
     matrices: Matrices, num_draws: int = NUM_DRAWS, seed: int = SEED, level: float = LEVEL
 ) -> ScoreIntervals:
-    """Return an interval for each score.
+    """Compute an interval for each score.
 
-    A draw in which a class is absent counts for the scores of that class as little as for its
+    A draw in which a class is absent counts neither for the scores of that class nor for its
     mean. Where every photo gives the same score, the interval is that one value.
 
     Args:
         matrices: int64 (N, C, C), one confusion matrix per photo.
-        num_draws: How often photos are drawn.
-        seed: Of the draws; the same seed gives the same intervals.
-        level: How often an interval shall hold the truth, between 0 and 1.
+        num_draws: Number of draws.
+        seed: Seed of the draws; the same seed gives the same intervals.
+        level: Share of such intervals that hold the true score, between 0 and 1.
 
     Raises:
-        InputError: No photos, or arguments that make no sense.
+        InputError: No photos, or arguments out of range.
     """
     return bootstrap_counts(ClassCounts.of(matrices), num_draws, seed, level)
 
@@ -143,16 +158,16 @@ def bootstrap_scores(
 def bootstrap_counts(
     counts: ClassCounts, num_draws: int = NUM_DRAWS, seed: int = SEED, level: float = LEVEL
 ) -> ScoreIntervals:
-    """Return an interval for each score of counts alone, such as those along boundaries.
+    """Compute an interval for each score from counts, such as those along boundaries.
 
     Args:
-        counts: integer (N, C) each, of single photos.
-        num_draws: See :func:`bootstrap_scores`, as for the rest.
-        seed: Of the draws.
-        level: How often an interval shall hold the truth.
+        counts: integer (N, C) each, one row per photo.
+        num_draws: Number of draws.
+        seed: Seed of the draws.
+        level: Share of such intervals that hold the true score, between 0 and 1.
 
     Raises:
-        InputError: No photos, or arguments that make no sense.
+        InputError: No photos, or arguments out of range.
     """
     _check(counts.truth.shape, num_draws, level)
     sample = _tally(counts)
@@ -170,28 +185,28 @@ def bootstrap_distance(
     seed: int = SEED,
     level: float = LEVEL,
 ) -> Interval:
-    """Return an interval for a sum of distances, such as the calibration error.
+    """Compute an interval for a sum of distances, such as the calibration error.
 
     Chance makes distances longer and never shorter: the score of a few photos has one such excess
-    and that of a draw of them two, so the low end is lowered by twice what draws exceed the score
-    by. On sets of 42 and 150 photos drawn from the real validation photos, intervals of a
-    calibration error of 0.024 held it in 96 % and 95 %, of 0.098 in 96 % and 96 %, of exactly 0,
-    which is the end of the scale, in 86 % and 87 %.
+    and that of a draw of them two, so the low end is lowered by twice the mean excess of the
+    draws over the score. On sets of 42 and 150 photos drawn from real validation photos, intervals
+    of a calibration error of 0.024 held it in 96 % and 95 %, of 0.098 in 96 % and 96 %, of exactly
+    0, which is the end of the scale, in 86 % and 87 %.
 
     Args:
-        photos: float64 (N, ...), what of each photo may be summed.
-        measure: Returns scores, float64 (...), from sums with the axes of a photo as last ones.
-        num_draws: See :func:`bootstrap_scores`, as for the rest.
-        seed: Of the draws.
-        level: How often the interval shall hold the truth.
+        photos: float64 (N, ...), summands of each photo.
+        measure: Function from sums with the axes of a photo last to scores, float64 (...).
+        num_draws: Number of draws.
+        seed: Seed of the draws.
+        level: Share of such intervals that hold the true score, between 0 and 1.
 
     Raises:
-        InputError: No photos, or arguments that make no sense.
+        InputError: No photos, or arguments out of range.
     """
     _check(photos.shape, num_draws, level)
     num_photos, *shape = photos.shape
     if num_photos < MIN_PHOTOS:
-        return Interval(np.nan, np.nan)
+        return NO_INTERVAL
     sample = photos.reshape(num_photos, -1)
 
     def score(sums: Floats) -> Floats:
@@ -212,21 +227,21 @@ def bootstrap_difference(
     seed: int = SEED,
     level: float = LEVEL,
 ) -> ScoreDifferences:
-    """Return how much more ``candidate`` scores, both on the same draws of the same photos.
+    """Compute how much more ``candidate`` scores, both on the same draws of the same photos.
 
-    What makes a photo hard is hard for both and drops out, so that far smaller differences
-    show than intervals of each alone would let one believe.
+    A photo that is hard is hard for both models and drops out, so that far smaller differences
+    show than the models' own intervals suggest.
 
     Args:
         baseline: int64 (N, C, C), one confusion matrix per photo.
-        candidate: The same photos in the same order.
-        num_draws: How often photos are drawn.
-        seed: Of the draws.
-        level: How often an interval shall hold the truth, between 0 and 1. Of 20 classes that do
-            not differ, one is called better or worse by chance at 0.95.
+        candidate: int64 (N, C, C), the same photos in the same order.
+        num_draws: Number of draws.
+        seed: Seed of the draws.
+        level: Share of such intervals that hold the true difference, between 0 and 1. At 0.95, one
+            of 20 classes that do not differ is called better or worse by chance.
 
     Raises:
-        InputError: No photos, different photos or labels, or arguments that make no sense.
+        InputError: No photos, different photos or labels, or arguments out of range.
     """
     _check(baseline.shape, num_draws, level)
     if baseline.shape != candidate.shape or (baseline.sum(2) != candidate.sum(2)).any():
@@ -246,18 +261,19 @@ def bootstrap_differences(
     seed: int = SEED,
     level: float = LEVEL,
 ) -> list[ScoreDifferences]:
-    """Return how much more each candidate scores, and last how much more they do on the mean.
+    """Compute how much more each candidate scores, and last the mean of these differences.
+
+    All candidates are scored on the same draws, so that the mean has an interval, too.
 
     Args:
-        baseline: integer (N, C) each, of single photos.
-        candidates: At least one; the same photos in the same order, with the same truth.
-        num_draws: See :func:`bootstrap_difference`, as for the rest. All are of the same photos,
-            so that the mean has an interval, too.
-        seed: Of the draws.
-        level: How often an interval shall hold the truth.
+        baseline: integer (N, C) each, one row per photo.
+        candidates: One or more, the same photos in the same order, with the same truth.
+        num_draws: Number of draws.
+        seed: Seed of the draws.
+        level: Share of such intervals that hold the true difference, between 0 and 1.
 
     Raises:
-        InputError: No photos, or arguments that make no sense.
+        InputError: No photos, or arguments out of range.
     """
     _check(baseline.truth.shape, num_draws, level)
     samples = [_tally(counts) for counts in (baseline, *candidates)]
@@ -269,27 +285,17 @@ def bootstrap_differences(
     changes = [np.stack(column[1:]) - column[0] for column in columns]
     with_mean = [np.concatenate((one, one.mean(0, keepdims=True))) for one in changes]
     is_supported = _find_supported(baseline)
-    return [
-        _name_differences(value, drawn, left_out, is_supported, level)
-        for value, drawn, left_out in zip(*with_mean, strict=True)
-    ]
-
-
-def _name_differences(
-    value: Floats,
-    draws: Floats,
-    left_out: Floats,
-    is_supported: npt.NDArray[np.bool_],
-    level: float,
-) -> ScoreDifferences:
-    bounds = np.where(
-        is_supported, np.clip(find_bounds(value, draws, left_out, level), -1, 1), np.nan
-    )
-    differences = [
-        Difference(one, Interval(low, high))
-        for one, (low, high) in zip(value.tolist(), bounds.T.tolist(), strict=True)
-    ]
-    return ScoreDifferences(*_name_scores(differences))
+    found = []
+    for value, draws, left_out in zip(*with_mean, strict=True):
+        bounds = np.clip(find_bounds(value, draws, left_out, level), -1, 1)
+        ends = np.where(is_supported, bounds, np.nan).T.tolist()
+        rows = zip(value.tolist(), ends, strict=True)
+        found.append(
+            ScoreDifferences(
+                *_name_scores([Difference(one, Interval(*pair)) for one, pair in rows])
+            )
+        )
+    return found
 
 
 def _check(shape: tuple[int, ...], num_draws: int, level: float) -> None:
@@ -302,52 +308,57 @@ def _check(shape: tuple[int, ...], num_draws: int, level: float) -> None:
 
 
 def _tally(counts: ClassCounts) -> Floats:
-    """Return all that scores need of each photo as float64 (N, 3 C + 2), which may be summed.
+    """Return what scores need of each photo as float64 (N, 3 C + 2 P), which may be summed.
 
-    Hits, truth and predicted pixels of each class; the photo's mean IoU, and whether it has one.
-    Sums are exact up to 2 ** 53.
+    Hits, truth and predicted pixels of each class; the P scores that are averaged over photos,
+    and whether the photo has each of them. Sums are exact up to 2 ** 53.
     """
-    mean_iou = counts.miou[:, np.newaxis]
-    has_mean = ~np.isnan(mean_iou)
-    columns = (counts.hits, counts.truth, counts.predicted, np.nan_to_num(mean_iou), has_mean)
+    means = [score.compute(counts) for score in list_scores("photos")]
+    stacked = np.stack(means, axis=1) if means else np.zeros((len(counts.truth), 0))
+    has_score = ~np.isnan(stacked)
+    columns = (counts.hits, counts.truth, counts.predicted, np.nan_to_num(stacked), has_score)
     return np.concatenate(columns, axis=1, dtype=np.float64)
 
 
 def _score(sums: Floats) -> Floats:
-    """Return every score, float64 (..., 5 + 4 C), from sums of tallies (..., 3 C + 2)."""
-    num_classes = sums.shape[-1] // 3
-    hits, truth, predicted = (
-        sums[..., i * num_classes : (i + 1) * num_classes] for i in range(3)
-    )  # fmt: skip
+    """Return every score, float64 (..., S), from sums of tallies (..., 3 C + 2 P)."""
+    num_means = len(list_scores("photos"))
+    num_classes = (sums.shape[-1] - 2 * num_means) // 3
+    hits, truth, predicted, means = (
+        sums[..., i * num_classes : (i + 1) * num_classes if i < 3 else None] for i in range(4)
+    )
     counts = ClassCounts(hits, truth, predicted)
-    per_image = divide(sums[..., -2], sums[..., -1])
-    overall = (
-        counts.miou, per_image, counts.pixel_accuracy, counts.mean_accuracy, counts.weighted_iou,
-    )  # fmt: skip
-    by_class = (counts.iou, counts.precision, counts.recall, counts.f1)
+    averages = iter(np.moveaxis(divide(means[..., :num_means], means[..., num_means:]), -1, 0))
+    overall = [
+        next(averages) if score.basis == "photos" else score.compute(counts)
+        for score in list_scores("set", "photos")
+    ]
+    by_class = (score.compute(counts) for score in list_class_scores("set"))
     return np.concatenate((np.stack(overall, axis=-1), *by_class), axis=-1)
 
 
 def _name_scores(values: list[Named]) -> tuple[dict[str, Named], dict[str, tuple[Named, ...]]]:
-    """Return a row in the order of :func:`_score` by name."""
-    start = len(OVERALL_SCORES)
-    num_classes = (len(values) - start) // len(CLASS_SCORES)
+    """Return a row in the order of :func:`_score` by key."""
+    overall = [score.key for score in list_scores("set", "photos")]
+    by_class = [score.key for score in list_class_scores("set")]
+    start = len(overall)
+    num_classes = (len(values) - start) // len(by_class)
     classes = {
-        name: tuple(values[start + i * num_classes : start + (i + 1) * num_classes])
-        for i, name in enumerate(CLASS_SCORES)
+        key: tuple(values[start + i * num_classes : start + (i + 1) * num_classes])
+        for i, key in enumerate(by_class)
     }
-    return dict(zip(OVERALL_SCORES, values[:start], strict=True)), classes
+    return dict(zip(overall, values[:start], strict=True)), classes
 
 
 def _find_supported(counts: ClassCounts) -> npt.NDArray[np.bool_]:
-    """Return for each score whether enough photos stand behind it, bool (5 + 4 C,)."""
+    """Return for each score of :func:`_score` whether enough photos hold it, bool (S,)."""
     classes = (counts.truth > 0).sum(0) >= MIN_PHOTOS
-    overall = np.full(len(OVERALL_SCORES), len(counts.truth) >= MIN_PHOTOS)
-    return np.concatenate((overall, np.tile(classes, len(CLASS_SCORES))))
+    overall = np.full(len(list_scores("set", "photos")), len(counts.truth) >= MIN_PHOTOS)
+    return np.concatenate((overall, np.tile(classes, len(list_class_scores("set")))))
 
 
 def _draw_scores(samples: list[Floats], num_draws: int, seed: int) -> list[Floats]:
-    """Return the scores of each draw, float64 (draws, 5 + 4 C), the same draws for each sample."""
+    """Return the scores of each draw, float64 (draws, S), from the same draws of each sample."""
     parts = [
         [_score(weights @ sample) for sample in samples]
         for weights in draw_weights(len(samples[0]), num_draws, seed)

@@ -1,257 +1,220 @@
-"""How good a mask is: one confusion matrix per photo, and every score from those.
+"""The list of scores, and the scores of a set of photos.
 
-Owns the definitions of the three mIoUs. Knows nothing of models or files.
-
-A class that is neither in the truth nor in the prediction has no score: it is NaN in arrays,
-null in JSON, "no data" on screen, and takes no part in a mean. A class that is predicted but
-not in the truth has IoU 0: inventing it must cost. The formulas of the mIoU are those of the
-competition's ``label_accuracy_score`` (wkentaro/pytorch-fcn).
+``OVERALL_SCORES`` and ``CLASS_SCORES`` are the only place where scores are listed: the command
+line, reports, intervals, comparison and ``bunri tune`` read them. To add a score, add an entry.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from math import inf, isnan
-from typing import Any, Self
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
 
-from bunri.core.contracts import IGNORE_INDEX, check_mask
 from bunri.core.errors import InputError
+from bunri.scores.confusion import ClassCounts, Matrices, Scores, divide, mean_rows
 
-Matrix = npt.NDArray[np.int64]  # (C, C): [truth, prediction] -> pixels
-Matrices = npt.NDArray[np.int64]  # (N, C, C): one per photo
-Scores = npt.NDArray[np.float64]
-
-_MIN_RUN_PX = 8  # mean length from which counting runs beats counting pixels
-_LOOK_PX = 512  # how many at a time are looked at to tell
+Basis = Literal["set", "photos", "batches", "boundary", "calibration"]
 
 
-def count_confusion(
-    truth: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8], num_classes: int
-) -> Matrix:
-    """Count how often each class was predicted where each class is true.
-
-    Args:
-        truth: uint8 (H, W), class index; pixels of 255 are not counted.
-        prediction: uint8 (H, W), class index.
-        num_classes: Number of classes, background included.
-
-    Returns:
-        int64 (C, C), rows are truth, columns prediction.
-
-    Raises:
-        InputError: Different sizes, a value outside the class table, or an ignore value in
-            the prediction where the truth has a class.
-    """
-    if truth.shape != prediction.shape:
-        raise InputError(f"Truth is {truth.shape}, prediction {prediction.shape}: sizes differ.")
-    rows = truth + np.uint8(1)  # ignored pixels, 255, come round to row 0
-    columns = prediction
-    if columns.max(initial=0) >= num_classes:
-        columns = np.where(truth == IGNORE_INDEX, np.uint8(0), prediction)
-    if rows.max(initial=0) > num_classes or columns.max(initial=0) >= num_classes:
-        check_mask(truth, num_classes)
-        check_mask(prediction, num_classes)
-        raise InputError(
-            f"The prediction holds {IGNORE_INDEX} (ignore) where the truth has a class."
-        )
-    return _count_pairs(rows.ravel(), columns.ravel(), num_classes)[1:]
+def _no_counts(counts: ClassCounts) -> Scores:
+    """Stand in for the formula of a score that is not computed from counts of classes."""
+    return np.full(counts.hits.shape[:-1], np.nan)
 
 
-def _count_pairs(
-    rows: npt.NDArray[np.uint8], columns: npt.NDArray[np.uint8], num_classes: int
-) -> Matrix:
-    """Count pairs of a row up to ``num_classes`` and a column below it: (C + 1, C)."""
-    num_pairs = (num_classes + 1) * num_classes
-    pairs: npt.NDArray[np.unsignedinteger]
-    if num_pairs <= 256:
-        pairs = rows * np.uint8(num_classes) + columns
-    else:
-        pairs = rows * np.uint16(num_classes) + columns
-    if _lies_in_runs(pairs):
-        ends = np.append(np.flatnonzero(pairs[1:] != pairs[:-1]), pairs.size - 1)
-        counts = np.bincount(pairs[ends], np.diff(ends, prepend=-1), num_pairs)
-    elif pairs.dtype == np.uint8:  # Pillow counts bytes three times as fast as numpy
-        counts = np.asarray(Image.fromarray(pairs[None]).histogram()[:num_pairs])
-    else:
-        counts = np.bincount(pairs, minlength=num_pairs)
-    return counts.reshape(num_classes + 1, num_classes).astype(np.int64)
-
-
-def _lies_in_runs(pairs: npt.NDArray[np.unsignedinteger]) -> bool:
-    """Say whether pixels beside one another mostly hold the same pair, by a look at some.
-
-    Masks are made of areas, so that there is little to count. In noise every pixel is a run.
-    """
-    some = pairs[: pairs.size // _LOOK_PX * _LOOK_PX].reshape(-1, _LOOK_PX)[::16]
-    changes = int(np.count_nonzero(some[:, 1:] != some[:, :-1]))
-    return changes * _MIN_RUN_PX < int(some.size)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ClassCounts:
-    """Pixels of each class, all that IoU, precision, recall and F1 need of a confusion matrix.
-
-    Each array is (..., C), integer, or float64 that holds integers. Scores are float64 (..., C)
-    and means over classes float64 (...); NaN is "no data".
+@dataclass(frozen=True, slots=True)
+class Score:
+    """An entry of the list of scores.
 
     Attributes:
-        hits: Predicted as the class and right.
-        truth: In the class.
-        predicted: Predicted as the class.
+        key: Name in JSON files, in settings and in code.
+        label: English name on screen and on pages.
+        label_ko: Korean name on pages.
+        note: English explanation in one line; ``{size}`` stands for the batch size.
+        note_ko: Korean explanation.
+        compute: Function from counts (..., C) to the score, float64 (...), or (..., C) for a
+            score of each class; NaN is "no data".
+        basis: Counts that the score is computed from: the sum over all photos (``set``), each
+            photo (``photos``) or each batch (``batches``), then averaged; the sum of the pixels
+            along outlines (``boundary``); or the reliability curve (``calibration``). All but
+            ``batches`` have a confidence interval.
     """
 
-    hits: npt.NDArray[Any]
-    truth: npt.NDArray[Any]
-    predicted: npt.NDArray[Any]
-
-    @classmethod
-    def of(cls, matrices: npt.NDArray[np.integer[Any]]) -> Self:
-        """Return the counts of confusion matrices, integer (..., C, C)."""
-        hits = np.diagonal(matrices, axis1=-2, axis2=-1)
-        return cls(hits, matrices.sum(-1), matrices.sum(-2))
-
-    def sum(self) -> Self:
-        """Return the counts of all rows together, (C,) of (N, C)."""
-        return type(self)(self.hits.sum(0), self.truth.sum(0), self.predicted.sum(0))
-
-    @property
-    def iou(self) -> Scores:
-        """Intersection over union; NaN for a class in neither truth nor prediction."""
-        return divide(self.hits, self.truth + self.predicted - self.hits)
-
-    @property
-    def precision(self) -> Scores:
-        """Share of what was predicted as the class that is right; NaN if nothing was."""
-        return divide(self.hits, self.predicted)
-
-    @property
-    def recall(self) -> Scores:
-        """Share of the class that was found; NaN for a class that the truth does not hold."""
-        return divide(self.hits, self.truth)
-
-    @property
-    def f1(self) -> Scores:
-        """Harmonic mean of precision and recall, 2 hits / (truth + predicted), as Dice."""
-        return divide(2 * self.hits, self.truth + self.predicted)
-
-    @property
-    def miou(self) -> Scores:
-        """Mean IoU over the classes in truth or prediction."""
-        return mean_rows(self.iou)
-
-    @property
-    def pixel_accuracy(self) -> Scores:
-        """Share of right pixels."""
-        return divide(self.hits.sum(-1), self.truth.sum(-1))
-
-    @property
-    def mean_accuracy(self) -> Scores:
-        """Mean recall over the classes of the truth, the notebook's ``acc_cls``."""
-        return mean_rows(self.recall)
-
-    @property
-    def weighted_iou(self) -> Scores:
-        """IoU weighted by the pixels of each class in the truth, the notebook's ``fwavacc``."""
-        known = np.nan_to_num(self.iou)  # a class without an IoU has weight 0
-        return divide((self.truth * known).sum(-1), self.truth.sum(-1))
+    key: str
+    label: str
+    label_ko: str
+    note: str = ""
+    note_ko: str = ""
+    compute: Callable[[ClassCounts], Scores] = _no_counts
+    basis: Basis = "set"
 
 
-def compute_iou(matrix: npt.NDArray[np.integer[Any]]) -> Scores:
-    """Return intersection over union per class, float64 (..., C), of matrices (..., C, C)."""
-    return ClassCounts.of(matrix).iou
+OVERALL_SCORES: tuple[Score, ...] = (
+    Score(
+        "global_miou",
+        "global mIoU",
+        "전체 mIoU(global)",
+        "one matrix over the set",
+        "모든 사진을 합친 혼동 행렬에서 구한 클래스 평균",
+        lambda counts: counts.miou,
+    ),
+    Score(
+        "per_image_miou",
+        "per-image mIoU",
+        "사진별 mIoU(per-image)",
+        "mean over photos",
+        "사진별 점수의 평균",
+        lambda counts: counts.miou,
+        "photos",
+    ),
+    Score(
+        # From the 2021 notebook: batches of photos in order, the last one maybe smaller and yet
+        # of full weight. It has no interval, since it belongs to one order of the photos.
+        "per_batch_miou",
+        "per-batch mIoU",
+        "배치별 mIoU(per-batch)",
+        "mean over batches of {size}",
+        "{size}장씩 묶은 배치별 점수의 평균(배치 크기에 따라 달라짐)",
+        lambda counts: counts.miou,
+        "batches",
+    ),
+    Score(
+        "boundary_miou",
+        "boundary mIoU",
+        "윤곽 mIoU(boundary)",
+        "outlines only, mean over classes",
+        "윤곽 부근 픽셀만, 클래스 평균",
+        lambda counts: counts.miou,
+        "boundary",
+    ),
+    Score(
+        "pixel_accuracy",
+        "pixel accuracy",
+        "픽셀 정확도",
+        "share of correct pixels",
+        "맞은 픽셀의 비율",
+        lambda counts: divide(counts.hits.sum(-1), counts.truth.sum(-1)),
+    ),
+    Score(  # the notebook's ``acc_cls``
+        "mean_accuracy",
+        "mean accuracy",
+        "평균 정확도",
+        "mean recall over classes",
+        "클래스별 재현율의 평균",
+        lambda counts: mean_rows(counts.recall),
+    ),
+    Score(  # the notebook's ``fwavacc``; a class without an IoU has weight 0
+        "weighted_iou",
+        "weighted IoU",
+        "가중 IoU",
+        "IoU weighted by the pixels of each class",
+        "클래스의 픽셀 수로 가중한 IoU",
+        lambda counts: divide(
+            (counts.truth * np.nan_to_num(counts.iou)).sum(-1), counts.truth.sum(-1)
+        ),
+    ),
+    Score(
+        "ece",
+        "calibration error",
+        "확신도 보정 오차(ECE)",
+        "mean gap between confidence and accuracy",
+        "확신도와 정확도의 평균 차이",
+        basis="calibration",
+    ),
+)
+
+CLASS_SCORES: tuple[Score, ...] = (
+    Score("iou", "IoU", "IoU", compute=lambda counts: counts.iou),
+    Score(
+        "precision",
+        "precision",
+        "정밀도",
+        compute=lambda counts: divide(counts.hits, counts.predicted),
+    ),
+    Score("recall", "recall", "재현율", compute=lambda counts: counts.recall),
+    Score(  # the harmonic mean of precision and recall, the same as Dice
+        "f1",
+        "F1",
+        "F1",
+        compute=lambda counts: divide(2 * counts.hits, counts.truth + counts.predicted),
+    ),
+    Score(
+        "boundary_iou",
+        "boundary IoU",
+        "윤곽 IoU",
+        compute=lambda counts: counts.iou,
+        basis="boundary",
+    ),
+)
 
 
-def compute_pixel_accuracy(matrix: Matrix) -> float:
-    """Return the share of counted pixels that are right; NaN without any."""
-    return float(ClassCounts.of(matrix).pixel_accuracy)
+def list_scores(*bases: Basis) -> list[Score]:
+    """Return the overall scores of these bases in the order of the list; all without bases."""
+    return [score for score in OVERALL_SCORES if not bases or score.basis in bases]
 
 
-def compute_global_miou(matrices: Matrices) -> float:
-    """Return the mean over classes of the IoU of the summed matrix (``global``)."""
-    return _mean(compute_iou(matrices.sum(0)))
-
-
-def compute_per_image_miou(matrices: Matrices) -> float:
-    """Return the mean over photos of each photo's mean IoU (``per-image``).
-
-    A photo's mean runs over the classes in its truth or prediction; a photo whose pixels are
-    all ignored has no data and is left out.
-    """
-    return _mean(mean_rows(compute_iou(matrices)))
-
-
-def compute_per_batch_miou(matrices: Matrices, batch_size: int) -> float:
-    """Return the mean over batches of each batch's mean IoU (``per-batch``).
-
-    What the 2021 notebook printed: batches of photos in order, the last one maybe smaller
-    and yet of full weight. It moves with the batch size, so never show it without.
-
-    Raises:
-        InputError: ``batch_size`` below 1.
-    """
-    if batch_size < 1:
-        raise InputError(f"A batch has at least 1 photo, not {batch_size}.")
-    starts = np.arange(0, len(matrices), batch_size)
-    if not starts.size:
-        return float("nan")
-    return _mean(mean_rows(compute_iou(np.add.reduceat(matrices, starts, axis=0))))
+def list_class_scores(*bases: Basis) -> list[Score]:
+    """Return the scores of each class of these bases in the order of the list; all without."""
+    return [score for score in CLASS_SCORES if not bases or score.basis in bases]
 
 
 @dataclass(frozen=True, slots=True)
 class ClassScores:
-    """Every score of one class; NaN where there is no data.
+    """Scores of one class.
 
     Attributes:
-        iou: Intersection over union.
-        precision: Share of what was predicted as the class that is right.
-        recall: Share of the class that was found.
-        f1: Harmonic mean of the two.
-        photos: Photos whose truth holds the class.
-        pixels: Pixels of the truth in the class.
-        predicted_photos: Photos where the class was predicted.
-        predicted_pixels: Pixels predicted as the class.
+        scores: Values by key, those of ``CLASS_SCORES`` with the basis ``set``; NaN is "no data".
+        photos: Number of photos whose truth holds the class.
+        pixels: Number of pixels of the truth in the class.
+        predicted_photos: Number of photos where the class was predicted.
+        predicted_pixels: Number of pixels predicted as the class.
     """
 
-    iou: float
-    precision: float
-    recall: float
-    f1: float
+    scores: Mapping[str, float]
     photos: int
     pixels: int
     predicted_photos: int
     predicted_pixels: int
 
+    @property
+    def iou(self) -> float:
+        """Intersection over union."""
+        return self.scores["iou"]
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreSheet:
-    """Every score of a set of photos.
+    """Scores of a set of photos.
 
     Attributes:
-        num_photos: How many photos were scored.
-        num_pixels: How many pixels, without ignored ones.
-        pixel_accuracy: Share of right pixels.
-        mean_accuracy: Mean recall over classes.
-        weighted_iou: IoU weighted by the pixels of each class.
-        global_miou: From one matrix over the set.
-        per_image_miou: Mean over photos.
-        per_batch_miou: Mean over batches of ``batch_size``.
+        num_photos: Number of photos.
+        num_pixels: Number of pixels, without ignored ones.
+        overall: Values by key, those of ``OVERALL_SCORES`` with the bases ``set``, ``photos``
+            and ``batches``; NaN is "no data".
         batch_size: Photos in a batch of ``per_batch_miou``.
-        classes: Per class in index order.
+        classes: Scores of each class in index order.
     """
 
     num_photos: int
     num_pixels: int
-    pixel_accuracy: float
-    mean_accuracy: float
-    weighted_iou: float
-    global_miou: float
-    per_image_miou: float
-    per_batch_miou: float
+    overall: Mapping[str, float]
     batch_size: int
     classes: tuple[ClassScores, ...]
+
+    @property
+    def global_miou(self) -> float:
+        """Mean over classes of the IoU of the summed matrix."""
+        return self.overall["global_miou"]
+
+    @property
+    def per_image_miou(self) -> float:
+        """Mean over photos of each photo's mean IoU over the classes it holds."""
+        return self.overall["per_image_miou"]
+
+    @property
+    def per_batch_miou(self) -> float:
+        """Mean over batches of each batch's mean IoU; it moves with the batch size."""
+        return self.overall["per_batch_miou"]
 
     def to_json(self, class_names: Sequence[str]) -> dict[str, Any]:
         """Return the sheet as plain values; "no data" is null.
@@ -259,62 +222,71 @@ class ScoreSheet:
         Args:
             class_names: Names in index order.
         """
+        values = {key: replace_nan(value) for key, value in self.overall.items()}
+        mious = {key: values.pop(f"{key}_miou") for key in ("global", "per_image", "per_batch")}
         return {
             "num_photos": self.num_photos,
             "num_pixels": self.num_pixels,
-            "pixel_accuracy": replace_nan(self.pixel_accuracy),
-            "mean_accuracy": replace_nan(self.mean_accuracy),
-            "weighted_iou": replace_nan(self.weighted_iou),
-            "miou": {
-                "global": replace_nan(self.global_miou),
-                "per_image": replace_nan(self.per_image_miou),
-                "per_batch": replace_nan(self.per_batch_miou),
-                "batch_size": self.batch_size,
-            },
+            **values,
+            "miou": {**mious, "batch_size": self.batch_size},
             "classes": [
-                {"name": name} | {key: replace_nan(value) for key, value in asdict(row).items()}
+                {
+                    "name": name,
+                    **{key: replace_nan(value) for key, value in row.scores.items()},
+                    "photos": row.photos,
+                    "pixels": row.pixels,
+                    "predicted_photos": row.predicted_photos,
+                    "predicted_pixels": row.predicted_pixels,
+                }
                 for name, row in zip(class_names, self.classes, strict=True)
             ],
         }
 
 
 def compute_scores(matrices: Matrices, batch_size: int = 16) -> ScoreSheet:
-    """Return all scores of the photos behind ``matrices``.
+    """Return the scores of photos from their confusion matrices.
 
     Args:
         matrices: int64 (N, C, C), one per photo, in the order of the set.
-        batch_size: For ``per_batch_miou``; 16 is the notebook's.
+        batch_size: Photos in a batch of ``per_batch_miou``; 16 is the notebook's.
 
     Raises:
         InputError: No photos, or a batch size below 1.
     """
     if matrices.ndim != 3 or not len(matrices):
         raise InputError("There are no photos to score.")
+    if batch_size < 1:
+        raise InputError(f"A batch has at least 1 photo, not {batch_size}.")
+    starts = np.arange(0, len(matrices), batch_size)
     photos, total = ClassCounts.of(matrices), ClassCounts.of(matrices.sum(0))
-    columns = (
-        total.iou, total.precision, total.recall, total.f1,
-        (photos.truth > 0).sum(0), total.truth, (photos.predicted > 0).sum(0), total.predicted,
-    )  # fmt: skip
-    rows = zip(*(column.tolist() for column in columns), strict=True)
+    counts = {
+        "set": total,
+        "photos": photos,
+        "batches": ClassCounts.of(np.add.reduceat(matrices, starts, axis=0)),
+    }
+    # A photo or batch with every pixel ignored has no data and takes no part in the mean.
+    overall = {
+        score.key: float(mean_rows(np.atleast_1d(score.compute(counts[score.basis]))))
+        for score in list_scores("set", "photos", "batches")
+    }
+    by_class = {score.key: score.compute(total).tolist() for score in list_class_scores("set")}
+    pixels = zip(
+        (photos.truth > 0).sum(0).tolist(),
+        total.truth.tolist(),
+        (photos.predicted > 0).sum(0).tolist(),
+        total.predicted.tolist(),
+        strict=True,
+    )
     return ScoreSheet(
         num_photos=len(matrices),
         num_pixels=int(total.truth.sum()),
-        pixel_accuracy=float(total.pixel_accuracy),
-        mean_accuracy=float(total.mean_accuracy),
-        weighted_iou=float(total.weighted_iou),
-        global_miou=compute_global_miou(matrices),
-        per_image_miou=compute_per_image_miou(matrices),
-        per_batch_miou=compute_per_batch_miou(matrices, batch_size),
+        overall=overall,
         batch_size=batch_size,
-        classes=tuple(ClassScores(*row) for row in rows),
+        classes=tuple(
+            ClassScores({key: values[i] for key, values in by_class.items()}, *row)
+            for i, row in enumerate(pixels)
+        ),
     )
-
-
-def stack_matrices(matrices: Sequence[Matrix], num_classes: int) -> Matrices:
-    """Return matrices of single photos as int64 (N, C, C), also for none at all."""
-    if not matrices:
-        return np.zeros((0, num_classes, num_classes), np.int64)
-    return np.stack(matrices)
 
 
 def replace_nan(value: float) -> float | None:
@@ -323,22 +295,5 @@ def replace_nan(value: float) -> float | None:
 
 
 def put_last(value: float | None) -> float:
-    """Return a value to sort by, the greatest for one that is not known."""
+    """Return a sort key that puts None and NaN last."""
     return inf if value is None or isnan(value) else value
-
-
-def divide(part: npt.ArrayLike, whole: npt.ArrayLike) -> Scores:
-    """Return part / whole, NaN where whole is 0."""
-    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
-    quotient: Scores = np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
-    return quotient
-
-
-def _mean(values: Scores) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")
-
-
-def mean_rows(values: Scores) -> Scores:
-    """Return the mean of each row's known values; NaN for a row without any."""
-    return divide(np.nansum(values, axis=-1), (~np.isnan(values)).sum(-1))

@@ -1,40 +1,71 @@
-"""The folder an evaluation is kept in.
+"""Evaluation folders: writing, finding and reading them.
 
-Owns its layout, and what is refused when it is read. What it holds is ``results``'.
-
-``evaluation.json`` holds what people and programs want to read, and the SHA-256 of
-``matrices.npz``, which holds the counts of each photo. From these any score can be reckoned
-again, with intervals, and paired with another model's.
+``evaluation.json`` holds the scores and the SHA-256 of ``matrices.npz``, which holds the counts of
+each photo. From these any score can be computed again, with intervals, and paired with another
+model's.
 """
 
 import hashlib
 import io
-import json
 import zipfile
 from collections.abc import Mapping
-from math import inf
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from bunri.core.classes import ClassTable
 from bunri.core.errors import InputError, PathError, summarize
 from bunri.core.files import is_file, is_folder, write_bytes, write_json
+from bunri.core.json_files import JsonRecord, read_json_record
 from bunri.core.version import __version__
 from bunri.scores.calibration import NUM_BINS, Calibration
-from bunri.scores.metrics import ClassCounts
+from bunri.scores.confusion import ClassCounts
 from bunri.scores.results import SIZES, Result, SizeCounts, SizeScores, UsedModel, describe_result
 from bunri.scores.robustness import RobustnessCounts, RobustnessScores
 
 FORMAT_VERSION = 2
-"""1 kept the calibration of all photos together, so that its error has no interval."""
 RESULT_NAME, COUNTS_NAME = "evaluation.json", "matrices.npz"
 RUN_RESULT_NAME = "evaluation"
-"""Where a run folder keeps its evaluation."""
+"""Name of the evaluation folder in a run folder."""
+_MAX_JSON_BYTES = 256 * 2**20
 _MAX_COUNTS_BYTES = 2 * 2**30  # unpacked; ten times a set of 100,000 photos
 _HINT = "Make one with: bunri evaluate MODEL DATA.json --out FOLDER"
+
+
+class _Head(JsonRecord):
+    """Part of ``evaluation.json`` that every version has."""
+
+    format: int
+    bunri: str = ""
+
+
+class _Robustness(JsonRecord):
+    class Corruption(JsonRecord):
+        name: str
+
+    severity: int
+    corruptions: tuple[Corruption, ...]
+
+
+class _Evaluation(JsonRecord):
+    """Part of ``evaluation.json`` that is read back; scores are computed from the counts."""
+
+    model: str
+    data: str
+    overlap_rule: str
+    models: tuple[UsedModel, ...] = ()
+    combine: str = ""
+    prediction: dict[str, Any] = Field(default_factory=dict)
+    is_tuned_here: bool = False
+    config: dict[str, Any]
+    cost: dict[str, int | float | None]
+    photos: tuple[str, ...]
+    class_table: tuple[dict[str, Any], ...]
+    matrices_sha256: str
+    robustness: _Robustness | None = None
 
 
 def write_result(
@@ -46,19 +77,28 @@ def write_result(
     """Write an evaluation folder; an earlier evaluation in it is replaced.
 
     Each file is written whole or not at all. A crash between the two leaves a pair that does not
-    belong together; :func:`read_result` notices by the SHA-256.
+    belong together, which :func:`read_result` detects by the SHA-256.
+
+    Args:
+        folder: Evaluation folder; made if needed.
+        result: Evaluation to write.
+        scores: Its scores by size; keys are ``SIZES``.
+        robustness: Scores of ``result.robustness``, if it has that.
 
     Raises:
         OutputError: It cannot be written.
     """
-    arrays = {
-        f"{size}_{name}": array
-        for size, counts in result.sizes.items()
-        for name, array in _list_arrays(counts).items()
-    }
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for size, counts in result.sizes.items():
+        boundary = counts.boundary
+        arrays[f"{size}_confusion"] = counts.matrices
+        arrays[f"{size}_boundary"] = np.stack(
+            (boundary.hits, boundary.truth, boundary.predicted), axis=1
+        )
+        arrays[f"{size}_calibration"] = np.stack(counts.calibration.photos)
     if robustness is not None:
-        counts = robustness.counts
-        arrays["robustness"] = np.stack((counts.hits, counts.predicted), axis=2)
+        under = robustness.counts
+        arrays["robustness"] = np.stack((under.hits, under.predicted), axis=2)
     packed = io.BytesIO()
     np.savez_compressed(packed, allow_pickle=False, **arrays)
     write_bytes(folder / COUNTS_NAME, packed.getvalue())
@@ -74,20 +114,11 @@ def write_result(
     write_json(folder / RESULT_NAME, content)
 
 
-def _list_arrays(counts: SizeCounts) -> dict[str, npt.NDArray[Any]]:
-    boundary, calibration = counts.boundary, counts.calibration
-    return {
-        "confusion": counts.matrices,
-        "boundary": np.stack((boundary.hits, boundary.truth, boundary.predicted), axis=1),
-        "calibration": np.stack(calibration.photos),
-    }
-
-
 def find_result(path: Path) -> Path:
-    """Return the evaluation folder that a path on the command line means.
+    """Return the evaluation folder that a path means.
 
     Args:
-        path: An evaluation folder, or a run folder that holds one.
+        path: Evaluation folder, or a run folder that holds one.
 
     Raises:
         PathError: There is none.
@@ -103,102 +134,74 @@ def read_result(folder: Path) -> Result:
     """Read and check an evaluation folder.
 
     Raises:
-        InputError: It is none, damaged, or of a newer bunri.
+        InputError: It is no evaluation, damaged, or of another version of the format.
     """
     path = folder / RESULT_NAME
-    try:
-        content = json.loads(path.read_bytes())
-        version = content["format"]
-        if type(version) is not int or version < 1:
-            raise ValueError(f"'format' is {version!r}")
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise InputError(f"{path} is no evaluation: {summarize(error)}.", hint=_HINT) from error
-    if version > FORMAT_VERSION:
+    head = read_json_record(path, _Head, max_bytes=_MAX_JSON_BYTES, hint=_HINT)
+    if head.format != FORMAT_VERSION:
+        is_newer = head.format > FORMAT_VERSION
         raise InputError(
-            f"{path} was written by bunri {content.get('bunri')!r}, which is newer than this one "
-            f"({__version__}).",
-            hint="Upgrade with: pip install --upgrade bunri",
+            f"{path} was written by bunri {head.bunri!r}, which is "
+            f"{'newer' if is_newer else 'older'} than this one ({__version__}).",
+            hint="Upgrade with: pip install --upgrade bunri"
+            if is_newer
+            else "Evaluate the model again.",
         )
+    again = "Evaluate the model again."
+    record = read_json_record(path, _Evaluation, max_bytes=_MAX_JSON_BYTES, hint=again)
     try:
-        return _parse_result(content, (folder / COUNTS_NAME).read_bytes())
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile,
-            InputError) as error:  # fmt: skip
+        return _parse_result(record, (folder / COUNTS_NAME).read_bytes())
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, InputError) as error:
         raise InputError(
-            f"{folder} is incomplete or damaged: {summarize(error)}.",
-            hint="Evaluate the model again.",
+            f"{folder} is incomplete or damaged: {summarize(error)}.", hint=again
         ) from error
 
 
-def _parse_result(content: dict[str, Any], packed: bytes) -> Result:
-    if hashlib.sha256(packed).hexdigest() != content["matrices_sha256"]:
+def _parse_result(record: _Evaluation, packed: bytes) -> Result:
+    if hashlib.sha256(packed).hexdigest() != record.matrices_sha256:
         raise ValueError(f"{COUNTS_NAME} is not the file that {RESULT_NAME} describes")
-    table = ClassTable.from_json(content["class_table"])
-    photos = tuple(content["photos"])
-    if len(set(photos)) < len(photos) or not all(isinstance(name, str) for name in photos):
+    table = ClassTable.from_json(record.class_table)
+    num_photos, num_classes = len(record.photos), len(table)
+    if len(set(record.photos)) < num_photos:
         raise ValueError("'photos' must be file names, each of them once")
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         if sum(member.file_size for member in archive.infolist()) > _MAX_COUNTS_BYTES:
             raise ValueError(f"{COUNTS_NAME} unpacks to over {_MAX_COUNTS_BYTES} bytes")
+    robustness = None
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
-        sizes = {size: _parse_counts(arrays, size, len(photos), len(table)) for size in SIZES}
-        robustness = _parse_robustness(
-            arrays, content.get("robustness"), (len(photos), 2, len(table))
-        )
+        sizes = {size: _parse_counts(arrays, size, num_photos, num_classes) for size in SIZES}
+        if record.robustness is not None:
+            names = tuple(one.name for one in record.robustness.corruptions)
+            shape = (len(names), num_photos, 2, num_classes)
+            counts = _take_counts(arrays, "robustness", shape, np.int64)
+            robustness = RobustnessCounts(
+                record.robustness.severity, names, counts[:, :, 0], counts[:, :, 1]
+            )
     return Result(
-        model=str(content["model"]),
-        data=str(content["data"]),
-        overlap_rule=str(content["overlap_rule"]),
+        model=record.model,
+        data=record.data,
+        overlap_rule=record.overlap_rule,
         table=table,
-        photos=photos,
+        photos=record.photos,
         sizes=sizes,
-        config=dict(content["config"]),
-        models=tuple(map(_parse_model, content.get("models", ()))),
-        combine=str(content.get("combine", "")),
-        prediction=dict(content.get("prediction", {})),
-        is_tuned_here=bool(content.get("is_tuned_here", False)),
-        cost=dict(content["cost"]),
+        config=record.config,
+        models=record.models,
+        combine=record.combine,
+        prediction=record.prediction,
+        is_tuned_here=record.is_tuned_here,
+        cost=record.cost,
         robustness=robustness,
     )
-
-
-def _parse_robustness(
-    arrays: Mapping[str, npt.NDArray[Any]], described: dict[str, Any] | None, shape: tuple[int, ...]
-) -> RobustnessCounts | None:
-    """Return the counts under corruptions; older evaluations, and most, have none."""
-    if described is None:
-        return None
-    names = tuple(str(one["name"]) for one in described["corruptions"])
-    counts = _take_counts(arrays, "robustness", (len(names), *shape), np.int64)
-    return RobustnessCounts(int(described["severity"]), names, counts[:, :, 0], counts[:, :, 1])
-
-
-def _parse_model(row: dict[str, Any]) -> UsedModel:
-    weight = row["weight"]
-    if type(weight) not in (int, float) or not 0 <= weight < inf:
-        raise ValueError(f"the weight of a model is {weight!r}")
-    return UsedModel(str(row["model"]), str(row["weights_sha256"]), float(weight))
 
 
 def _parse_counts(
     arrays: Mapping[str, npt.NDArray[Any]], size: str, num_photos: int, num_classes: int
 ) -> SizeCounts:
-    together = (3, NUM_BINS)  # of format 1
-    is_apart = arrays[f"{size}_calibration"].shape != together
-    shapes: dict[str, tuple[tuple[int, ...], type]] = {
-        "confusion": ((num_photos, num_classes, num_classes), np.int64),
-        "boundary": ((num_photos, 3, num_classes), np.int64),
-        "calibration": ((num_photos, *together) if is_apart else together, np.float64),
-    }
-    found = {
-        name: _take_counts(arrays, f"{size}_{name}", shape, dtype)
-        for name, (shape, dtype) in shapes.items()
-    }
-    photos = list(found["calibration"].reshape(-1, *together))
-    return SizeCounts(
-        found["confusion"],
-        ClassCounts(*found["boundary"].swapaxes(0, 1)),
-        Calibration(num_photos, photos),
-    )
+    shape = (num_photos, num_classes, num_classes)
+    matrices = _take_counts(arrays, f"{size}_confusion", shape, np.int64)
+    boundary = _take_counts(arrays, f"{size}_boundary", (num_photos, 3, num_classes), np.int64)
+    bins = _take_counts(arrays, f"{size}_calibration", (num_photos, 3, NUM_BINS), np.float64)
+    return SizeCounts(matrices, ClassCounts(*boundary.swapaxes(0, 1)), Calibration(list(bins)))
 
 
 def _take_counts(

@@ -1,40 +1,46 @@
-"""What an evaluation gave: counts of every photo, and the scores they make.
-
-Knows nothing of how photos are predicted, nor of files; ``result_files`` keeps it on disk.
-"""
+"""The result of an evaluation: counts of every photo, and the scores computed from them."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from math import nan
 from typing import Any
 
 import numpy as np
 
 from bunri.core.classes import ClassTable
+from bunri.core.fields import NonNegative
 from bunri.scores.boundary import DISTANCE_SHARE
 from bunri.scores.calibration import Calibration, compute_error
+from bunri.scores.confusion import ClassCounts, Matrices
 from bunri.scores.intervals import (
+    NO_INTERVAL,
     Interval,
     ScoreIntervals,
     bootstrap_counts,
     bootstrap_distance,
     bootstrap_scores,
 )
-from bunri.scores.metrics import ClassCounts, Matrices, ScoreSheet, compute_scores, replace_nan
+from bunri.scores.metrics import (
+    Score,
+    ScoreSheet,
+    compute_scores,
+    list_class_scores,
+    list_scores,
+    replace_nan,
+)
 from bunri.scores.robustness import RobustnessCounts, RobustnessScores
 
 SIZES = ("photo", "submission")
-"""At the photo's own size, and at the submission's 256 x 256."""
+"""The photo's own size, and the submission's 256 x 256."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SizeCounts:
-    """What was counted at one size.
+    """Counts of every photo at one size.
 
     Attributes:
         matrices: int64 (N, C, C), one confusion matrix per photo.
-        boundary: int64 (N, C) each, one row per photo.
-        calibration: Of the same photos.
+        boundary: int64 (N, C) each, pixels along outlines.
+        calibration: Reliability counts of the same photos.
     """
 
     matrices: Matrices
@@ -47,35 +53,35 @@ class UsedModel:
     """A single model that took part.
 
     Attributes:
-        model: As it was named.
-        weights_sha256: Of its weights: the same model, wherever it lies.
-        weight: How much it counted among others.
+        model: Name or path as the user gave it.
+        weights_sha256: SHA-256 of its weights, by which the model is recognised anywhere.
+        weight: Weight among several models, at least 0.
     """
 
     model: str
     weights_sha256: str
-    weight: float = 1.0
+    weight: NonNegative = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """One model on one set of photos.
+    """Evaluation of one model, or of several together, on one set of photos.
 
     Attributes:
-        model: The model, as it was named.
-        data: The annotation file.
-        overlap_rule: How its masks were drawn.
-        table: The classes.
+        model: Name or path as the user gave it.
+        data: Path of the annotation file.
+        overlap_rule: Name of the rule by which overlapping labels were drawn.
+        table: Class table.
         photos: File names, in the order of the counts.
-        sizes: Keys are ``SIZES``.
-        config: Settings the model was trained with; empty if unknown, and for several models.
-        models: What predicted; empty if unknown, as before it was kept.
-        combine: How several were combined; empty for one.
+        sizes: Counts by size; keys are ``SIZES``.
+        config: Settings of the training; empty if unknown, and for several models.
+        models: Single models that predicted.
+        combine: Way in which several models were combined; empty for one.
         prediction: Settings of prediction that are not the defaults.
-        is_tuned_here: Whether these were chosen on these very photos.
-        cost: ``parameters``, ``file_bytes``, ``photo_s`` and ``peak_memory_bytes``; None is
-            unknown.
-        robustness: The same photos under corruptions; None if that was not asked.
+        is_tuned_here: Whether these settings were chosen on these very photos.
+        cost: ``parameters``, ``file_bytes``, ``photo_s`` (seconds) and ``peak_memory_bytes``; None
+            is unknown.
+        robustness: Counts of the same photos under corruptions, if they were asked for.
     """
 
     model: str
@@ -95,15 +101,15 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class BoundaryScores:
-    """Boundary IoU; NaN where there is no data.
+    """Boundary IoU; NaN is "no data".
 
     Attributes:
         miou: Mean over classes.
-        interval: Of the mean.
-        class_iou: Per class in index order.
-        class_intervals: Of each class.
-        class_photos: Photos whose truth holds the class.
-        class_pixels: Pixels of the truth along the edges of the class.
+        interval: Interval of the mean.
+        class_iou: Boundary IoU per class in index order.
+        class_intervals: Intervals per class.
+        class_photos: Number of photos per class whose truth holds it.
+        class_pixels: Number of pixels of the truth per class along its edges.
     """
 
     miou: float
@@ -113,17 +119,37 @@ class BoundaryScores:
     class_photos: tuple[int, ...]
     class_pixels: tuple[int, ...]
 
+    def to_json(self, class_names: tuple[str, ...]) -> dict[str, Any]:
+        """Return the scores as plain values; "no data" is null."""
+        columns = (class_names, self.class_iou, self.class_intervals, self.class_photos,
+                   self.class_pixels)  # fmt: skip
+        return {
+            "distance_share": DISTANCE_SHARE,
+            "miou": replace_nan(self.miou),
+            "interval": self.interval.to_json(),
+            "classes": [
+                {
+                    "name": name,
+                    "iou": replace_nan(iou),
+                    "interval": interval.to_json(),
+                    "photos": photos,
+                    "pixels": pixels,
+                }
+                for name, iou, interval, photos, pixels in zip(*columns, strict=True)
+            ],
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class SizeScores:
     """Every score at one size.
 
     Attributes:
-        sheet: Scores.
-        intervals: Of them.
-        boundary: Boundary IoU, with its intervals.
-        calibration: Its error is a score.
-        calibration_interval: Of that error.
+        sheet: Scores from confusion matrices.
+        intervals: Intervals of these scores.
+        boundary: Boundary IoU with its intervals.
+        calibration: Reliability curve and its error.
+        calibration_interval: Interval of the calibration error.
     """
 
     sheet: ScoreSheet
@@ -132,31 +158,40 @@ class SizeScores:
     calibration: Calibration
     calibration_interval: Interval
 
+    def list_overall(self) -> list[tuple[Score, float, Interval]]:
+        """Return every overall score with its value and interval, in the order of the list."""
+        special = {
+            "boundary": (self.boundary.miou, self.boundary.interval),
+            "calibration": (self.calibration.error, self.calibration_interval),
+        }
+        return [
+            (score, *special[score.basis])
+            if score.basis in special
+            else (
+                score,
+                self.sheet.overall[score.key],
+                self.intervals.overall.get(score.key, NO_INTERVAL),
+            )
+            for score in list_scores()
+        ]
+
+    def list_class(self, index: int) -> list[tuple[Score, float, Interval]]:
+        """Return every score of one class with its value and interval."""
+        boundary = self.boundary.class_iou[index], self.boundary.class_intervals[index]
+        values = self.sheet.classes[index].scores
+        return [
+            (score, *boundary)
+            if score.basis == "boundary"
+            else (score, values[score.key], self.intervals.classes[score.key][index])
+            for score in list_class_scores()
+        ]
+
     def to_json(self, class_names: tuple[str, ...]) -> dict[str, Any]:
         """Return all scores as plain values; "no data" is null."""
-        boundary = self.boundary
-        columns = (
-            class_names, boundary.class_iou, boundary.class_intervals, boundary.class_photos,
-            boundary.class_pixels,
-        )  # fmt: skip
         return {
             **self.sheet.to_json(class_names),
             "intervals": self.intervals.to_json(class_names),
-            "boundary": {
-                "distance_share": DISTANCE_SHARE,
-                "miou": replace_nan(boundary.miou),
-                "interval": boundary.interval.to_json(),
-                "classes": [
-                    {
-                        "name": name,
-                        "iou": replace_nan(iou),
-                        "interval": interval.to_json(),
-                        "photos": photos,
-                        "pixels": pixels,
-                    }
-                    for name, iou, interval, photos, pixels in zip(*columns, strict=True)
-                ],
-            },
+            "boundary": self.boundary.to_json(class_names),
             "calibration": {
                 **self.calibration.to_json(),
                 "interval": self.calibration_interval.to_json(),
@@ -165,7 +200,7 @@ class SizeScores:
 
 
 def score_counts(counts: SizeCounts, batch_size: int = 16) -> SizeScores:
-    """Return every score of the photos behind ``counts``.
+    """Compute every score of the photos behind ``counts``.
 
     Raises:
         InputError: No photos, or a batch size below 1.
@@ -173,15 +208,15 @@ def score_counts(counts: SizeCounts, batch_size: int = 16) -> SizeScores:
     boundary = counts.boundary
     total = boundary.sum()
     sheet = compute_scores(counts.matrices, batch_size)
-    along = bootstrap_counts(boundary)
+    intervals = bootstrap_counts(boundary)
     return SizeScores(
         sheet,
         bootstrap_scores(counts.matrices),
         BoundaryScores(
             miou=float(total.miou),
-            interval=along.overall["global_miou"],
+            interval=intervals.overall["global_miou"],
             class_iou=tuple(total.iou.tolist()),
-            class_intervals=along.classes["iou"],
+            class_intervals=intervals.classes["iou"],
             class_photos=tuple((boundary.truth > 0).sum(0).tolist()),
             class_pixels=tuple(total.truth.tolist()),
         ),
@@ -191,9 +226,7 @@ def score_counts(counts: SizeCounts, batch_size: int = 16) -> SizeScores:
 
 
 def bound_calibration(calibration: Calibration) -> Interval:
-    """Return the interval of the calibration error; none where photos were not kept apart."""
-    if len(calibration.photos) < calibration.num_photos:
-        return Interval(nan, nan)
+    """Return the interval of the calibration error."""
     return bootstrap_distance(np.stack(calibration.photos), compute_error)
 
 
@@ -203,8 +236,8 @@ def describe_result(
     """Return a result as plain values: scores at the photo's size, and the others below a key.
 
     Args:
-        result: Whose.
-        scores: Keys are ``SIZES``.
+        result: Evaluation to describe.
+        scores: Its scores by size; keys are ``SIZES``.
         robustness: Scores of ``result.robustness``, if it has that.
     """
     names = result.table.names

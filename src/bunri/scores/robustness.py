@@ -1,6 +1,4 @@
-"""What corruptions cost: counts of every photo under each, and how far scores drop.
-
-Owns these counts and drops. Knows nothing of pixels, models or files.
+"""Scores of photos under corruptions, and their drops.
 
 A drop is the score on clean photos minus that under the corruption, paired photo by photo; its
 interval is that of a paired difference (``intervals``).
@@ -13,19 +11,20 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from bunri.scores.confusion import ClassCounts, Matrices, mean_rows
 from bunri.scores.intervals import Difference, Interval, ScoreDifferences, bootstrap_differences
-from bunri.scores.metrics import ClassCounts, Matrices, mean_rows, put_last, replace_nan
+from bunri.scores.metrics import put_last, replace_nan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RobustnessCounts:
-    """What was counted of each photo under each corruption, at the photo's own size.
+    """Counts of each photo under each corruption, at the photo's own size.
 
     Attributes:
-        severity: Of all corruptions.
-        names: Of the K corruptions.
-        hits: int64 (K, N, C), pixels predicted as the class and right.
-        predicted: int64 (K, N, C), pixels predicted as the class. Those that are true are the
+        severity: Severity of all corruptions, 1 to 5.
+        names: Names of the K corruptions.
+        hits: int64 (K, N, C), correct pixels of the class.
+        predicted: int64 (K, N, C), pixels predicted as the class. Pixels of the truth are the
             same as in the clean photos.
     """
 
@@ -36,12 +35,16 @@ class RobustnessCounts:
 
     @classmethod
     def of(cls, severity: int, names: Sequence[str], photos: Sequence[Matrices]) -> Self:
-        """Return the counts of photos, integer (K, 2, C) each: hits, and predicted pixels."""
+        """Return the counts of photos, integer (K, 2, C) each: hits and predicted pixels."""
         counts = np.array(photos, np.int64)
         return cls(severity, tuple(names), *counts.transpose(2, 1, 0, 3))
 
     def list_counts(self, clean: ClassCounts) -> list[ClassCounts]:
-        """Return the counts of each corruption, integer (N, C), beside those of clean photos."""
+        """Return the counts under each corruption, integer (N, C) each.
+
+        Args:
+            clean: integer (N, C) each, counts of the clean photos.
+        """
         pairs = zip(self.hits, self.predicted, strict=True)
         return [ClassCounts(hits, clean.truth, predicted) for hits, predicted in pairs]
 
@@ -51,11 +54,11 @@ class CorruptionScores:
     """Scores under one corruption, or their means over all.
 
     Attributes:
-        name: Of the corruption.
-        global_miou: From one matrix over the set; NaN is "no data", as below.
-        per_image_miou: Mean over photos.
-        drop: How much lower the global mIoU is than on clean photos.
-        per_image_drop: The same of the per-image mIoU.
+        name: Name of the corruption, or ``mean``.
+        global_miou: Global mIoU; NaN is "no data".
+        per_image_miou: Per-image mIoU; NaN is "no data".
+        drop: Global mIoU on clean photos minus that under the corruption.
+        per_image_drop: The same for the per-image mIoU.
     """
 
     name: str
@@ -85,9 +88,9 @@ class RobustnessScores:
     """Scores under each corruption.
 
     Attributes:
-        counts: What they are of.
-        corruptions: In the order of the counts.
-        mean: Over all of them; each weighs the same.
+        counts: Counts that the scores are computed from.
+        corruptions: Scores in the order of the counts.
+        mean: Mean over all corruptions with equal weights.
     """
 
     counts: RobustnessCounts
@@ -96,12 +99,12 @@ class RobustnessScores:
 
     @property
     def ranked(self) -> list[CorruptionScores]:
-        """Corruptions by their drop of the global mIoU, the greatest first; "no data" last."""
+        """Corruptions by their drop of the global mIoU, largest first; "no data" last."""
         return sorted(self.corruptions, key=lambda one: put_last(-one.drop.value))
 
     @property
     def worst(self) -> CorruptionScores:
-        """The corruption that costs most."""
+        """Corruption with the largest drop."""
         return self.ranked[0]
 
     def to_json(self) -> dict[str, Any]:
@@ -115,11 +118,11 @@ class RobustnessScores:
 
 
 def score_robustness(counts: RobustnessCounts, matrices: Matrices) -> RobustnessScores:
-    """Return scores under each corruption, with drops and their paired intervals.
+    """Compute scores under each corruption, with drops and their paired intervals.
 
     Args:
-        counts: What was counted.
-        matrices: int64 (N, C, C), of the same photos, clean.
+        counts: Counts under corruptions.
+        matrices: int64 (N, C, C), confusion matrices of the same photos, clean.
 
     Raises:
         InputError: There are no photos.
@@ -145,19 +148,19 @@ def _list_drops(differences: ScoreDifferences) -> list[Difference]:
 
 
 def _turn_around(one: Difference) -> Difference:
-    # Taken from 0, so that no drop is 0 and not -0.
+    # Subtracted from 0, so that no drop is 0 and not -0.
     return Difference(0 - one.value, Interval(0 - one.interval.high, 0 - one.interval.low))
 
 
 def choose_example(counts: RobustnessCounts, matrices: Matrices) -> int:
-    """Return the number of a photo that shows what corruptions do on the whole.
+    """Return the index of a photo that shows the typical effect of corruptions.
 
-    Of the better half of the photos, by their clean mean IoU, it is the one with the middle drop:
-    on a photo that is not understood when it is clean, there is nothing to lose.
+    It is the photo with the median drop among the better half by clean mean IoU: a photo that is
+    predicted badly when it is clean has nothing to lose.
 
     Args:
-        counts: What was counted; at least one photo.
-        matrices: int64 (N, C, C), of the same photos, clean.
+        counts: Counts under corruptions of at least one photo.
+        matrices: int64 (N, C, C), confusion matrices of the same photos, clean.
     """
     clean = ClassCounts.of(matrices)
     before = np.nan_to_num(clean.miou)

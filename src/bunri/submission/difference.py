@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from bunri.core.contracts import MaskArray
-from bunri.scores.metrics import Matrix, count_confusion
+from bunri.scores.confusion import Matrix, count_confusion
 from bunri.submission.align import align_submissions
 from bunri.submission.format import SUBMISSION_SIZE_PX
 

@@ -11,14 +11,9 @@ from bunri.labels.overlap import draw_mask
 from bunri.labels.records import LabelledSet
 from bunri.labels.rules import OverlapRule
 from bunri.labels.truth import check_truth
+from bunri.scores.confusion import Matrices, count_confusion, stack_matrices
 from bunri.scores.intervals import ScoreIntervals, bootstrap_scores
-from bunri.scores.metrics import (
-    Matrices,
-    ScoreSheet,
-    compute_scores,
-    count_confusion,
-    stack_matrices,
-)
+from bunri.scores.metrics import ScoreSheet, compute_scores
 from bunri.submission.format import shrink_mask
 from bunri.submission.stream import read_submission
 

@@ -25,8 +25,9 @@ from bunri.labels.document import read_document, select_photos, write_document
 from bunri.labels.records import LabelledSet
 from bunri.labels.sources import read_together
 from bunri.model.bundle import read_bundle
+from bunri.scores.confusion import Matrices
 from bunri.scores.intervals import ScoreIntervals, bootstrap_scores
-from bunri.scores.metrics import Matrices, ScoreSheet, compute_scores
+from bunri.scores.metrics import ScoreSheet, compute_scores
 from bunri.split.split import deal_into_folds
 from bunri.training.config import Config, dump_config, load_config
 from bunri.training.listener import TrainingListener

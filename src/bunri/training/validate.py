@@ -16,7 +16,7 @@ from bunri.images.decider import Decider
 from bunri.images.drawing import Comparison
 from bunri.images.frames import Frame, Preprocessing, resize_mask
 from bunri.images.planes import FramePlanes
-from bunri.scores.metrics import Matrices, count_confusion
+from bunri.scores.confusion import Matrices, count_confusion
 from bunri.training.config import LossConfig
 from bunri.training.losses.losses import compute_loss
 from bunri.training.networks.inference import compute_logits, to_probs

@@ -26,14 +26,13 @@ from bunri.report.plots.plots import read_plot_scripts
 from bunri.report.records import Epoch
 from bunri.report.texts import Text, Texts, clean_name, join_texts, name_class, read_texts
 from bunri.scores.boundary import DISTANCE_SHARE
-from bunri.scores.intervals import MIN_PHOTOS, Interval
-from bunri.scores.metrics import replace_nan
+from bunri.scores.intervals import MIN_PHOTOS
+from bunri.scores.metrics import list_class_scores, replace_nan
 from bunri.scores.results import Result, SizeScores
 
 MIN_SHARE = 0.005
 """Of a photo's pixels that a kind of mistake must take to make the photo one of that kind."""
 SCRIPTS = ("panels.js", "sort.js", "gallery.js", "mistakes.js")
-_SCORES = ("global_miou", "per_image_miou", "pixel_accuracy", "mean_accuracy", "weighted_iou")
 
 
 def write_evaluation_page(
@@ -72,6 +71,7 @@ def write_evaluation_page(
         "small": scores["submission"],
         "cares": list(_list_cares(result, own, len(pictures), t)),
         "classes": classes,
+        "class_scores": [t(score.key) for score in list_class_scores()],
         "class_rows": _list_class_rows(own),
         "confusion": _describe_confusion(result, classes, t),
         "kinds": _describe_kinds(mistakes),
@@ -106,20 +106,12 @@ def describe_classes(table: ClassTable) -> list[dict[str, Any]]:
 
 def _list_figures(own: SizeScores, t: Texts) -> Iterator[dict[str, Any]]:
     """Yield the head figures: name, value, interval, and what it is."""
-    sheet, none = own.sheet, Interval(np.nan, np.nan)
-    rows: list[tuple[str, float, Interval]] = [
-        (name, getattr(sheet, name), own.intervals.overall[name]) for name in _SCORES
-    ]
-    rows.insert(2, ("per_batch_miou", sheet.per_batch_miou, none))
-    rows.insert(3, ("boundary_miou", own.boundary.miou, own.boundary.interval))
-    rows.append(("ece", own.calibration.error, own.calibration_interval))
-    for name, value, interval in rows:
-        places = {"size": sheet.batch_size} if name == "per_batch_miou" else {}
+    for score, value, interval in own.list_overall():
         yield {
-            "name": t(name),
+            "name": t(score.key),
             "value": replace_nan(value),
             "interval": interval,
-            "says": t(f"say_{name}", **places),
+            "note": t(f"note_{score.key}", size=own.sheet.batch_size),
         }
 
 
@@ -157,20 +149,17 @@ def _list_cares(result: Result, own: SizeScores, num_shown: int, t: Texts) -> It
 
 def _list_class_rows(own: SizeScores) -> list[dict[str, Any]]:
     total = max(1, own.sheet.num_pixels)
-    columns = (own.sheet.classes, own.intervals.classes["iou"], own.boundary.class_iou)
     return [
         {
-            "iou": replace_nan(one.iou),
-            "interval": interval,
-            "precision": replace_nan(one.precision),
-            "recall": replace_nan(one.recall),
-            "f1": replace_nan(one.f1),
-            "boundary": replace_nan(boundary),
+            "scores": [
+                {"value": replace_nan(value), "interval": interval if score.key == "iou" else None}
+                for score, value, interval in own.list_class(index)
+            ],
             "photos": one.photos,
             "pixels": one.pixels,
             "pixel_share": one.pixels / total,
         }
-        for one, interval, boundary in zip(*columns, strict=True)
+        for index, one in enumerate(own.sheet.classes)
     ]
 
 

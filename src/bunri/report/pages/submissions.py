@@ -20,7 +20,7 @@ from bunri.images.photos import read_photo
 from bunri.labels.records import LabelledSet, Photo
 from bunri.report.page import embed_mask, embed_picture, write_page
 from bunri.report.texts import Text, clean_name, name_class, read_texts
-from bunri.scores.metrics import compute_iou
+from bunri.scores.confusion import ClassCounts
 from bunri.submission import SUBMISSION_SIZE_PX, SubmissionDifference
 
 MAX_PICTURE_BYTES = 12 * 10**6
@@ -99,7 +99,7 @@ def _collect_values(
     """Return what the template shows but for the photos."""
     matrix = difference.matrix
     rows, columns, total = matrix.sum(axis=1), matrix.sum(axis=0), max(1, int(matrix.sum()))
-    iou = compute_iou(matrix)
+    iou = ClassCounts.of(matrix).iou
     seen = np.flatnonzero(rows + columns).tolist()
     classes = [
         {"index": index, "name": name_class(info), "color": f"rgb{info.color_rgb}"}

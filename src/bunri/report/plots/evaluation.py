@@ -11,7 +11,7 @@ from bunri.report.plots.plots import Plot
 from bunri.report.records import Epoch
 from bunri.report.texts import LANGUAGES, Texts
 from bunri.scores.calibration import Calibration
-from bunri.scores.metrics import divide
+from bunri.scores.confusion import divide
 
 
 def build_evaluation_plots(

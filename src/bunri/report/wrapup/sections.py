@@ -27,7 +27,7 @@ from bunri.report.wrapup.documents import Block, Bullets, Figure, Grid, Paragrap
 from bunri.report.wrapup.ensembles import tell_ensembles
 from bunri.report.wrapup.lessons import Diagnose, list_regrets
 from bunri.scores.comparison import Comparison
-from bunri.scores.metrics import Matrix
+from bunri.scores.confusion import Matrix
 
 NUM_CONFUSIONS, NUM_WEAKEST = 6, 3
 

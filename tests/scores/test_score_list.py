@@ -1,12 +1,14 @@
 """A score that is added to the list shows up everywhere without another line of code."""
 
+import io
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from bunri.cli import score_display
+from bunri.cli import console
 from bunri.predict import tune
 from bunri.scores import metrics
 from bunri.scores.comparison import compare_results
@@ -59,12 +61,14 @@ def test_added_score__is_compared(evaluation):
     assert differences["classes"][0]["misses"]["verdict"] == "no evidence"
 
 
-def test_added_score__on_the_console(evaluation, capsys):
+def test_added_score__on_the_console(evaluation, monkeypatch):
     result, _, _ = evaluation
+    screen = Console(file=io.StringIO(), width=120, highlight=False)
+    monkeypatch.setattr(console, "out", screen)
     matrices = result.sizes["photo"].matrices
     sheet = compute_scores(matrices)
-    score_display.print_scores(sheet, bootstrap_scores(matrices), result.table, "model")
-    shown = capsys.readouterr().out
+    console.print_scores(sheet, bootstrap_scores(matrices), result.table, "model")
+    shown = screen.file.getvalue()
     value = sheet.overall["photo_accuracy"]
     assert f"photo accuracy    {value:.4f}" in shown
     assert "misses" in shown

@@ -63,12 +63,12 @@ def test_added_score__is_compared(evaluation):
 
 def test_added_score__on_the_console(evaluation, monkeypatch):
     result, _, _ = evaluation
-    screen = Console(file=io.StringIO(), width=120, highlight=False)
-    monkeypatch.setattr(console, "out", screen)
+    screen = io.StringIO()
+    monkeypatch.setattr(console, "out", Console(file=screen, width=120, highlight=False))
     matrices = result.sizes["photo"].matrices
     sheet = compute_scores(matrices)
     console.print_scores(sheet, bootstrap_scores(matrices), result.table, "model")
-    shown = screen.file.getvalue()
+    shown = screen.getvalue()
     value = sheet.overall["photo_accuracy"]
     assert f"photo accuracy    {value:.4f}" in shown
     assert "misses" in shown

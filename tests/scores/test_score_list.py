@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from bunri.cli import console
+from bunri.cli import score_display
 from bunri.predict import tune
 from bunri.scores import metrics
 from bunri.scores.comparison import compare_results
@@ -64,10 +64,10 @@ def test_added_score__is_compared(evaluation):
 def test_added_score__on_the_console(evaluation, monkeypatch):
     result, _, _ = evaluation
     screen = io.StringIO()
-    monkeypatch.setattr(console, "out", Console(file=screen, width=120, highlight=False))
+    monkeypatch.setattr(score_display, "out", Console(file=screen, width=120, highlight=False))
     matrices = result.sizes["photo"].matrices
     sheet = compute_scores(matrices)
-    console.print_scores(sheet, bootstrap_scores(matrices), result.table, "model")
+    score_display.print_scores(sheet, bootstrap_scores(matrices), result.table, "model")
     shown = screen.getvalue()
     value = sheet.overall["photo_accuracy"]
     assert f"photo accuracy    {value:.4f}" in shown

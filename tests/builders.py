@@ -165,31 +165,3 @@ TINY_SETTINGS = (
     "train.num_sample_pictures=1",
 )
 """What makes the default recipe run in seconds; one entry per ``--set``."""
-
-
-class QuietListener:
-    """Hears training and does nothing."""
-
-    def warn(self, text):
-        pass
-
-    def note(self, text):
-        pass
-
-    def start_photos(self, num_photos):
-        pass
-
-    def advance_photos(self):
-        pass
-
-    def start_training(self, first_epoch, num_epochs, steps_per_epoch):
-        pass
-
-    def end_step(self, loss):
-        pass
-
-    def roll_back(self, epoch, reason, rate_scale):
-        pass
-
-    def end_epoch(self, record, *, is_best):
-        pass

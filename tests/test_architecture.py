@@ -20,7 +20,7 @@ ROOMS = (
 NEEDS_TORCH = {
     "bunri.demo", "bunri.export", "bunri.predict.backends.torch_backend", "bunri.training",
 }  # fmt: skip
-TORCH_FREE = {"bunri.training.config"}
+TORCH_FREE = {"bunri.training.config", "bunri.training.listener"}
 MAX_ROOMS = 24
 TORCH_LIBRARIES = ("torch", "torchvision", "timm", "segmentation_models_pytorch", "safetensors",
                    "lightning_fabric")  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bunri.cli.console import print_line, show_progress
-from bunri.cli.options import require_torch
+from bunri.cli.options import let_threads_sleep, require_torch
 from bunri.cli.training_display import open_display
 
 
@@ -28,6 +28,7 @@ def run_demo(
     Example: [bold]bunri demo --out demo[/bold]
     """
     require_torch("The demo")
+    let_threads_sleep()
     from bunri.demo import DemoDisplay, list_next_commands, run_demo  # imports torch
 
     display = DemoDisplay(show_progress, lambda: open_display(shows_epochs=False), print_line)

@@ -1,17 +1,14 @@
 """Training by folds on screen; ``bunri train`` is the command."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bunri.cli.console import print_line, print_note, show_progress
+from bunri.cli.console import print_line, show_progress
 from bunri.cli.score_display import format_score, print_scores
 
 if TYPE_CHECKING:
     from bunri.scores.confusion import Matrices
     from bunri.training.folds import FoldsRequest
-    from bunri.training.listener import TrainingListener
     from bunri.training.plan import DataSource, RunFolder
 
 
@@ -25,14 +22,16 @@ def train_folds(request: "FoldsRequest | None", path: Path) -> None:
     Raises:
         BunriError: Whatever is wrong with settings, data or the folder.
     """
-    from bunri.cli.training_display import explain_stop
+    from bunri.cli.training_display import explain_stop, open_display
     from bunri.training.folds import FoldsFolder, run_folds, start_folds
+    from bunri.training.termination import Termination
 
     folder = FoldsFolder(path)
     with explain_stop(path, folder.plan):
         if request is not None:
             start_folds(request, folder, show_progress)
-        result = run_folds(folder, _open_listener, _score_run)
+        with open_display() as display, Termination() as stop:
+            result = run_folds(folder, _score_run, display, stop)
     for number, scores in enumerate(result.folds, start=1):
         print_line(
             f"Fold {number}: global mIoU {format_score(scores.global_miou)}, "
@@ -41,15 +40,6 @@ def train_folds(request: "FoldsRequest | None", path: Path) -> None:
     title = f"{path}, each photo by the model that never saw it"
     print_scores(result.scores, result.intervals, result.table, title)
     print_line(f"Models: {folder.get_run(1).path} and so on   Figures: {folder.out_of_fold}")
-
-
-@contextmanager
-def _open_listener(number: int) -> Iterator["TrainingListener"]:
-    from bunri.cli.training_display import open_display
-
-    print_note(f"Fold {number}")
-    with open_display() as display:
-        yield display
 
 
 def _score_run(run: "RunFolder", sources: tuple["DataSource", ...]) -> "Matrices":

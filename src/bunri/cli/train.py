@@ -1,19 +1,15 @@
 """``bunri train``: from annotations to a run folder with the best model in it."""
 
 import shlex
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from bunri.cli.console import print_line
 from bunri.cli.folds import train_folds
-from bunri.cli.options import AllowPseudo, match_allowed, require_torch
+from bunri.cli.options import AllowPseudo, let_threads_sleep, require_torch
 from bunri.cli.score_display import format_score
-
-if TYPE_CHECKING:
-    from bunri.training.plan import DataSource
 
 
 def run_train(
@@ -124,12 +120,14 @@ def run_train(
         fold_options=(also_train, also_images),
     )
     require_torch("Training")
+    let_threads_sleep()
     from bunri.cli.training_display import explain_stop, hush_followers, open_display
     from bunri.model.bundle import read_bundle
     from bunri.training.folds import FoldsFolder, FoldsRequest
-    from bunri.training.launching import open_processes
+    from bunri.training.launching import open_processes, run_workers
     from bunri.training.plan import DataSource, RunFolder, RunPlan
     from bunri.training.runs import resume_training, start_training
+    from bunri.training.termination import Termination
 
     train_sources = DataSource.pair(data or [], images or [], "--images")
     request = None
@@ -142,19 +140,25 @@ def run_train(
         train_folds(request, run_folder)
         return
 
+    status = run_workers(num_devices, num_nodes)
+    if status is not None:
+        raise typer.Exit(status)
     folder = RunFolder(run_folder)
     with (
         open_processes(num_devices, num_nodes) as processes,
         hush_followers(processes),
         explain_stop(run_folder, folder.config),
         open_display() as display,
+        Termination() as stop,
     ):
         if config is None:
-            result = resume_training(folder, display, processes)
+            result = resume_training(folder, display, processes, stop)
         else:
-            val_sources = _pair_val_sources(val or [], val_images or [], allow_pseudo or [])
+            val_sources = DataSource.pair(
+                val or [], val_images or [], "--val-images", allow_pseudo=allow_pseudo or []
+            )
             plan = RunPlan(config, train_sources, val_sources)
-            result = start_training(plan, folder, display, processes)
+            result = start_training(plan, folder, display, processes, stop)
     best = result.best
     print_line(
         f"Best epoch {best['epoch']} of {result.num_epochs}: "
@@ -181,16 +185,3 @@ def _refuse_mixture(
         )
     if not by_folds and any(fold_options):
         raise typer.BadParameter("--also-train belongs to --folds; without it, use --data.")
-
-
-def _pair_val_sources(
-    files: list[Path], roots: list[Path], allowed: list[Path]
-) -> tuple["DataSource", ...]:
-    from bunri.training.plan import DataSource
-
-    named = match_allowed(allowed, files, "--allow-pseudo")
-    sources = DataSource.pair(files, roots, "--val-images")
-    return tuple(
-        replace(source, allows_pseudo=file in named)
-        for file, source in zip(files, sources, strict=True)
-    )

@@ -19,6 +19,8 @@ from rich.progress import (
 
 from bunri.cli.console import err, out, print_note
 from bunri.cli.score_display import format_score
+from bunri.core.progress import Advance
+from bunri.training.listener import TrainingListener
 
 if TYPE_CHECKING:
     from bunri.training.processes import Processes
@@ -27,8 +29,8 @@ EXIT_TERMINATED = 143
 """By SIGTERM: 128 + 15, as shells and schedulers reckon."""
 
 
-class TrainingDisplay:
-    """Shows what the training loop tells; a ``TrainingListener``.
+class TrainingDisplay(TrainingListener):
+    """Shows a training run in the terminal.
 
     Args:
         bar: Where to draw; None for plain lines.
@@ -38,7 +40,7 @@ class TrainingDisplay:
     def __init__(self, bar: Progress | None, *, shows_epochs: bool) -> None:
         self._bar = bar
         self._shows_epochs = shows_epochs
-        self._task = TaskID(0)
+        self._task: TaskID | None = None
         self._epoch, self._num_epochs, self._best = 1, 1, "-"
         self._steps_per_epoch = 0
         self._mean_loss: float | None = None
@@ -51,17 +53,24 @@ class TrainingDisplay:
         """Print a line that stays."""
         print_note(text)
 
-    def start_photos(self, num_photos: int) -> None:
-        """Announce that all photos are read and checked."""
-        if self._bar:
-            self._task = self._bar.add_task("reading photos", total=num_photos, figures="")
-        else:
-            print_note(f"Reading and checking {num_photos} photos")
+    @contextmanager
+    def progress(self, label: str, total: int) -> Iterator[Advance]:
+        """Show work before training as a bar of its own, or as one line."""
+        bar = self._bar
+        if bar is None:
+            print_note(label)
+            yield lambda: None
+            return
+        task = bar.add_task(label, total=total, figures="")
+        try:
+            yield lambda: bar.advance(task)
+        finally:
+            bar.remove_task(task)
 
-    def advance_photos(self) -> None:
-        """Count one photo."""
-        if self._bar:
-            self._bar.advance(self._task)
+    def start_fold(self, number: int) -> None:
+        """Print which fold is trained now."""
+        print_note(f"Fold {number}")
+        self._best, self._mean_loss = "-", None
 
     def start_training(self, first_epoch: int, num_epochs: int, steps_per_epoch: int) -> None:
         """Start the bar of all steps."""
@@ -70,7 +79,8 @@ class TrainingDisplay:
         if first_epoch > num_epochs:
             print_note(f"All {num_epochs} epochs are done already")
         if self._bar:
-            self._bar.remove_task(self._task)
+            if self._task is not None:  # of an earlier fold
+                self._bar.remove_task(self._task)
             done = (first_epoch - 1) * steps_per_epoch
             total = num_epochs * steps_per_epoch
             self._task = self._bar.add_task("", total=total, completed=done, figures="")
@@ -84,14 +94,14 @@ class TrainingDisplay:
         """Advance the bar and show a running mean of the loss."""
         mean = loss if self._mean_loss is None else 0.95 * self._mean_loss + 0.05 * loss
         self._mean_loss = mean
-        if self._bar:
+        if self._bar and self._task is not None:
             self._describe()
             self._bar.advance(self._task)
 
     def roll_back(self, epoch: int, reason: str, rate_scale: float) -> None:
         """Say that an epoch starts over, and why."""
         self._mean_loss = None
-        if self._bar:
+        if self._bar and self._task is not None:
             self._bar.update(self._task, completed=(epoch - 1) * self._steps_per_epoch)
         print_note(
             f"epoch {epoch:>3}/{self._num_epochs}  {reason}; starting over at {rate_scale:g} times "
@@ -113,7 +123,7 @@ class TrainingDisplay:
         )
 
     def _describe(self) -> None:
-        if self._bar:
+        if self._bar and self._task is not None:
             loss = "" if self._mean_loss is None else f"loss {self._mean_loss:.3f}  "
             epoch = min(self._epoch, self._num_epochs)
             self._bar.update(

@@ -1,13 +1,7 @@
-"""From masks to a trained bundle; the only part that needs torch to be imported.
+"""Training of a network, from labelled photos to a bundle.
 
-Read in this order: ``weights``, ``fcn8s``, ``segnet``, ``decoders`` and ``networks`` (what is
-trained), ``region_losses`` and ``losses``, ``data``, ``augment`` and ``leak_check`` (on what),
-``checkpoints`` and ``divergence`` (what survives a crash), ``listener``, ``validate``, ``loop``
-(a run), ``folds`` (several).
+Reading order: ``config`` (settings), ``plan`` (a run's data and folder); ``networks``, ``losses``
+and ``samples`` (what is trained, by which measure, on what); ``stepper`` (one step), ``loop`` (a
+run), ``checkpoints`` (what survives a crash), ``runs`` (start and resume), ``folds`` (several
+runs); for several GPUs ``processes`` and ``launching``.
 """
-
-import os
-
-# Read once, when torch loads its OpenMP. Threads that wait at a barrier sleep instead of
-# spinning, which would take the core from the process that loads the photos.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,7 +1,7 @@
-"""The state of training after a step, on disk, whole or not at all.
+"""The state of training after a step, on disk.
 
-Owns the checkpoint file. There is no state of random generators or samplers in it: those are
-functions of the seed, the sample and the step (see ``data``).
+It holds no state of random generators or samplers: those are functions of the seed, the sample
+and the step (see ``samples.data``).
 """
 
 import io
@@ -19,29 +19,27 @@ from bunri.core.files import replace_atomically
 
 @dataclass(slots=True)
 class Checkpoint:
-    """What is needed to go on.
+    """State from which training goes on.
 
     Attributes:
-        num_epochs: Complete epochs.
-        steps_done: Of the epoch that was begun; 0 unless training was stopped on request.
-        losses_done: The loss of each of these steps.
-        network: The network's state dict.
-        average: The state dict of the averaged network; empty without averaging.
-        optimizer: The optimiser's state dict.
-        scaler: The state of what scales fp16 losses; empty in other number formats.
-        num_parts: That a batch is worked through in.
-        history: The metrics of every epoch, as in ``metrics.jsonl``.
-        best_epoch: The epoch in the bundle; 0 before the first.
-        rate_scale: What the learning rate is multiplied with, after training blew up.
-        num_rollbacks: How often it did.
-        licenses: Of the weights that training started from, and of the photos.
-        class_names: Of the network's outputs, in order.
-        start_photos: What the weights at the start were trained on, as
-            :func:`bunri.labels.pseudo.pack_hashes` writes it.
+        num_epochs: Number of complete epochs.
+        losses_done: Loss of each step made in the epoch at hand; empty between epochs.
+        network: State dict of the network.
+        average: State dict of the averaged network; empty without averaging.
+        optimizer: State dict of the optimiser.
+        scaler: State of the scaler of fp16 losses; empty in other number formats.
+        num_parts: Number of parts that a batch is split into.
+        history: Metrics of every epoch, as in ``metrics.jsonl``.
+        best_epoch: Epoch whose model is in the bundle; 0 before the first.
+        rate_scale: Factor on the learning rate after training has diverged.
+        num_rollbacks: Number of times that training has diverged.
+        licenses: Licences of the weights at the start, and of the photos.
+        class_names: Names of the network's outputs, in order.
+        start_photos: Hashes of the photos that the weights at the start were trained on, as
+            :func:`bunri.labels.pseudo.pack_hashes` writes them.
     """
 
     num_epochs: int = 0
-    steps_done: int = 0
     losses_done: list[float] = field(default_factory=list)
     network: dict[str, Any] = field(default_factory=dict)
     average: dict[str, Any] = field(default_factory=dict)
@@ -57,13 +55,13 @@ class Checkpoint:
     start_photos: str = ""
 
     def claim_classes(self, names: Sequence[str]) -> None:
-        """Note the classes of a new run; make sure that one that goes on has the same.
+        """Note the classes of a new run; check that a resumed run has the same.
 
         Args:
-            names: Of the data's class table, in order.
+            names: Class names of the data, in order.
 
         Raises:
-            RunError: They differ; the difference is listed.
+            RunError: The classes differ; the differences are listed.
         """
         if not self.class_names:
             self.class_names = list(names)
@@ -71,14 +69,14 @@ class Checkpoint:
             raise RunError(
                 "The checkpoint was trained for another class table than the data has:",
                 problems=_list_differences(self.class_names, list(names)),
-                hint="Start the run again in another folder, or give it the data that it had.",
+                hint="Start the run again in another folder, or restore the data that it had.",
             )
 
     def save(self, path: Path) -> None:
         """Write the checkpoint atomically.
 
         Raises:
-            OutputError: It cannot be written; an earlier checkpoint is intact.
+            OutputError: The file cannot be written; an earlier checkpoint is intact.
         """
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         # In memory first: torch's own writer hides a full disk behind a RuntimeError.
@@ -92,16 +90,19 @@ class Checkpoint:
         """Read a checkpoint; only tensors and plain values are accepted, code is never run.
 
         Raises:
-            RunError: It is damaged.
+            RunError: The file is damaged.
         """
         try:
-            return cls(**torch.load(path, map_location="cpu", weights_only=True))
+            values = torch.load(path, map_location="cpu", weights_only=True)
+            values.pop("steps_done", None)  # written by earlier versions, always 0
+            return cls(**values)
         except (
             OSError,
             EOFError,
             RuntimeError,
             ValueError,
             TypeError,
+            AttributeError,
             LookupError,
             pickle.UnpicklingError,
         ) as error:

@@ -1,8 +1,4 @@
-"""Training that blows up: noticed before a step is made, undone, and tried at a lower rate.
-
-Owns what counts as diverged and how the state before an epoch is brought back. The loop decides
-when.
-"""
+"""Checks for training that diverges, and the way back to the state before an epoch."""
 
 import copy
 import math
@@ -14,24 +10,24 @@ import torch
 from torch import Tensor, nn
 
 MAX_ROLLBACKS = 3
-"""In a whole run; then something else than the rate is wrong."""
+"""Rollbacks in a whole run; with more, something else than the rate is wrong."""
 RATE_FACTOR = 0.5
-"""What each return to the start of an epoch multiplies the learning rate with."""
+"""Factor on the learning rate with each rollback to the start of an epoch."""
 
 
 class DivergenceError(Exception):
-    """A loss or a gradient is not a number any more; the loop catches it."""
+    """A loss or a gradient that is not finite; the loop catches it."""
 
 
 def check_loss(loss: Tensor, part: str) -> float:
     """Return a loss as a number.
 
     Args:
-        loss: A scalar.
-        part: Of what, for the message.
+        loss: Scalar loss.
+        part: ``training`` or ``validation``, for the message.
 
     Raises:
-        DivergenceError: NaN or infinite.
+        DivergenceError: The loss is NaN or infinite.
     """
     value = float(loss.detach())
     if not math.isfinite(value):
@@ -40,10 +36,10 @@ def check_loss(loss: Tensor, part: str) -> float:
 
 
 def check_gradients(parameters: Iterable[nn.Parameter]) -> float:
-    """Return the norm of all gradients together; refuse those that would ruin the weights.
+    """Return the norm of all gradients together.
 
     Raises:
-        DivergenceError: The norm of all gradients together is not finite.
+        DivergenceError: The norm is not finite.
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
     norm = float(torch.nn.utils.get_total_norm(gradients))
@@ -54,7 +50,7 @@ def check_gradients(parameters: Iterable[nn.Parameter]) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """The state of network, optimiser and average at one moment, copied to main memory."""
+    """State of network, optimiser and average at one moment, copied to main memory."""
 
     network: dict[str, Any]
     optimizer: dict[str, Any]

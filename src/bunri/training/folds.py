@@ -1,73 +1,77 @@
 """Training by folds: every photo is validated on once, by a model that never saw its labels.
 
-Owns the layout of a folder of folds and the order of events. Which photo goes into which fold is
-``audit.split``'s, a single run is ``loop``'s, and how a model is scored is told by the caller.
-
-A fold is done when its matrices are in place. Until then it is a run like any other and goes on
-as one; so a process that dies costs no more than it does in a single run.
+A fold is done when its confusion matrices are stored. Until then it is a run like any other and is
+resumed as one, so that a process that dies costs no more than in a single run.
 """
 
-import json
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from bunri.core.classes import ClassTable
 from bunri.core.errors import AnnotationError, RunError
 from bunri.core.files import lock_folder, replace_atomically, replace_folder, write_json, write_text
-from bunri.core.progress import Progress
-from bunri.labels.coco import require_labels, require_photos
+from bunri.core.json_files import JsonRecord, read_json_record
+from bunri.core.progress import Progress, show_nothing
 from bunri.labels.document import read_document, select_photos, write_document
 from bunri.labels.records import LabelledSet
-from bunri.labels.sources import read_together
 from bunri.model.bundle import read_bundle
 from bunri.scores.confusion import Matrices
 from bunri.scores.intervals import ScoreIntervals, bootstrap_scores
 from bunri.scores.metrics import ScoreSheet, compute_scores
 from bunri.split.split import deal_into_folds
-from bunri.training.config import Config, dump_config, load_config
+from bunri.training.config import Config, dump_config, load_config, read_recipe
 from bunri.training.listener import TrainingListener
 from bunri.training.plan import (
+    MAX_PLAN_BYTES,
     DataSource,
     RunFolder,
     RunPlan,
-    describe_source,
-    find_change,
-    read_source,
+    SourceRecord,
+    SourcesRecord,
+    read_labelled,
+    refuse_used,
 )
-from bunri.training.runs import refuse_used, resume_training, start_training
+from bunri.training.runs import resume_training, start_training
+from bunri.training.termination import Termination
 
 _DOCUMENTS_NAME, _PLAN_NAME, _CONFIG_NAME = "folds", "plan.json", "config.yaml"
 
-OpenListener = Callable[[int], AbstractContextManager[TrainingListener]]
-"""Opens whoever is told of the training of a fold, given its number from 1."""
 ScoreRun = Callable[[RunFolder, tuple[DataSource, ...]], Matrices]
-"""Returns the confusion matrices, int64 (N, C, C), of a run's model on all photos of some files."""
+"""Function that returns the confusion matrices, int64 (N, C, C), of a run's model on all photos of
+some files."""
+
+
+class FoldsRecord(JsonRecord):
+    """Content of ``plan.json``: the files of each fold, and the fold of each photo, from 1."""
+
+    data: tuple[SourceRecord, ...]
+    folds: tuple[tuple[int, ...], ...]
+    runs: tuple[SourcesRecord, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FoldsFolder:
-    """Names of everything in a folder of folds; folds count from 1."""
+    """Paths of everything in a folder of folds; folds count from 1."""
 
     path: Path
 
     @property
     def documents(self) -> Path:
-        """What was decided once: who is in which fold, and the settings."""
+        """Files that are written once: the annotations of each fold, and the settings."""
         return self.path / _DOCUMENTS_NAME
 
     @property
     def plan(self) -> Path:
-        """Which files each fold trains and validates on."""
+        """Record of the files that each fold trains and validates on."""
         return self.documents / _PLAN_NAME
 
     @property
     def out_of_fold(self) -> Path:
-        """The score of all folds together."""
+        """Score of all folds together."""
         return self.path / "out_of_fold.json"
 
     def get_run(self, number: int) -> RunFolder:
@@ -75,19 +79,19 @@ class FoldsFolder:
         return RunFolder(self.path / f"fold_{number}")
 
     def get_matrices(self, number: int) -> Path:
-        """Return where a fold's confusion matrices are kept, int64 (N, C, C) as ``.npy``."""
+        """Return the file of a fold's confusion matrices, int64 (N, C, C) as ``.npy``."""
         return self.documents / f"fold_{number}" / "matrices.npy"
 
 
 @dataclass(frozen=True, slots=True)
 class FoldsRequest:
-    """What to train by folds.
+    """Request to train by folds.
 
     Attributes:
         config: Settings of every fold.
-        data: Files whose photos are dealt out.
+        data: Files whose photos are distributed over the folds.
         also_train: Files that every fold trains on, and none validates on.
-        num_folds: At least 2.
+        num_folds: Number of folds, at least 2.
     """
 
     config: Config
@@ -96,17 +100,13 @@ class FoldsRequest:
     num_folds: int
 
     def read_sets(self) -> list[LabelledSet]:
-        """Return the labelled sets of ``data``, all files checked.
+        """Return the labelled sets of ``data``, after a check of all files.
 
         Raises:
             AnnotationError: A file cannot be used, photos are missing, or pseudo-labels would be
                 validated on.
         """
-        sources = (*self.data, *self.also_train)
-        sets = read_together((source.annotations, source.image_root) for source in sources)
-        for dataset in sets:
-            require_photos(require_labels(dataset))
-        own = sets[: len(self.data)]
+        own = read_labelled((*self.data, *self.also_train))[: len(self.data)]
         pseudo = [str(dataset.source) for dataset in own if dataset.is_pseudo]
         if pseudo:
             raise AnnotationError(
@@ -119,57 +119,48 @@ class FoldsRequest:
 
 @dataclass(frozen=True, slots=True)
 class FoldsPlan:
-    """What was decided: the settings, each fold's files, and each photo's fold.
+    """Settings, the run of each fold, and the fold of each photo.
 
     Attributes:
         config: Settings of every fold.
-        runs: (trained on, validated on) of each fold.
-        fold_of: Of each file that was dealt out, the fold of each photo, from 0.
+        runs: Plan of each fold's run.
+        fold_of: Fold of each photo, from 0, for each file that was distributed.
     """
 
     config: Config
-    runs: tuple[tuple[tuple[DataSource, ...], tuple[DataSource, ...]], ...]
+    runs: tuple[RunPlan, ...]
     fold_of: tuple[tuple[int, ...], ...]
 
     @classmethod
     def read(cls, folder: FoldsFolder) -> Self:
-        """Read what :func:`start_folds` decided.
+        """Read the plan that :func:`start_folds` wrote.
 
         Raises:
             RunError: It is damaged, or a file has changed since.
             ConfigError: The settings were edited into something invalid.
         """
-        try:
-            path = folder.documents / _CONFIG_NAME
-            config = load_config(path.read_text("utf-8"), source=str(path))
-            content = json.loads(folder.plan.read_text("utf-8"))
-            rows = [row for run in content["runs"] for row in (*run["train"], *run["val"])]
-            problems = [problem for row in rows if (problem := find_change(row))]
-            runs = tuple(
-                (tuple(map(read_source, run["train"])), tuple(map(read_source, run["val"])))
-                for run in content["runs"]
-            )
-            fold_of = tuple(tuple(int(number) - 1 for number in row) for row in content["folds"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(
-                f"{folder.plan} is not as bunri wrote it: {error!r}.",
-                hint="Start again in another folder.",
-            ) from error
-        if problems:
-            unique = list(dict.fromkeys(problems))
-            raise RunError("The data changed since the folds were made:", problems=unique)
-        return cls(config, runs, fold_of)
+        path = folder.documents / _CONFIG_NAME
+        config = load_config(read_recipe(str(path)), source=str(path))
+        hint = "Start again in another folder."
+        record = read_json_record(
+            folder.plan, FoldsRecord, max_bytes=MAX_PLAN_BYTES, error=RunError, hint=hint
+        )
+        changes = list(dict.fromkeys(c for run in record.runs for c in run.find_changes()))
+        if changes:
+            raise RunError("The data changed since the folds were made:", problems=changes)
+        fold_of = tuple(tuple(number - 1 for number in row) for row in record.folds)
+        return cls(config, tuple(run.to_plan(config) for run in record.runs), fold_of)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OutOfFold:
-    """What all folds came to, each photo scored by the model that never saw its labels.
+    """Scores of all folds, each photo predicted by the model that never saw its labels.
 
     Attributes:
-        table: The classes.
-        scores: Over all photos, in the order of the files.
-        intervals: Of each score of ``scores``, over photos.
-        folds: The scores of each fold alone.
+        table: Class table.
+        scores: Scores over all photos.
+        intervals: Confidence intervals of ``scores``, over photos.
+        folds: Scores of each fold alone.
     """
 
     table: ClassTable
@@ -178,31 +169,41 @@ class OutOfFold:
     folds: tuple[ScoreSheet, ...]
 
 
-def start_folds(request: FoldsRequest, folder: FoldsFolder, track: Progress) -> None:
-    """Deal out the photos and write each fold's files; :func:`run_folds` trains.
+def start_folds(
+    request: FoldsRequest, folder: FoldsFolder, progress: Progress = show_nothing
+) -> None:
+    """Distribute the photos and write each fold's files; :func:`run_folds` trains.
+
+    Args:
+        request: Data, settings and number of folds.
+        folder: New or empty folder.
+        progress: Display of the work.
 
     Raises:
-        BunriError: Whatever is wrong with data, photos or the folder; nothing is written then.
+        BunriError: Data, photos or the folder cannot be used; nothing is written then.
     """
     refuse_used(folder.path, "folds")
     sets = request.read_sets()
     config = request.config
-    fold_of = deal_into_folds(sets, request.num_folds, config.data.overlap_rule, config.seed, track)
+    fold_of = deal_into_folds(
+        sets, request.num_folds, config.data.overlap_rule, config.seed, progress
+    )
     with lock_folder(folder.path):
-        # Looking at photos takes long: another run may have come first.
+        # Reading photos takes long: another run may have come first.
         refuse_used(folder.path, "folds")
         with replace_folder(folder.documents) as temporary:
-            runs = [
-                _write_fold(request, folder, temporary, number, sets, fold_of)
-                for number in range(1, request.num_folds + 1)
-            ]
+            record = FoldsRecord(
+                data=tuple(map(SourceRecord.describe, request.data)),
+                folds=tuple(tuple(fold + 1 for fold in row) for row in fold_of),
+                runs=tuple(
+                    _write_fold(request, folder, temporary, number, sets, fold_of)
+                    for number in range(1, request.num_folds + 1)
+                ),
+            )
             write_text(temporary / _CONFIG_NAME, dump_config(config))
-            content = {
-                "data": [describe_source(source) for source in request.data],
-                "folds": [[fold + 1 for fold in row] for row in fold_of],
-                "runs": runs,
-            }
-            write_json(temporary / _PLAN_NAME, content)
+            write_json(
+                temporary / _PLAN_NAME, record.model_dump(mode="json", exclude_defaults=True)
+            )
 
 
 def _write_fold(
@@ -212,52 +213,59 @@ def _write_fold(
     number: int,
     sets: Sequence[LabelledSet],
     fold_of: Sequence[Sequence[int]],
-) -> dict[str, Any]:
-    """Write one fold's files below ``temporary``; return what the plan says of them."""
-    rows: dict[str, list[dict[str, Any]]] = {"train": [], "val": []}
+) -> SourcesRecord:
+    """Write one fold's files below ``temporary``; return their record."""
+    records: dict[str, list[SourceRecord]] = {"train": [], "val": []}
     for place, (source, dataset, folds) in enumerate(
         zip(request.data, sets, fold_of, strict=True), start=1
     ):
         document = read_document(source.annotations)
-        for part, listed in rows.items():
+        for part, listed in records.items():
             ids = [
                 photo.id
                 for photo, fold in zip(dataset.photos, folds, strict=True)
                 if (fold == number - 1) == (part == "val")
             ]
-            if not ids:  # of a small file, among several
+            if not ids:  # in a small file among several
                 continue
             name = f"{part}.json" if len(sets) == 1 else f"{part}_{place}.json"
             relative = Path(f"fold_{number}") / name
             write_document(temporary / relative, select_photos(document, ids))
             final = replace(source, annotations=(folder.documents / relative).absolute())
-            listed.append(describe_source(final, temporary / relative))
-    rows["train"] += [describe_source(source) for source in request.also_train]
-    return dict(rows)
+            listed.append(SourceRecord.describe(final, temporary / relative))
+    also = map(SourceRecord.describe, request.also_train)
+    return SourcesRecord(train=(*records["train"], *also), val=tuple(records["val"]))
 
 
-def run_folds(folder: FoldsFolder, open_listener: OpenListener, score_run: ScoreRun) -> OutOfFold:
+def run_folds(
+    folder: FoldsFolder,
+    score_run: ScoreRun,
+    listener: TrainingListener | None = None,
+    stop: Termination | None = None,
+) -> OutOfFold:
     """Train and score every fold that is not done yet, and write the score of all together.
 
     Args:
-        folder: Where :func:`start_folds` was.
-        open_listener: Who is told.
-        score_run: How a fold's model is scored on its own photos.
+        folder: Folder that :func:`start_folds` wrote.
+        score_run: Function that scores a fold's model on the fold's own photos.
+        listener: Follower of each fold's run.
+        stop: Signals that end training with a checkpoint.
 
     Raises:
-        BunriError: As :func:`bunri.training.runs.start_training`.
+        BunriError: Same as :func:`bunri.training.runs.start_training`.
     """
     plan = FoldsPlan.read(folder)
     fold_of = np.array([fold for row in plan.fold_of for fold in row], np.int64)
+    listener = listener or TrainingListener()
     with lock_folder(folder.path):
         parts = []
-        for number, (train, val) in enumerate(plan.runs, start=1):
+        for number, run in enumerate(plan.runs, start=1):
             path, count = folder.get_matrices(number), int((fold_of == number - 1).sum())
             matrices = _read_matrices(path, count)
             if matrices is None:
-                with open_listener(number) as listener:
-                    _train_fold(folder.get_run(number), RunPlan(plan.config, train, val), listener)
-                matrices = score_run(folder.get_run(number), val)
+                listener.start_fold(number)
+                _train_fold(folder.get_run(number), run, listener, stop)
+                matrices = score_run(folder.get_run(number), run.val)
                 with replace_atomically(path) as temporary:
                     np.save(temporary, matrices, allow_pickle=False)
             parts.append(matrices)
@@ -276,14 +284,16 @@ def run_folds(folder: FoldsFolder, open_listener: OpenListener, score_run: Score
     return result
 
 
-def _train_fold(run: RunFolder, plan: RunPlan, listener: TrainingListener) -> None:
+def _train_fold(
+    run: RunFolder, plan: RunPlan, listener: TrainingListener, stop: Termination | None
+) -> None:
     """Train a fold from its beginning, or go on with it."""
     if run.config.is_file():
-        resume_training(run, listener)
+        resume_training(run, listener, stop=stop)
     else:
-        # Of a run whose plan was being written when the process died; config comes last.
+        # Left by a process that died while it wrote the plan; config comes last.
         run.data.unlink(missing_ok=True)
-        start_training(plan, run, listener)
+        start_training(plan, run, listener, stop=stop)
 
 
 def _read_matrices(path: Path, count: int) -> Matrices | None:

@@ -1,86 +1,74 @@
-"""From ``--devices`` and ``--nodes`` to connected processes, by torchrun, SLURM or ourselves.
+"""Start of the processes of a training: by ``--devices``, torchrun or SLURM."""
 
-Owns how many processes there are, who starts them, and that none is left behind. The launcher and
-the rendezvous are lightning-fabric's. What processes exchange is ``processes'``.
-"""
-
+import ctypes
+import logging
+import math
 import os
+import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
-from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.lightning import (
+    LightningEnvironment,
+    find_free_network_port,
+)
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
-from bunri.core.errors import ConfigError
-from bunri.training.processes import ALONE, Group, Processes
+from bunri.core.errors import ConfigError, RunError
+from bunri.training.processes import ALONE, Processes
 
-_LEAVE_S = 20
-"""How long started processes have to end once the first has."""
+LEAVE_S = 20
+"""Seconds that processes get to end by themselves after one of them has failed."""
+_POLL_S = 0.2
+_PR_SET_PDEATHSIG = 1
+_STARTED_BY_BUNRI = "BUNRI_NUM_DEVICES"
 
 
-class _Layout(NamedTuple):
-    """How many processes, and who starts them."""
+class Layout(NamedTuple):
+    """Number of processes on each machine, number of machines, and what starts the processes."""
 
     num_devices: int
     num_nodes: int
     starter: str
 
 
-@contextmanager
-def open_processes(num_devices: int | None, num_nodes: int | None) -> Iterator[Processes]:
-    """Connect the processes of a training, after starting those that nobody else starts.
-
-    These run the same command again, up to this place.
-
-    Args:
-        num_devices: Processes on each machine, one a GPU; None: as they were started, else one.
-        num_nodes: Machines; None: as they were started, else one.
-
-    Raises:
-        ConfigError: There are not so many GPUs, or torchrun or SLURM started another number.
-    """
-    layout = find_layout(num_devices, num_nodes, os.environ)
-    if layout.num_devices * layout.num_nodes == 1:
-        yield ALONE
-        return
-    fabric = _connect(layout)
-    options = {"accelerator": "cpu", "devices": 1}
-    if fabric.device.type == "cuda":
-        options = {"accelerator": "cuda", "devices": [fabric.device.index]}
-    try:
-        yield Group(options, layout.num_devices)
-    finally:
-        _leave(fabric)
+_ENVIRONMENTS: Mapping[str, type[ClusterEnvironment]] = {
+    "torchrun": TorchElasticEnvironment,
+    "SLURM": SLURMEnvironment,
+    "bunri": LightningEnvironment,
+}
 
 
 def find_layout(
     num_devices: int | None, num_nodes: int | None, variables: Mapping[str, str]
-) -> _Layout:
-    """Return how many processes there shall be.
+) -> Layout:
+    """Return how many processes train together.
 
     Args:
-        num_devices: As asked for.
-        num_nodes: As asked for.
-        variables: The environment, in which torchrun and SLURM say what they started.
+        num_devices: Processes on each machine; None: as many as were started, else one.
+        num_nodes: Machines; None: as many as were started, else one.
+        variables: Environment variables, among them those of torchrun and SLURM.
 
     Raises:
-        ConfigError: They started another number than is asked for.
+        ConfigError: torchrun or SLURM started another number of processes.
     """
     if "TORCHELASTIC_RUN_ID" in variables:
         local, world = int(variables["LOCAL_WORLD_SIZE"]), int(variables["WORLD_SIZE"])
-        started = _Layout(local, world // local, "torchrun")
+        started = Layout(local, world // local, "torchrun")
     elif "SLURM_STEP_ID" in variables and int(variables.get("SLURM_NTASKS", 1)) > 1:
         nodes = int(variables["SLURM_NNODES"])
-        started = _Layout(int(variables["SLURM_NTASKS"]) // nodes, nodes, "SLURM")
+        started = Layout(int(variables["SLURM_NTASKS"]) // nodes, nodes, "SLURM")
     else:
-        return _Layout(num_devices or 1, num_nodes or 1, "bunri")
+        return Layout(num_devices or 1, num_nodes or 1, "bunri")
     for option, asked, found in (
         ("--devices", num_devices, started.num_devices),
         ("--nodes", num_nodes, started.num_nodes),
@@ -93,32 +81,44 @@ def find_layout(
     return started
 
 
-def _connect(layout: _Layout) -> Fabric:
-    """Start the missing processes, and wait until all have met."""
-    on_gpu = torch.cuda.is_available()
-    if on_gpu and layout.num_devices > torch.cuda.device_count():
+def run_workers(num_devices: int | None, num_nodes: int | None) -> int | None:
+    """Run this command in several processes and wait for them, where nobody else starts them.
+
+    If one process fails or is killed, the others are ended too. Signals are handed on. For the
+    command line only: it repeats ``sys.argv`` and sets signal handlers meanwhile.
+
+    Args:
+        num_devices: Processes on each machine; None: as many as were started, else one.
+        num_nodes: Machines; None: as many as were started, else one.
+
+    Returns:
+        Exit status for this process; None if this process is one of those that train.
+
+    Raises:
+        ConfigError: There are fewer GPUs, or torchrun or SLURM started another number.
+        RunError: A process was killed.
+    """
+    layout = find_layout(num_devices, num_nodes, os.environ)
+    is_worker = _STARTED_BY_BUNRI in os.environ
+    if layout.starter != "bunri" or layout.num_devices * layout.num_nodes == 1 or is_worker:
+        return None
+    if torch.cuda.is_available() and layout.num_devices > torch.cuda.device_count():
         raise ConfigError(
             f"--devices {layout.num_devices}: this machine has {torch.cuda.device_count()} GPU(s).",
             hint="Give as many or fewer; each process needs one of its own.",
         )
-    if layout.starter == "bunri" and layout.num_nodes > 1:
+    variables = {**os.environ, _STARTED_BY_BUNRI: str(layout.num_devices)}
+    if layout.num_nodes > 1:
         _require_address(layout.num_nodes)
-    fabric = Fabric(
-        accelerator="cuda" if on_gpu else "cpu",
-        strategy="ddp",
-        devices=layout.num_devices,
-        num_nodes=layout.num_nodes,
-        plugins=[_ENVIRONMENTS[layout.starter]()],
-    )
-    fabric.launch()
-    return fabric
-
-
-_ENVIRONMENTS: Mapping[str, type[ClusterEnvironment]] = {
-    "torchrun": TorchElasticEnvironment,
-    "SLURM": SLURMEnvironment,
-    "bunri": LightningEnvironment,
-}
+    else:
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(find_free_network_port())}
+        variables |= {**address, "NODE_RANK": "0"}
+    command = [sys.executable, "-m", "bunri", *sys.argv[1:]]
+    workers = [
+        subprocess.Popen(command, env={**variables, "LOCAL_RANK": str(rank)})
+        for rank in range(layout.num_devices)
+    ]
+    return _watch(workers)
 
 
 def _require_address(num_nodes: int) -> None:
@@ -131,13 +131,79 @@ def _require_address(num_nodes: int) -> None:
         )
 
 
-def _leave(fabric: Fabric) -> None:
-    """Part from the others; the process that started some waits until they have ended."""
-    started: list[subprocess.Popen[bytes]] = getattr(fabric.strategy.launcher, "procs", [])
-    for process in started:
-        try:
-            process.wait(_LEAVE_S)
-        except subprocess.TimeoutExpired:  # it waits for an answer that will not come
-            process.kill()
-    if dist.is_initialized():
-        dist.destroy_process_group()
+def _watch(workers: Sequence[subprocess.Popen[bytes]]) -> int:
+    """Wait for all workers; return the exit status of the first that failed, else 0."""
+
+    def hand_on(number: int, _frame: FrameType | None) -> None:
+        for worker in workers:
+            worker.send_signal(number)
+
+    earlier = {n: signal.signal(n, hand_on) for n in (signal.SIGTERM, signal.SIGINT)}
+    failed: subprocess.Popen[bytes] | None = None
+    deadline = math.inf
+    try:
+        while None in [worker.poll() for worker in workers] and time.monotonic() < deadline:
+            if failed is None and (failed := next((w for w in workers if w.returncode), None)):
+                deadline = time.monotonic() + LEAVE_S
+            time.sleep(_POLL_S)
+    finally:
+        for worker in workers:
+            if worker.poll() is None:
+                worker.kill()
+                worker.wait()
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+    failed = failed or next((w for w in workers if w.returncode), workers[0])
+    if failed.returncode < 0:
+        name = signal.Signals(-failed.returncode).name
+        raise RunError(
+            f"Process {workers.index(failed)} of {len(workers)} was killed ({name}), and the "
+            "others were ended.",
+            hint="The last checkpoint is intact. Go on with --resume.",
+        )
+    return int(failed.returncode)
+
+
+@contextmanager
+def open_processes(num_devices: int | None, num_nodes: int | None) -> Iterator[Processes]:
+    """Connect the processes of a training, all of which have been started.
+
+    Args:
+        num_devices: Processes on each machine; None: as many as were started, else one.
+        num_nodes: Machines; None: as many as were started, else one.
+
+    Raises:
+        ConfigError: torchrun or SLURM started another number of processes.
+    """
+    layout = find_layout(num_devices, num_nodes, os.environ)
+    if layout.num_devices * layout.num_nodes == 1:
+        yield ALONE
+        return
+    if layout.starter == "bunri":
+        _end_with_parent()
+    environment = _ENVIRONMENTS[layout.starter]()
+    options = {
+        "accelerator": "cuda" if torch.cuda.is_available() else "cpu",
+        "strategy": "ddp",
+        "devices": layout.num_devices,
+        "num_nodes": layout.num_nodes,
+        "plugins": [environment],
+    }
+    count = layout.num_devices * layout.num_nodes
+    rank = environment.node_rank() * layout.num_devices + environment.local_rank()
+    processes = Processes(rank, count, layout.num_devices, options)
+    logging.getLogger("lightning_fabric").setLevel(
+        logging.WARNING
+    )  # else it announces each process
+    try:
+        _ = processes.fabric  # connects
+        yield processes
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def _end_with_parent() -> None:
+    """Let Linux send SIGTERM to this process when the one that started it has died."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,8 +1,4 @@
-"""Validation photos that are in training too: a score on them would be no score.
-
-Owns the refusal, and which photos a model is said to have learned from. What a copy is, is
-:mod:`bunri.images.similarity`'s.
-"""
+"""Check that no validation photo, nor a copy of one, is in training too."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,7 +8,8 @@ from bunri.labels.pseudo import shorten_hash
 from bunri.training.samples.data import PhotoStore
 
 MAX_PAIRS = 20_000_000
-"""Of more pairs than this only equal pixels are looked for; edited copies would take minutes."""
+"""Pairs of photos up to which edited copies are searched; with more that would take minutes, and
+only equal pixels are found."""
 
 
 def refuse_leaks(
@@ -21,18 +18,18 @@ def refuse_leaks(
     """Refuse to train if photos, or copies of them, are on both sides.
 
     Args:
-        train: Opened with fingerprints.
-        val: Opened with fingerprints.
+        train: Training photos, opened with fingerprints.
+        val: Validation photos, opened with fingerprints.
         start_photos: Hashes of the photos whose labels the weights at the start learned.
 
     Raises:
-        InputError: Some are; all pairs are listed.
+        InputError: Photos are on both sides; all pairs are listed.
     """
     problems = [
         f"{_name(train, first)} (train) and {_name(val, second)} (val): {what}"
         for first, second, what in _find_pairs(train.prints, val.prints)
     ]
-    known = [  # pairs, since several files may have one name
+    learned = [  # pairs, since several files may have one name
         *(
             (f"a teacher of {dataset.source.name}", dataset.teacher_photos)
             for dataset in dict.fromkeys(item.dataset for item in train.items)
@@ -41,7 +38,7 @@ def refuse_leaks(
     ]
     problems += [
         f"{_name(val, position)} (val): {who} learned its labels"
-        for who, photos in known
+        for who, photos in learned
         for position, digest in enumerate(val.pixel_hashes)
         if shorten_hash(digest) in photos
     ]
@@ -49,17 +46,17 @@ def refuse_leaks(
         raise InputError(
             f"{len(problems)} photo(s) of the validation set are in training too:",
             problems=problems,
-            hint="Their score would not be one on unseen photos. bunri doctor TRAIN --against VAL "
-            "--fix OUT takes them out; --set data.allow_leaks=true trains all the same.",
+            hint="The score would not be one on unseen photos. bunri doctor TRAIN --against VAL "
+            "--fix OUT removes them; --set data.allow_leaks=true trains all the same.",
         )
 
 
 def collect_photo_hashes(
     train: PhotoStore, start_photos: frozenset[str] = frozenset()
 ) -> frozenset[str]:
-    """Return the hashes of the photos whose labels are learned from.
+    """Return short hashes of all photos whose labels a model learns from.
 
-    Also by way of teachers, and of the weights at the start. Short ones, see
+    Photos of teachers and of the weights at the start are among them; the hashes are those of
     :func:`bunri.labels.pseudo.shorten_hash`.
     """
     own = frozenset(map(shorten_hash, train.pixel_hashes))
@@ -69,7 +66,7 @@ def collect_photo_hashes(
 def _find_pairs(
     prints: Sequence[Fingerprint], others: Sequence[Fingerprint]
 ) -> Iterator[tuple[int, int, str]]:
-    """Yield (first, second, what they share)."""
+    """Yield (position in prints, position in others, kind of copy)."""
     if len(prints) * len(others) <= MAX_PAIRS:
         for twins in find_twins(prints, others):
             alike = f"a copy, similarity {twins.similarity:.3f}"

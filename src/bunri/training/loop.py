@@ -1,8 +1,4 @@
-"""The training loop: epochs of steps, a validation after each, the best model kept.
-
-Owns the order of events from a checkpoint to the last epoch. Networks, losses, steps, data and
-files are others'. Progress is told to a listener; nothing is printed here.
-"""
+"""The training loop: epochs of steps, a validation after each, the best model kept."""
 
 import hashlib
 import math
@@ -27,8 +23,8 @@ from bunri.training.divergence import (
 )
 from bunri.training.leak_check import collect_photo_hashes, refuse_leaks
 from bunri.training.listener import TrainingListener, TrainingResult
+from bunri.training.loggers import RunLogger
 from bunri.training.losses.losses import check_class_weights, compute_training_loss
-from bunri.training.memory import keep_freed_memory
 from bunri.training.networks.build import build_network
 from bunri.training.numerics import (
     MEASURED_SAMPLES,
@@ -41,26 +37,27 @@ from bunri.training.numerics import (
 from bunri.training.optimization import build_average, build_optimizer
 from bunri.training.plan import RunFolder, RunPlan
 from bunri.training.processes import ALONE, Processes
-from bunri.training.remarks import tell_remarks
+from bunri.training.remarks import report_warnings
 from bunri.training.run_writer import RunWriter, describe_licenses
 from bunri.training.samples.data import PhotoStore, TrainingStream, mix_seed
 from bunri.training.samples.loading import WaitClock, collate_samples, iterate_batches
 from bunri.training.samples.mixing import find_classes
-from bunri.training.stepper import Stepper
-from bunri.training.synced_norm import sync_norms
+from bunri.training.stepper import Stepper, keep_freed_memory
 from bunri.training.termination import TerminatedError, Termination
 from bunri.training.validate import Validation, validate
 
 
 class Trainer:
-    """One run: network, optimiser and data, and how they move.
+    """One run from a checkpoint to the last epoch.
 
     Args:
-        plan: Settings and where the data is from.
-        folder: Where everything is written.
-        checkpoint: Where to go on from; a new one to start.
-        listener: Who is told.
-        processes: Who train together.
+        plan: Settings and data.
+        folder: Folder of the run.
+        checkpoint: State to go on from; a new one to start.
+        listener: Follower of the run.
+        logger: Logger of the epochs' figures.
+        processes: All processes that train together.
+        stop: Signals that end training with a checkpoint.
     """
 
     def __init__(
@@ -69,7 +66,9 @@ class Trainer:
         folder: RunFolder,
         checkpoint: Checkpoint,
         listener: TrainingListener,
+        logger: RunLogger,
         processes: Processes = ALONE,
+        stop: Termination | None = None,
     ) -> None:
         self._processes = processes
         self._config = config = plan.config
@@ -78,12 +77,13 @@ class Trainer:
         train_sets, val_sets = plan.read_sets()
         self._writer = RunWriter(folder, config, {"train": train_sets, "val": val_sets})
         self._listener = listener
+        self._logger = logger
         self._table = self._writer.table
         checkpoint.claim_classes(self._table.names)
         check_class_weights(config.loss, len(self._table))
         find_classes(config.augment.paste_classes or (), self._table)  # refuses unknown ones
-        self._stop = Termination(processes)
-        self._device = processes.open_fabric().device
+        self._stop = stop or Termination()
+        self._device = processes.fabric.device
         self._candidates = list_candidates(config.train, self._device)
         keep_freed_memory()
         torch.manual_seed(mix_seed(config.seed, "weights", 0))
@@ -105,21 +105,22 @@ class Trainer:
         data = self._config.data
         sets = self._writer.sets
         counts = {part: sum(len(d.photos) for d in sets[part]) for part in sets}
-        self._listener.start_photos(sum(counts.values()))
         memory_bytes = data.memory_mb * 2**20 // self._processes.num_local
-        # A run that goes on was looked at when it began.
-        looks_for_leaks = not (data.allow_leaks or self._checkpoint.network)
-        train, val = (
-            PhotoStore(
-                sets[part],
-                data.overlap_rule,
-                memory_bytes * counts[part] // sum(counts.values()),
-                self._listener.advance_photos,
-                takes_prints=looks_for_leaks,
+        # A resumed run was checked when it began.
+        checks_leaks = not (data.allow_leaks or self._checkpoint.network)
+        total = sum(counts.values())
+        with self._listener.progress(f"Reading and checking {total} photos", total) as advance:
+            train, val = (
+                PhotoStore(
+                    sets[part],
+                    data.overlap_rule,
+                    memory_bytes * counts[part] // total,
+                    advance,
+                    takes_prints=checks_leaks,
+                )
+                for part in ("train", "val")
             )
-            for part in ("train", "val")
-        )
-        if looks_for_leaks:
+        if checks_leaks:
             refuse_leaks(train, val, self._start_photos)
         return train, val
 
@@ -130,24 +131,26 @@ class Trainer:
         """
         checkpoint = self._checkpoint
         num_epochs = self._config.train.epochs
-        with self._stop:
-            self._set_up()
-            self._processes.do_first(self._prepare_files)
-            self._listener.start_training(
-                checkpoint.num_epochs + 1, num_epochs, self._steps_per_epoch
-            )
-            try:
-                for epoch in range(checkpoint.num_epochs + 1, num_epochs + 1):
-                    self._run_epoch_safely(epoch)
-            except (TerminatedError, KeyboardInterrupt):
+        if self._processes.count > 1:
+            self._stop.agree = self._processes.agree_max
+        self._set_up()
+        self._processes.do_first(self._prepare_files)
+        # Before training is announced: the logger adds epochs that its tracker lacks.
+        self._logger.open(checkpoint.num_epochs + 1)
+        self._listener.start_training(checkpoint.num_epochs + 1, num_epochs, self._steps_per_epoch)
+        try:
+            for epoch in range(checkpoint.num_epochs + 1, num_epochs + 1):
+                self._run_epoch_safely(epoch)
+        except (TerminatedError, KeyboardInterrupt):
+            # Without handlers of ours, Ctrl-C may have cut a step in two.
+            if self._stop.is_active:
                 self._stop.settle()
                 self._save()
-                raise
+            raise
         return TrainingResult(checkpoint.history[checkpoint.best_epoch - 1], num_epochs)
 
     def _prepare_files(self) -> None:
         self._writer.cut_timings(self._checkpoint.num_epochs)
-        # Before training is announced: trackers look there for epochs that they lack.
         self._writer.write_history(self._checkpoint.history)
 
     def _set_up(self) -> None:
@@ -156,11 +159,10 @@ class Trainer:
         if self._device.type == "cpu":
             keep_convolutions_wide(self._module)
         numerics = self._choose_numerics()
-        self._module.to(memory_format=numerics.torch_format)
+        self._module.to(self._device).to(memory_format=numerics.torch_format)
         self._fabric = self._processes.open_fabric(numerics.fabric_precision)
         num_steps = config.train.epochs * self._steps_per_epoch
         self._average = build_average(self._module, config.optim, num_steps)
-        sync_norms(self._module, self._processes)
         self._stepper = Stepper(
             self._fabric,
             self._module,
@@ -173,23 +175,21 @@ class Trainer:
         )
         if checkpoint.network:
             self._restore(checkpoint)
-            self._stepper.num_parts = checkpoint.num_parts
+            self._stepper.num_parts = max(self._stepper.num_parts, checkpoint.num_parts)
         else:
             stores = self._train_store, self._val_store
-            tell_remarks(config, self._table, *stores, self._listener)
+            report_warnings(config, self._table, *stores, self._listener)
         checkpoint.num_parts = self._stepper.num_parts
         self._refuse_differences()
 
     def _refuse_differences(self) -> None:
-        """Make sure that all processes train the same network on the same data."""
+        """Check that all processes train on the same data from the same checkpoint."""
         checkpoint = self._checkpoint
-        stores = self._train_store, self._val_store
-        hashes = "".join(digest for store in stores for digest in store.pixel_hashes)
-        data = int(hashlib.sha256(hashes.encode()).hexdigest()[:12], 16)
-        self._processes.refuse_difference([data], "their photos (first digits of a sum)")
-        progress = checkpoint.num_epochs, len(checkpoint.losses_done)
-        self._processes.refuse_difference(progress, "their checkpoint (epochs, steps)")
-        self._processes.copy_first(self._module.state_dict().values())
+        hashes = "".join(self._train_store.pixel_hashes + self._val_store.pixel_hashes)
+        digest = hashlib.sha256(hashes.encode()).hexdigest()
+        self._processes.refuse_difference(digest, "their photos")
+        progress = f"{checkpoint.num_epochs} {checkpoint.losses_done}"
+        self._processes.refuse_difference(progress, "their checkpoint")
 
     def _choose_numerics(self) -> Numerics:
         """Return the number format of this run: as it began, as set, or the fastest."""
@@ -200,10 +200,10 @@ class Trainer:
             chosen = Numerics.read(path) if path.is_file() else self._measure_numerics()
 
         self._processes.do_first(choose)
-        return Numerics.from_number(self._processes.take_first(chosen.number))
+        return self._processes.take_first(chosen)
 
     def _measure_numerics(self) -> Numerics:
-        """Choose the number format of a new run, and write it down."""
+        """Choose the number format of a new run, and store it."""
         chosen = self._candidates[0]
         if self._config.train.epochs * self._steps_per_epoch >= MIN_STEPS:
             samples = [self._stream[i] for i in range(min(MEASURED_SAMPLES, len(self._stream)))]
@@ -245,7 +245,8 @@ class Trainer:
                 self._run_epoch(epoch)
             except DivergenceError as error:
                 if checkpoint.num_rollbacks == MAX_ROLLBACKS:
-                    raise self._explain_divergence(str(error), epoch) from error
+                    failure = self._explain_divergence(str(error), epoch)
+                    raise self._processes.report_once(failure) from error
                 with self._stop.held_back():
                     before.restore(*parts)
                     checkpoint.losses_done = list(losses_before)
@@ -259,7 +260,7 @@ class Trainer:
         return RunError(
             f"In epoch {epoch} {reason}, even at {self._checkpoint.rate_scale:g} times the rate.",
             hint="The last complete epoch is kept. Start again in another folder with a lower "
-            f"rate, for example --set optim.lr={self._config.optim.lr / 100:g}, or look for "
+            f"rate, for example --set optim.lr={self._config.optim.lr / 100:g}, or search for "
             "broken labels with bunri doctor.",
         )
 
@@ -276,6 +277,7 @@ class Trainer:
             val_s = time.monotonic() - trained
             times = {"train_s": trained - started, "wait_s": clock.waited_s, "val_s": val_s}
             self._processes.do_first(lambda: self._writer.add_timing(epoch, times))
+        self._logger.log_epoch(record)
         self._listener.end_epoch(record, is_best=is_best)
 
     def _train_epoch(self, epoch: int, clock: WaitClock) -> None:
@@ -298,21 +300,21 @@ class Trainer:
             # alone. With it, no two numbers of processes give the same run.
             draw = step * self._processes.count + self._processes.rank
             torch.manual_seed(mix_seed(self._config.seed, "step", draw))
-            loss = stepper.prepare_step(batch, self._count_samples(len(losses)))
+            loss = stepper.prepare_step(batch)
             with self._stop.held_back():
                 stepper.take_step(step, checkpoint.rate_scale)
                 losses.append(loss)
             if stepper.num_parts != checkpoint.num_parts:
                 checkpoint.num_parts = stepper.num_parts
                 self._listener.warn(
-                    f"Out of memory: from step {step + 1} on, each batch is worked through in "
+                    f"Out of memory: from step {step + 1} on, each batch is split into "
                     f"{stepper.num_parts} parts."
                 )
             self._listener.end_step(loss)
             self._stop.meet()
 
     def _end_epoch(self, epoch: int, validation: Validation) -> tuple[dict[str, Any], bool]:
-        """Write what an epoch came to; return its record and whether it is the best."""
+        """Write the files of an epoch; return its record and whether it is the best."""
         checkpoint = self._checkpoint
         scores = compute_scores(validation.matrices, self._config.train.batch_size)
         record = {
@@ -377,6 +379,8 @@ class Trainer:
         return self._module if self._average is None else self._average.module
 
     def _validate(self) -> Validation:
+        # DDP keeps parameters equal, not the running statistics of batch normalisation.
+        self._processes.copy_first(self._kept_network.buffers())
         with self._fabric.autocast():
             return validate(
                 self._kept_network.eval(),

@@ -1,64 +1,54 @@
-"""Number format and memory layout of a run: as set, or whichever is fastest here.
-
-Owns what ``train.precision`` and ``train.memory_format`` mean, the measurement behind
-``auto``, the file that remembers its outcome, and which layers half precision is kept from.
-"""
+"""Number format and memory layout of a run: as set, or whichever is fastest here."""
 
 import copy
-import json
 import statistics
 import time
 import types
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from bunri.core.errors import ConfigError, RunError
 from bunri.core.files import write_json
-from bunri.training.config import MemoryFormat, Precision, TrainConfig
+from bunri.core.json_files import JsonRecord, read_json_record
+from bunri.training.config import TrainConfig
 
 MIN_STEPS = 200
-"""Of a run that is worth measuring for: below, measuring takes longer than it saves."""
+"""Steps of a run for which measuring pays; below, it takes longer than it saves."""
 MIN_GAIN = 1.1
-"""How many times as fast another format must be than the first to be taken instead of it."""
+"""Factor by which another format must be faster than the first to be chosen instead."""
 NUM_ROUNDS = 3
 MEASURED_SAMPLES = 4
-"""Samples of the batch that is measured with: enough to rank formats."""
+"""Samples in the batch that formats are measured with; enough to rank them."""
 _MIN_CHANNELS = 16
-"""Below, see :func:`keep_convolutions_wide`."""
+"""Output channels below which a convolution stays in float32 on a CPU."""
 
 FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 _FABRIC_NAMES = {"f32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed", "f64": "64-true"}
-_CHOICES: list[tuple[Precision, MemoryFormat]] = [
-    (precision, memory_format)
-    for precision in ("f32", "bf16", "fp16", "f64")
-    for memory_format in ("channels_last", "contiguous")
-]
 _AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-@dataclass(frozen=True, slots=True)
-class Numerics:
-    """What was chosen.
+class Numerics(JsonRecord):
+    """Content of ``numerics.json``: number format and memory layout of a run.
 
     Attributes:
-        precision: ``f32``, ``bf16``, ``fp16`` or ``f64``.
-        memory_format: ``channels_last`` or ``contiguous``.
-        step_ms: What was measured, for example ``bf16 channels_last`` -> milliseconds.
+        precision: Number format.
+        memory_format: Memory layout.
+        step_ms: Measured milliseconds by format, for example ``bf16 channels_last``.
     """
 
-    precision: Precision
-    memory_format: MemoryFormat
-    step_ms: dict[str, float] = field(default_factory=dict)
+    precision: Literal["f32", "bf16", "fp16", "f64"]
+    memory_format: Literal["channels_last", "contiguous"]
+    step_ms: dict[str, float] = Field(default_factory=dict)
 
     @property
-    def fabric_precision(self) -> Any:  # noqa: ANN401 (fabric's literal)
+    def fabric_precision(self) -> Any:  # noqa: ANN401 (Fabric's literal)
         """Fabric's name of the number format."""
         return _FABRIC_NAMES[self.precision]
 
@@ -67,59 +57,42 @@ class Numerics:
         """Torch's name of the layout."""
         return FORMATS[self.memory_format]
 
-    @property
-    def number(self) -> int:
-        """The choice as a number, for other processes."""
-        return _CHOICES.index((self.precision, self.memory_format))
-
-    @classmethod
-    def from_number(cls, number: int) -> "Numerics":
-        """Return the choice of a number."""
-        return cls(*_CHOICES[number])
-
     def write(self, path: Path) -> None:
-        """Store the choice, so that a run that goes on computes as it began."""
-        write_json(path, asdict(self))
+        """Store the choice, so that a resumed run computes as it began."""
+        write_json(path, self.model_dump())
 
     @classmethod
-    def read(cls, path: Path) -> "Numerics":
+    def read(cls, path: Path) -> Self:
         """Read a stored choice.
 
         Raises:
-            RunError: The file is not as bunri wrote it.
+            RunError: The file is damaged.
         """
-        try:
-            choice = cls(**json.loads(path.read_text("utf-8")))
-            if choice.precision not in _FABRIC_NAMES or choice.memory_format not in FORMATS:
-                raise ValueError("unknown format")
-        except (OSError, ValueError, TypeError) as error:
-            raise RunError(
-                f"{path} is not as bunri wrote it: {error}.",
-                hint="Start the run again in another folder.",
-            ) from error
-        return choice
+        hint = "Start the run again in another folder."
+        return read_json_record(path, cls, max_bytes=10_000, error=RunError, hint=hint)
 
     def explain(self) -> str:
-        """Return the choice in words, with what was measured."""
+        """Return the choice with the measured times as a sentence."""
         text = f"Computes in {self.precision}, {self.memory_format.replace('_', ' ')}"
         ranked = sorted(self.step_ms.items(), key=lambda item: item[1])
         return f"{text} ({', '.join(f'{name} {ms:.0f} ms' for name, ms in ranked)})"
 
 
 def widen(values: Tensor) -> Tensor:
-    """Return half precision as float32, and what is wider as it is."""
+    """Return half precision as float32, and wider formats as they are."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def keep_convolutions_wide(network: nn.Module) -> None:
     """Let a CPU compute some convolutions in float32 when the rest is in half precision.
 
-    Torch's own for CPUs (oneDNN 3.12) goes back through depthwise ones five times slower in
-    bfloat16 than in float32; and through a 1x1 with fewer than 16 outputs, as a classifier over
-    4,096 channels is, it writes beyond its memory where the CPU has AMX.
+    oneDNN 3.12, torch's library for CPUs, computes gradients of depthwise convolutions five times
+    slower in bfloat16 than in float32; for a 1x1 convolution with fewer than 16 outputs, such as
+    a classifier over 4,096 channels, it writes beyond its memory where the CPU has AMX.
 
     Args:
-        network: Its own layers are changed; without autocast they do as before.
+        network: Network whose layers are changed in place; without autocast they compute as
+            before.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and (
@@ -136,7 +109,7 @@ def _compute_wide(layer: nn.Module, features: Tensor) -> Tensor:
 
 
 def list_candidates(config: TrainConfig, device: torch.device) -> list[Numerics]:
-    """Return what settings and device allow, the most trusted first.
+    """Return the formats that settings and device allow, the most trusted first.
 
     Raises:
         ConfigError: fp16 without a GPU.
@@ -147,17 +120,15 @@ def list_candidates(config: TrainConfig, device: torch.device) -> list[Numerics]
             "train.precision: 'fp16' is not allowed: it needs a GPU, and there is none.",
             hint="Use --set train.precision=auto.",
         )
-    precisions: list[Precision] = [config.precision]
-    if config.precision == "auto":
-        precisions = _list_gpu_precisions() if on_gpu else ["f32", "bf16"]
-    layouts: list[MemoryFormat] = [config.memory_format]
+    precisions: list[Any] = [config.precision]
+    if config.precision == "auto" and on_gpu:
+        precisions = ["bf16", "fp16", "f32"] if torch.cuda.is_bf16_supported() else ["fp16", "f32"]
+    elif config.precision == "auto":
+        precisions = ["f32", "bf16"]
+    layouts: list[Any] = [config.memory_format]
     if config.memory_format == "auto":
         layouts = ["channels_last", "contiguous"]
-    return [Numerics(*pair) for pair in product(precisions, layouts)]
-
-
-def _list_gpu_precisions() -> list[Precision]:
-    return ["bf16", "fp16", "f32"] if torch.cuda.is_bf16_supported() else ["fp16", "f32"]
+    return [Numerics(precision=p, memory_format=m) for p, m in product(precisions, layouts)]
 
 
 def choose_numerics(
@@ -172,10 +143,10 @@ def choose_numerics(
     random generators and gradients are as before.
 
     Args:
-        candidates: At least one.
-        network: In training mode, on its device; a copy of it is measured.
-        pixels: Float32 (N, 3, h, w) on the same device; the size of the training's frames.
-        compute_loss: From the network's outputs to a scalar.
+        candidates: Formats to choose from, at least one.
+        network: Network in training mode, on its device; a copy of it is measured.
+        pixels: Frames of the training's size, float32 (N, 3, h, w), on the same device.
+        compute_loss: Function from the network's outputs to a scalar loss.
     """
     if len(candidates) == 1:
         return candidates[0]
@@ -192,7 +163,7 @@ def choose_numerics(
     medians = {name: round(statistics.median(times), 1) for name, times in step_ms.items()}
     first, fastest = next(iter(medians)), min(medians, key=medians.__getitem__)
     chosen = by_name[fastest if medians[first] >= MIN_GAIN * medians[fastest] else first]
-    return Numerics(chosen.precision, chosen.memory_format, medians)
+    return chosen.model_copy(update={"step_ms": medians})
 
 
 def _time_pass(

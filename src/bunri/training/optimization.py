@@ -1,7 +1,4 @@
-"""How weights move: optimiser, learning rate over time, averages.
-
-Owns what ``optim`` means. Knows nothing of data, epochs or number formats.
-"""
+"""Optimiser, learning rate over time, and averages of weights, as ``optim`` sets them."""
 
 import math
 import re
@@ -45,9 +42,9 @@ def split_stages(parameters: Sequence[tuple[str, nn.Parameter]]) -> list[list[nn
     """Return an encoder's parameters by stage, from the photo inwards.
 
     The first number in a parameter's name is its stage, as in ``layer1.0.conv1``,
-    ``blocks.3.0.bn1`` or ``stages_2.blocks.0``: so it is in every encoder of timm and of
-    segmentation_models.pytorch. Names without one go with their neighbour before, the first
-    with the shallowest stage.
+    ``blocks.3.0.bn1`` or ``stages_2.blocks.0``, in every encoder of timm and of
+    segmentation_models.pytorch. Parameters without a number belong to the stage of the one
+    before, the first ones to the shallowest stage.
     """
     numbers: list[int | None] = []
     for name, _ in parameters:
@@ -66,7 +63,7 @@ def split_stages(parameters: Sequence[tuple[str, nn.Parameter]]) -> list[list[nn
 
 
 class WeightAverage:
-    """The average of a network's weights and buffers over steps, which is kept instead of them.
+    """Average of a network's weights and buffers over steps, which is kept in their place.
 
     Averaged weights generalise better than those of any single step (Polyak & Juditsky 1992),
     most of all when few photos make the steps noisy. Either an exponential moving average,
@@ -75,9 +72,9 @@ class WeightAverage:
     2018, stochastic weight averaging, here over every step).
 
     Args:
-        network: What is averaged.
-        config: Which average.
-        num_steps: Of the whole run.
+        network: Network to average.
+        config: Kind of average.
+        num_steps: Steps of the whole run.
     """
 
     def __init__(self, network: nn.Module, config: OptimConfig, num_steps: int) -> None:
@@ -92,7 +89,7 @@ class WeightAverage:
         return module
 
     def update(self, network: nn.Module, step: int) -> None:
-        """Take in the weights after a step, counted from 0."""
+        """Add the weights after a step, counted from 0, to the average."""
         if step <= self._first_step:
             self.averaged.n_averaged.zero_()  # so that the update copies
         self.averaged.update_parameters(network)
@@ -104,7 +101,7 @@ class WeightAverage:
 
 
 def build_average(network: nn.Module, config: OptimConfig, num_steps: int) -> WeightAverage | None:
-    """Return the average of weights that the settings ask for; None: the weights as they are."""
+    """Return the average that the settings ask for; None if they ask for none."""
     if not (config.ema_decay or config.swa_share):
         return None
     return WeightAverage(network, config, num_steps)
@@ -114,7 +111,7 @@ def scale_rate(step: int, num_steps: int, config: OptimConfig) -> float:
     """Return the factor on the learning rate at a step, 0 to 1.
 
     Args:
-        step: From 0.
+        step: Number of the step, from 0.
         num_steps: Steps of the whole run.
         config: Schedule and warm-up.
     """

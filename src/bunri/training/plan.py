@@ -1,26 +1,26 @@
-"""What a run was asked to do, stored in its folder so that it can be resumed and repeated.
+"""Settings and data of a run, stored in its folder so that it can be resumed and repeated."""
 
-Owns the layout of a run folder. Knows nothing of training.
-"""
-
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from bunri.core.errors import RunError
+from bunri.core.errors import InputError, RunError, suggest
 from bunri.core.files import hash_file, write_json, write_text
+from bunri.core.json_files import JsonRecord, read_json_record
 from bunri.labels.coco import require_labels, require_photos, require_truth
 from bunri.labels.records import LabelledSet
 from bunri.labels.sources import pair_roots, read_together
 from bunri.model.bundle import RUN_BUNDLE_NAME
-from bunri.training.config import Config, dump_config, load_config
+from bunri.training.config import Config, dump_config, load_config, read_recipe
+
+MAX_PLAN_BYTES = 10_000_000
+NEW_RUN_HINT = "Start the run again in another folder."
 
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """Names of everything in a run folder."""
+    """Paths of everything in a run folder."""
 
     path: Path
 
@@ -31,17 +31,17 @@ class RunFolder:
 
     @property
     def data(self) -> Path:
-        """Which annotation files, where their photos are, and their SHA-256."""
+        """Annotation files with their SHA-256, and the folders of their photos."""
         return self.path / "data.json"
 
     @property
     def metrics(self) -> Path:
-        """One JSON line an epoch; the same numbers on every repetition."""
+        """Scores and losses, one JSON line an epoch; the same on every repetition."""
         return self.path / "metrics.jsonl"
 
     @property
     def timings(self) -> Path:
-        """One JSON line an epoch: seconds, which differ on every repetition."""
+        """Seconds, one JSON line an epoch; they differ on every repetition."""
         return self.path / "timings.jsonl"
 
     @property
@@ -51,7 +51,7 @@ class RunFolder:
 
     @property
     def checkpoint(self) -> Path:
-        """Everything needed to go on."""
+        """State of training after the last epoch, or after the step at which it was stopped."""
         return self.path / "last.ckpt"
 
     @property
@@ -65,7 +65,7 @@ class RunFolder:
 
     @property
     def tracking(self) -> Path:
-        """Which epochs a tracker was given."""
+        """Record of the epochs that a tracker was given."""
         return self.path / "tracking.json"
 
     @property
@@ -76,9 +76,12 @@ class RunFolder:
 
 @dataclass(frozen=True, slots=True)
 class DataSource:
-    """An annotation file and the folder its photos are in; both absolute.
+    """An annotation file and the folder of its photos, both absolute.
 
-    ``allows_pseudo`` says that pseudo-labels in it may be validated on.
+    Attributes:
+        annotations: COCO file.
+        image_root: Folder that the file's photo names are relative to.
+        allows_pseudo: Whether its pseudo-labels may be validated on.
     """
 
     annotations: Path
@@ -86,24 +89,97 @@ class DataSource:
     allows_pseudo: bool = False
 
     @classmethod
-    def pair(cls, files: Sequence[Path], roots: Sequence[Path], option: str) -> tuple[Self, ...]:
+    def pair(
+        cls,
+        files: Sequence[Path],
+        roots: Sequence[Path],
+        option: str,
+        *,
+        allow_pseudo: Sequence[Path] = (),
+    ) -> tuple[Self, ...]:
         """Return one source per annotation file.
 
         Args:
             files: Annotation files.
-            roots: One per file, or none: then photos lie beside each file.
+            roots: One folder of photos per file; none: photos lie beside each file.
             option: The command line's name for ``roots``.
+            allow_pseudo: Those of ``files`` whose pseudo-labels may be validated on.
 
         Raises:
-            AnnotationError: The numbers differ.
+            AnnotationError: The numbers of files and folders differ.
+            InputError: A file in ``allow_pseudo`` is none of ``files``.
         """
-        pairs = pair_roots(files, roots, option)
-        return tuple(cls(file.absolute(), folder.absolute()) for file, folder in pairs)
+        allowed = {file.resolve() for file in allow_pseudo}
+        for file in allow_pseudo:
+            if file.resolve() not in {known.resolve() for known in files}:
+                near = suggest(str(file), map(str, files))
+                raise InputError(f"--allow-pseudo: {file} is none of the files to score on.{near}")
+        return tuple(
+            cls(file.absolute(), folder.absolute(), file.resolve() in allowed)
+            for file, folder in pair_roots(files, roots, option)
+        )
+
+
+class SourceRecord(JsonRecord):
+    """A data source as stored, with the SHA-256 of the annotation file when the run was planned."""
+
+    annotations: str
+    images: str
+    sha256: str
+    allows_pseudo: bool = False
+
+    @classmethod
+    def describe(cls, source: DataSource, content: Path | None = None) -> Self:
+        """Return the record of a source.
+
+        Args:
+            source: The source.
+            content: The annotation file as it lies now, if it is still to be put in its place.
+        """
+        return cls(
+            annotations=str(source.annotations),
+            images=str(source.image_root),
+            sha256=hash_file(content or source.annotations),
+            allows_pseudo=source.allows_pseudo,
+        )
+
+    def to_source(self) -> DataSource:
+        """Return the source."""
+        return DataSource(Path(self.annotations), Path(self.images), self.allows_pseudo)
+
+
+class SourcesRecord(JsonRecord):
+    """Content of ``data.json``: the annotation files of a run."""
+
+    train: tuple[SourceRecord, ...]
+    val: tuple[SourceRecord, ...]
+
+    def find_changes(self) -> list[str]:
+        """Return a line for each annotation file that is no longer as it was."""
+        changes = []
+        for record in dict.fromkeys((*self.train, *self.val)):
+            path = Path(record.annotations)
+            if not path.is_file():
+                changes.append(f"{path} is gone")
+            elif hash_file(path) != record.sha256:
+                changes.append(f"{path} has another content")
+        return changes
+
+    def to_plan(self, config: Config) -> "RunPlan":
+        """Return the plan of a run on these files."""
+        train, val = (tuple(r.to_source() for r in part) for part in (self.train, self.val))
+        return RunPlan(config, train, val)
 
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """Settings and data of one run."""
+    """Settings and data of one run.
+
+    Attributes:
+        config: Settings.
+        train: Sources to train on.
+        val: Sources to validate on.
+    """
 
     config: Config
     train: tuple[DataSource, ...]
@@ -111,17 +187,15 @@ class RunPlan:
 
     def write(self, folder: RunFolder) -> None:
         """Store the plan in a run folder."""
-        write_json(
-            folder.data,
-            {
-                "train": [describe_source(s) for s in self.train],
-                "val": [describe_source(s) for s in self.val],
-            },
+        record = SourcesRecord(
+            train=tuple(map(SourceRecord.describe, self.train)),
+            val=tuple(map(SourceRecord.describe, self.val)),
         )
+        write_json(folder.data, record.model_dump(mode="json", exclude_defaults=True))
         write_text(folder.config, dump_config(self.config))
 
     @classmethod
-    def read(cls, folder: RunFolder) -> Self:
+    def read(cls, folder: RunFolder) -> "RunPlan":
         """Read the plan of a run that shall be resumed.
 
         Raises:
@@ -133,61 +207,57 @@ class RunPlan:
                 f"There is no run to resume in {folder.path}.",
                 hint="Start one with: bunri train --data ... --val ... --out " + str(folder.path),
             )
-        try:
-            config = load_config(folder.config.read_text("utf-8"), source=str(folder.config))
-            rows = json.loads(folder.data.read_text("utf-8"))
-            problems = [p for row in rows["train"] + rows["val"] if (p := find_change(row))]
-            train, val = (tuple(map(read_source, rows[part])) for part in ("train", "val"))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(
-                f"{folder.config} and {folder.data.name} are not as bunri wrote them: {error!r}.",
-                hint="Start the run again in another folder.",
-            ) from error
-        if problems:
-            raise RunError("The data changed since the run was started:", problems=problems)
-        return cls(config, train, val)
+        config = load_config(read_recipe(str(folder.config)), source=str(folder.config))
+        record = read_json_record(
+            folder.data, SourcesRecord, max_bytes=MAX_PLAN_BYTES, error=RunError, hint=NEW_RUN_HINT
+        )
+        changes = record.find_changes()
+        if changes:
+            raise RunError("The data changed since the run was started:", problems=changes)
+        return record.to_plan(config)
 
     def read_sets(self) -> tuple[list[LabelledSet], list[LabelledSet]]:
         """Return the labelled sets for training and for validation, with one class table.
 
         Raises:
-            AnnotationError: A file cannot be used, or its categories fit no common table;
-                photos that do not exist are listed; pseudo-labels shall be validated on.
+            AnnotationError: A file cannot be used, its categories fit no common table, photos do
+                not exist, or pseudo-labels would be validated on.
         """
-        sources = (*self.train, *self.val)
-        sets = read_together((source.annotations, source.image_root) for source in sources)
-        for dataset in sets:
-            require_photos(require_labels(dataset))
-        for source, dataset in zip(self.val, sets[len(self.train) :], strict=True):
+        sets = read_labelled((*self.train, *self.val))
+        train, val = sets[: len(self.train)], sets[len(self.train) :]
+        for source, dataset in zip(self.val, val, strict=True):
             if not source.allows_pseudo:
                 require_truth(dataset)
-        return sets[: len(self.train)], sets[len(self.train) :]
+        return train, val
 
 
-def describe_source(source: DataSource, content: Path | None = None) -> dict[str, Any]:
-    """Return a source as plain values.
+def read_labelled(sources: Sequence[DataSource]) -> list[LabelledSet]:
+    """Return the labelled sets of sources, with one class table.
+
+    Raises:
+        AnnotationError: A file cannot be used, its categories fit no common table, or photos do
+            not exist.
+    """
+    sets = read_together((source.annotations, source.image_root) for source in sources)
+    for dataset in sets:
+        require_photos(require_labels(dataset))
+    return sets
+
+
+def refuse_used(folder: Path, what: str) -> None:
+    """Refuse a folder that has something in it.
 
     Args:
-        source: What to describe.
-        content: The annotation file as it lies now, if it is still to be put in its place.
+        folder: Output folder.
+        what: ``run`` or ``folds``, for the message.
+
+    Raises:
+        RunError: The folder is not empty, or is a file.
     """
-    return {
-        "annotations": str(source.annotations),
-        "images": str(source.image_root),
-        "sha256": hash_file(content or source.annotations),
-        **({"allows_pseudo": True} if source.allows_pseudo else {}),
-    }
-
-
-def read_source(row: dict[str, Any]) -> DataSource:
-    """Return a source from its plain values."""
-    allows_pseudo = row.get("allows_pseudo", False) is True
-    return DataSource(Path(row["annotations"]), Path(row["images"]), allows_pseudo)
-
-
-def find_change(row: dict[str, Any]) -> str | None:
-    """Return what is no longer as a source was described; None if all is."""
-    path = Path(row["annotations"])
-    if not path.is_file():
-        return f"{path} is gone"
-    return None if hash_file(path) == row["sha256"] else f"{path} has another content"
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file.", hint="Choose another folder with --out.")
+    if folder.exists() and any(p.name != ".lock" for p in folder.iterdir()):
+        raise RunError(
+            f"{folder} is not empty.",
+            hint=f"Go on with its {what} by --resume, or choose another folder with --out.",
+        )

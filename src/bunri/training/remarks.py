@@ -1,7 +1,4 @@
-"""What people should know of settings and data before training, though nothing is wrong.
-
-Owns the remarks. Who shows them is the listener's.
-"""
+"""Warnings and notes about settings and data before training."""
 
 from collections import Counter
 
@@ -12,17 +9,17 @@ from bunri.training.listener import TrainingListener
 from bunri.training.samples.data import PhotoStore
 
 
-def tell_remarks(
+def report_warnings(
     config: Config, table: ClassTable, train: PhotoStore, val: PhotoStore, to: TrainingListener
 ) -> None:
-    """Tell a listener of classes that cannot be learned and of frames that are padded.
+    """Report classes that cannot be learned and frames that are padded.
 
     Args:
-        config: The run's settings.
-        table: The class table of both stores.
-        train: The training photos.
-        val: The validation photos.
-        to: Who is told.
+        config: Settings of the run.
+        table: Class table of both stores.
+        train: Training photos.
+        val: Validation photos.
+        to: Listener that receives the reports.
     """
     warning = _describe_unseen(table, train, val)
     if warning:
@@ -35,12 +32,12 @@ def tell_remarks(
         if size_px is not None and pad_to_stride(size_px) != size_px:
             to.note(
                 f"{name}={size_px} is no multiple of {STRIDE_PX}: frames are padded to "
-                f"{pad_to_stride(size_px)}, and what is padded is ignored."
+                f"{pad_to_stride(size_px)}, and the padding is ignored."
             )
 
 
 def _describe_unseen(table: ClassTable, train: PhotoStore, val: PhotoStore) -> str:
-    """Return which classes no training photo has, and which of them validation asks for."""
+    """Return a warning of classes that no training photo has; empty if there are none."""
     seen = set().union(*train.list_classes())
     unseen = [index for index in range(1, len(table)) if index not in seen]
     if not unseen:

@@ -1,8 +1,4 @@
-"""What a run leaves in its folder while it goes: the model, pictures, figures.
-
-Owns how these files come from training. Their names are ``plan``'s; when they are written is the
-loop's.
-"""
+"""Files that a run writes into its folder: the model, pictures, metrics, timings."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -32,9 +28,9 @@ class RunWriter:
     """Writes into one run folder.
 
     Attributes:
-        folder: Where.
-        config: The run's settings.
-        sets: The labelled sets, ``train`` and ``val``.
+        folder: Folder of the run.
+        config: Settings of the run.
+        sets: Labelled sets by part, ``train`` and ``val``.
     """
 
     folder: RunFolder
@@ -48,7 +44,7 @@ class RunWriter:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """From a photo to the network's frame, as the model will do it."""
+        """Way from a photo to the network's frame, as the model will take it."""
         return Preprocessing.build(self.config.input.size_px, self.config.input.normalization)
 
     def write_bundle(
@@ -115,7 +111,7 @@ def _describe_set(dataset: LabelledSet) -> str:
 def describe_licenses(
     pretrained: PretrainedWeights | None, datasets: Sequence[LabelledSet]
 ) -> dict[str, str]:
-    """Return where weights and photos are from and under which licences."""
+    """Return the licences of the weights at the start and of the photos."""
     start = f"{pretrained.license} ({pretrained.source})" if pretrained else "random start"
     names = list(dict.fromkeys(name for d in datasets for name in d.licenses))
     return {"weights": start, "data": ", ".join(names) or "not declared in the annotation files"}

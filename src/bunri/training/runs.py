@@ -1,80 +1,91 @@
-"""How a run begins, and how it goes on: its folder, its lock, its trackers, its checkpoint.
-
-Owns who may write to a run folder, and when. What training is, is the loop's.
-"""
+"""Start and resumption of a run: its folder, its lock, its logger, its checkpoint."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
-from bunri.core.errors import RunError
 from bunri.core.files import lock_folder
 from bunri.training.checkpoints import Checkpoint
-from bunri.training.listener import MutedListener, TrainingListener, TrainingResult
+from bunri.training.listener import TrainingListener, TrainingResult
+from bunri.training.loggers import open_logger
 from bunri.training.loop import Trainer
-from bunri.training.plan import RunFolder, RunPlan
+from bunri.training.plan import RunFolder, RunPlan, refuse_used
 from bunri.training.processes import ALONE, Processes
-from bunri.training.trackers import open_tracking
+from bunri.training.termination import Termination
 
 
 def start_training(
-    plan: RunPlan, folder: RunFolder, listener: TrainingListener, processes: Processes = ALONE
+    plan: RunPlan,
+    folder: RunFolder,
+    listener: TrainingListener | None = None,
+    processes: Processes = ALONE,
+    stop: Termination | None = None,
 ) -> TrainingResult:
     """Train from the beginning.
 
+    Args:
+        plan: Settings and data.
+        folder: Folder of the run, new or empty.
+        listener: Follower of the run.
+        processes: All processes that train together.
+        stop: Signals that end training with a checkpoint; without it, an interrupted run goes on
+            from its last complete epoch.
+
     Raises:
-        BunriError: Whatever is wrong with settings, data or the folder; before any training
-            where it can be known.
+        BunriError: Settings, data or the folder cannot be used; before any training where that
+            can be found out.
     """
+    listener = _choose_listener(listener, processes)
 
     def write_plan() -> None:
-        refuse_used(
-            folder.path, "run"
-        )  # reading photos takes long: another run may have come first
+        # Reading photos takes long: another run may have come first.
+        refuse_used(folder.path, "run")
         plan.write(folder)
 
-    with processes.sharing_fate():
+    with processes.noticing_loss():
         processes.do_first(lambda: refuse_used(folder.path, "run"))
-        with _open_tracking(plan, folder, listener, processes) as tracked:
-            trainer = Trainer(plan, folder, Checkpoint(), tracked, processes)
+        with open_logger(plan.config, folder, listener, is_first=processes.is_first) as logger:
+            with processes.together():
+                trainer = Trainer(plan, folder, Checkpoint(), listener, logger, processes, stop)
             with _lock(folder, processes):
                 processes.do_first(write_plan)
                 return trainer.run()
 
 
-def refuse_used(folder: Path, what: str) -> None:
-    """Refuse a folder that has something in it.
-
-    Args:
-        folder: Where ``what`` shall be written.
-        what: ``run`` or ``folds``, for the message.
-
-    Raises:
-        RunError: It has, or is a file.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder} is a file.", hint="Choose another folder with --out.")
-    if folder.exists() and any(p.name != ".lock" for p in folder.iterdir()):
-        raise RunError(
-            f"{folder} is not empty.",
-            hint=f"Go on with its {what} by --resume, or choose another folder with --out.",
-        )
-
-
 def resume_training(
-    folder: RunFolder, listener: TrainingListener, processes: Processes = ALONE
+    folder: RunFolder,
+    listener: TrainingListener | None = None,
+    processes: Processes = ALONE,
+    stop: Termination | None = None,
 ) -> TrainingResult:
     """Go on with a run after its last checkpoint, with as many processes as there are now.
+
+    Args:
+        folder: Folder of the run.
+        listener: Follower of the run.
+        processes: All processes that train together.
+        stop: Signals that end training with a checkpoint.
 
     Raises:
         RunError: There is nothing to resume, it is in use, or its data changed.
     """
-    with processes.sharing_fate():
-        plan = RunPlan.read(folder)
-        with _lock(folder, processes), _open_tracking(plan, folder, listener, processes) as tracked:
-            found = folder.checkpoint.is_file()
-            checkpoint = Checkpoint.load(folder.checkpoint) if found else Checkpoint()
-            return Trainer(plan, folder, checkpoint, tracked, processes).run()
+    listener = _choose_listener(listener, processes)
+    with processes.noticing_loss():
+        with processes.together():
+            plan = RunPlan.read(folder)
+        with (
+            _lock(folder, processes),
+            open_logger(plan.config, folder, listener, is_first=processes.is_first) as logger,
+        ):
+            with processes.together():
+                found = folder.checkpoint.is_file()
+                checkpoint = Checkpoint.load(folder.checkpoint) if found else Checkpoint()
+                trainer = Trainer(plan, folder, checkpoint, listener, logger, processes, stop)
+            return trainer.run()
+
+
+def _choose_listener(listener: TrainingListener | None, processes: Processes) -> TrainingListener:
+    """Return the listener in the first process; the others report to nobody."""
+    return listener if listener and processes.is_first else TrainingListener()
 
 
 @contextmanager
@@ -83,15 +94,3 @@ def _lock(folder: RunFolder, processes: Processes) -> Iterator[None]:
     with ExitStack() as held:
         processes.do_first(lambda: held.enter_context(lock_folder(folder.path)))
         yield
-
-
-@contextmanager
-def _open_tracking(
-    plan: RunPlan, folder: RunFolder, listener: TrainingListener, processes: Processes
-) -> Iterator[TrainingListener]:
-    """Give the listener that a run shall tell; only the first process's is heard."""
-    if not processes.is_first:
-        yield MutedListener()
-        return
-    with open_tracking(plan.config, folder, listener) as tracked:
-        yield tracked

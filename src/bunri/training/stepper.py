@@ -1,42 +1,45 @@
-"""One optimiser step from one batch, or nothing at all.
+"""One optimiser step from one batch.
 
-Owns the order of forward, backward, checks and update; the parts that a batch is worked through
-in; and that a step which fails leaves no trace. Knows nothing of epochs, data or files.
-
-Several processes make one step together: each takes its samples through the network, and the
-loss is that of all samples, in every process. So losses that are no means over photos are what
-they are in one process; a gradient is the sum of what each process adds to it.
+A step that fails leaves no trace in weights and running statistics. A batch that does not fit into
+memory is worked through in parts. In several processes, each computes the loss of its own share of
+the batch, and DDP averages the gradients.
 """
 
-from collections.abc import Iterable
+import ctypes
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 
 from bunri.core.errors import RunError
 from bunri.training.config import Config
 from bunri.training.divergence import check_gradients, check_loss
 from bunri.training.losses.losses import compute_training_loss, weigh_samples
-from bunri.training.memory import is_out_of_memory
 from bunri.training.optimization import WeightAverage, scale_rate
-from bunri.training.processes import ALONE, Processes, Share
+from bunri.training.processes import ALONE, Processes
 from bunri.training.samples.data import Batch
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_LARGEST = 2**31 - 1
 
 
 class Stepper:
     """Makes the steps of a run.
 
     Args:
-        fabric: Where and in which number format.
-        module: The network; its tensors are what moves.
-        optimizer: With ``base_lr`` in every group.
-        average: The average of weights that is kept, or None.
-        config: The run's settings.
-        memory_format: Of pixels.
-        num_steps: Of the whole run.
-        processes: Who make it together.
+        fabric: Device and number format.
+        module: Network; its tensors are updated in place.
+        optimizer: Optimiser with ``base_lr`` in every group.
+        average: Average of weights that is kept, or None.
+        config: Settings of the run.
+        memory_format: Memory layout of pixels.
+        num_steps: Steps of the whole run.
+        processes: All processes that train together.
     """
 
     def __init__(
@@ -52,9 +55,10 @@ class Stepper:
     ) -> None:
         self._fabric = fabric
         self._processes = processes
+        if processes.count > 1 and fabric.device.type == "cuda":  # on CPUs torch has no such norm
+            module = convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
         self._module = module
-        # Fabric's wrapper of the network is left aside: it rounds logits to float32.
-        _, self.optimizer = fabric.setup(module, optimizer)
+        self._wrapped, self.optimizer = fabric.setup(module, optimizer)
         self._average = average
         self._config = config
         self._memory_format = memory_format
@@ -65,17 +69,16 @@ class Stepper:
 
     @property
     def scaler(self) -> Any:  # noqa: ANN401 (a class of torch that Fabric does not name)
-        """What keeps small fp16 gradients from becoming 0; None in other number formats."""
+        """Scaler that keeps small fp16 gradients from becoming 0; None in other number formats."""
         return getattr(self._fabric.strategy.precision, "scaler", None)
 
-    def prepare_step(self, batch: Batch, num_samples: int | None = None) -> float:
+    def prepare_step(self, batch: Batch) -> float:
         """Leave the gradients of a batch in the parameters and return its loss.
 
         Whatever is raised, weights and running statistics are as they were before.
 
         Args:
-            batch: What this process has of it.
-            num_samples: Of the whole batch, where other processes have some too.
+            batch: This process's share of the batch.
 
         Raises:
             DivergenceError: The loss or a gradient is not a number.
@@ -83,7 +86,7 @@ class Stepper:
         """
         _copy_all(self._kept_buffers, self._module.buffers())
         try:
-            return self._collect_gradients(batch, num_samples or len(batch[0]))
+            return self._collect_gradients(batch)
         except BaseException:
             _copy_all(self._module.buffers(), self._kept_buffers)
             raise
@@ -92,8 +95,8 @@ class Stepper:
         """Move the weights along the prepared gradients.
 
         Args:
-            step: Its number in the run, from 0; decides the rate.
-            rate_scale: On top of the schedule.
+            step: Number of the step in the run, from 0.
+            rate_scale: Factor on top of the schedule.
         """
         rate = scale_rate(step, self._num_steps, self._config.optim) * rate_scale
         for group in self.optimizer.param_groups:
@@ -102,15 +105,22 @@ class Stepper:
         if self._average is not None:
             self._average.update(self._module, step)
 
-    def _collect_gradients(self, batch: Batch, num_samples: int) -> float:
+    def _collect_gradients(self, batch: Batch) -> float:
         """Leave the gradients of a batch in the parameters; return its loss."""
+        num_samples = len(batch[0])
         while True:
             try:
-                with self._processes.sharing_fate():
-                    return self._work_through(batch, num_samples)
+                return self._work_through(batch)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
+                if self._processes.count > 1:
+                    # The others wait for this process's gradients and cannot start over.
+                    raise RunError(
+                        f"Process {self._processes.rank} ran out of memory.",
+                        hint="Set a larger train.accumulate in the run's config.yaml, and go on "
+                        "with --resume.",
+                    ) from error
             # Outside of the handler: its traceback would keep the tensors alive.
             _copy_all(self._module.buffers(), self._kept_buffers)
             self._halve_parts(num_samples)
@@ -127,42 +137,40 @@ class Stepper:
             )
         self.num_parts = min(2 * self.num_parts, num_samples)
 
-    def _work_through(self, batch: Batch, num_samples: int) -> float:
+    def _work_through(self, batch: Batch) -> float:
         self.optimizer.zero_grad()
-        (whole,) = self._processes.split_batch(num_samples, 1)
-        is_pseudo = self._processes.gather_samples(batch[2].to(self._fabric.device), whole).cpu()
+        is_pseudo = batch[2]
+        num_samples = len(is_pseudo)
         total = 0.0
-        for share in self._processes.split_batch(num_samples, min(self.num_parts, num_samples)):
-            flags = is_pseudo[share.start : share.stop]
-            self._processes.is_idle = share.is_idle
-            loss = self._compute_loss(batch, share, flags)
-            loss = loss * (self._weigh(flags) / self._weigh(is_pseudo))
-            total += check_loss(loss, "training")
-            self._fabric.backward(loss)
-        self._processes.sum_gradients(self._module.parameters())
+        for part in split_batch(num_samples, min(self.num_parts, num_samples)):
+            is_last = part.stop == num_samples
+            with self._fabric.no_backward_sync(self._wrapped, enabled=not is_last):
+                loss = self._compute_loss(batch, part)
+                loss = loss * (self._weigh(is_pseudo[part]) / self._weigh(is_pseudo))
+                # The mean over processes, so that all of them notice where one is not finite.
+                total += check_loss(self._processes.average(loss), "training")
+                self._fabric.backward(loss)
         self._check_gradients()
         return total
 
     def _weigh(self, is_pseudo: Tensor) -> float:
         return weigh_samples(is_pseudo, self._config.data.pseudo_weight)
 
-    def _compute_loss(self, batch: Batch, share: Share, is_pseudo: Tensor) -> Tensor:
-        """Return the loss of a part of the batch, all processes' samples in it."""
-        device, processes = self._fabric.device, self._processes
-        pixels, targets = (tensor[share.rows] for tensor in batch[:2])
+    def _compute_loss(self, batch: Batch, part: slice) -> Tensor:
+        """Return the loss of a part of the batch."""
+        device = self._fabric.device
+        pixels, targets, is_pseudo = (tensor[part] for tensor in batch)
         pixels = pixels.to(
             device, self._dtype, memory_format=self._memory_format, non_blocking=True
         )
         targets = targets.to(device, non_blocking=True)
+        # Fabric's own wrapper is passed over, since it rounds logits to float32; inside of it is
+        # DDP's, or the network itself where one process trains.
         with self._fabric.autocast():
-            outputs = self._module(pixels)
+            outputs = self._wrapped._forward_module(pixels)
         heads = [outputs] if isinstance(outputs, Tensor) else outputs
         return compute_training_loss(
-            [processes.gather_samples(logits, share) for logits in heads],
-            processes.gather_samples(targets, share),
-            self._config.loss,
-            is_pseudo,
-            self._config.data.pseudo_weight,
+            heads, targets, self._config.loss, is_pseudo, self._config.data.pseudo_weight
         )
 
     def _check_gradients(self) -> None:
@@ -181,7 +189,37 @@ class Stepper:
                     parameter.grad.mul_(clip_norm / norm)
 
 
+def split_batch(num_samples: int, num_parts: int) -> Iterator[slice]:
+    """Yield the parts of a batch, as even as possible, the larger ones first."""
+    size, more = divmod(num_samples, num_parts)
+    edges = [part * size + min(part, more) for part in range(num_parts + 1)]
+    return (slice(start, stop) for start, stop in pairwise(edges))
+
+
 @torch.no_grad()
 def _copy_all(to: Iterable[Tensor], from_: Iterable[Tensor]) -> None:
     for target, source in zip(to, from_, strict=True):
         target.copy_(source)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error reports that memory has run out, on any device."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    # torch has no class for it on the CPU.
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep freed memory for its next tensors; does nothing without glibc.
+
+    It makes training on a CPU about a quarter faster: by default glibc gives every large tensor
+    back to the kernel and asks for it again at the next step, and zeroing those pages anew costs
+    more time than some layers do.
+    """
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST)
+        libc.mallopt(_M_TRIM_THRESHOLD, _LARGEST)

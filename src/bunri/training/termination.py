@@ -1,22 +1,15 @@
-"""Stopping on request: SIGTERM and Ctrl-C, at moments at which nothing is lost.
-
-Owns the two signal handlers while training runs. What is saved then is the loop's.
-
-Where several processes train together, they stop together: a signal waits until all meet.
-"""
+"""Stop of a training by SIGTERM or Ctrl-C, at moments at which nothing is lost."""
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Self
 
-from bunri.training.processes import ALONE, Processes
-
 
 class TerminatedError(BaseException):
-    """The process was asked to end by SIGTERM.
+    """Request by SIGTERM to end the process.
 
     Like KeyboardInterrupt no Exception, so that nothing on the way takes it for a fault.
     """
@@ -25,18 +18,24 @@ class TerminatedError(BaseException):
 class Termination:
     """Turns SIGTERM and SIGINT into exceptions, except while they are held back.
 
-    A context manager around training. Outside of the main thread, where Python has no
-    signals, it does nothing.
+    A context manager that the command line enters around a training. Unless entered, and outside
+    of the main thread, where Python has no signals, it sets no handlers and raises nothing.
 
-    Args:
-        processes: Who stop together. Several hold signals back until they :meth:`meet`.
+    Attributes:
+        agree: Function that returns the largest of all processes' numbers; where it is set,
+            signals wait until all processes :meth:`meet`.
     """
 
-    def __init__(self, processes: Processes = ALONE) -> None:
-        self._processes = processes
+    def __init__(self) -> None:
+        self.agree: Callable[[int], int] | None = None
         self._pending: type[BaseException] | None = None
-        self._is_held_back = processes.count > 1
+        self._is_held_back = False
         self._earlier: dict[int, signal._HANDLER] = {}
+
+    @property
+    def is_active(self) -> bool:
+        """Whether signals are handled here."""
+        return bool(self._earlier)
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -60,25 +59,27 @@ class Termination:
             yield
         finally:
             self._is_held_back = False
-        if self._pending is not None:
+        if self._pending is not None and self.agree is None:
             error, self._pending = self._pending, None
             raise error
 
     def settle(self) -> None:
-        """Forget the signal: it has been heard, and what follows from it is being done."""
+        """Forget a signal that has been handled."""
         self._pending = None
 
     def meet(self) -> None:
-        """End training in all processes if one of them was told to.
+        """End training in all processes if one of them received a signal.
 
-        Called by all, at the same points of the work.
+        Called by all processes at the same points of their work; a process alone raises at once
+        and needs no such points.
 
         Raises:
             TerminatedError: By SIGTERM.
             KeyboardInterrupt: By SIGINT.
         """
-        told = _ERRORS.index(self._pending)
-        error = _ERRORS[self._processes.agree_max(told)]
+        if self.agree is None:
+            return
+        error = _ERRORS[self.agree(_ERRORS.index(self._pending))]
         if error is not None:
             self._pending = None
             raise error
@@ -87,7 +88,7 @@ class Termination:
         # Kept although it is raised: in a finaliser, or in an import that some library guards
         # with a bare except, it would be lost; it is then raised again at the next safe point.
         self._pending = TerminatedError if number == signal.SIGTERM else KeyboardInterrupt
-        if not self._is_held_back:
+        if not self._is_held_back and self.agree is None:
             raise self._pending
 
 

@@ -1,7 +1,4 @@
-"""A network against labelled photos, in the photos' own frame.
-
-Owns how validation figures are made from a network. Scores themselves are ``metrics``'.
-"""
+"""Validation: loss and confusion matrices of a network on labelled photos."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,12 +23,12 @@ from bunri.training.samples.data import PhotoStore
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Validation:
-    """What one pass over the validation photos gave.
+    """Result of one pass over the validation photos.
 
     Attributes:
-        loss: Mean over batches, as the 2021 notebook reckons it.
-        matrices: int64 (N, C, C), one confusion matrix per photo, in the order of the set.
-        samples: (photo, truth, prediction) of this process's first photos, for pictures.
+        loss: Mean over batches, as in the 2021 notebook.
+        matrices: Confusion matrices, int64 (N, C, C), one per photo in the order of the set.
+        samples: Photo, truth and prediction of this process's first photos, for pictures.
     """
 
     loss: float
@@ -53,22 +50,22 @@ def validate(
     processes: Processes = ALONE,
     advance: Callable[[], None] = lambda: None,
 ) -> Validation:
-    """Predict every photo of ``store`` and count.
+    """Predict every photo of ``store`` and count its pixels by class.
 
     The loss is taken in the network's frame; masks are compared at the photo's own size.
-    Processes take whole batches in turn and exchange what they counted.
+    Processes take whole batches in turn and add up their counts.
 
     Args:
-        network: In evaluation mode.
-        store: The validation photos.
-        preprocessing: The network's.
-        loss_config: The training loss.
-        num_classes: Outputs of the network.
+        network: Network in evaluation mode.
+        store: Validation photos.
+        preprocessing: Way from a photo to the network's frame.
+        loss_config: Settings of the training loss.
+        num_classes: Number of the network's outputs.
         batch_size: Photos at once, and in a batch of the loss's mean.
-        num_samples: How many photos to return for pictures.
-        device: Where the network is.
-        processes: Who share the batches.
-        advance: Called after each round of batches, equally often in all processes.
+        num_samples: Number of photos to return for pictures.
+        device: Device of the network.
+        processes: All processes that share the batches.
+        advance: Function called after each round of batches, equally often in all processes.
     """
     batches = list(_batch(range(len(store)), batch_size))
     losses = torch.zeros(len(batches), dtype=torch.float64)
@@ -106,7 +103,7 @@ def _frame_targets(mask: MaskArray, frame: Frame) -> Tensor:
 
 
 def _batch_loss(logits: list[Tensor], targets: list[Tensor], config: LossConfig) -> float:
-    """Return the loss of a batch; photos of other shapes are weighed by their number."""
+    """Return the loss of a batch; groups of equal shape are weighted by their size."""
     total, count = 0.0, 0
     for shape in dict.fromkeys(scores.shape for scores in logits):
         group = [i for i, scores in enumerate(logits) if scores.shape == shape]

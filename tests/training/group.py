@@ -1,14 +1,15 @@
 """Several connected processes inside a test, forked so that each starts at once."""
 
 import multiprocessing
+import os
 import pickle
 import tempfile
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
+from lightning_fabric.plugins.environments.lightning import find_free_network_port
 
-from bunri.training.processes import Group
+from bunri.training.launching import open_processes
 
 # torch counts devices at its first backward pass, and allows no fork after one that found any. A
 # trace for ONNX in an earlier test registers some that are none; so the first pass is made here.
@@ -16,14 +17,15 @@ torch.zeros(1, requires_grad=True).sum().backward()
 
 
 def run_group(work, count=2, limit_s=120, survivors=None):
-    """Run ``work(group)`` in connected processes; return what each gave or raised, in order.
+    """Run ``work(processes)`` in connected processes; return what each gave or raised, in order.
 
-    ``survivors`` are those that live to tell, if not all do.
+    ``survivors`` are the ranks of those that live to the end, if not all do.
     """
     context = multiprocessing.get_context("fork")
+    port = find_free_network_port()
     with tempfile.TemporaryDirectory() as folder:
         started = [
-            context.Process(target=_join, args=(work, rank, count, Path(folder)))
+            context.Process(target=_join, args=(work, rank, count, port, Path(folder)))
             for rank in range(count)
         ]
         for process in started:
@@ -35,14 +37,17 @@ def run_group(work, count=2, limit_s=120, survivors=None):
         finally:
             for process in started:
                 process.kill()
-        told = [Path(folder) / str(rank) for rank in survivors or range(count)]
-        return [pickle.loads(path.read_bytes()) for path in told]
+        results = [Path(folder) / str(rank) for rank in survivors or range(count)]
+        return [pickle.loads(path.read_bytes()) for path in results]
 
 
-def _join(work, rank, count, folder):
-    dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=count)
+def _join(work, rank, count, port, folder):
+    os.environ |= {
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank),
+    }  # fmt: skip
     try:
-        result = work(Group({"accelerator": "cpu", "devices": 1}, count))
+        with open_processes(count, None) as processes:
+            result = work(processes)
     except BaseException as error:  # noqa: BLE001 (it is the test's to judge)
         result = error
     (folder / str(rank)).write_bytes(pickle.dumps(result))

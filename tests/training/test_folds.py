@@ -2,32 +2,22 @@
 
 import json
 import shutil
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from bunri.core.errors import AnnotationError, InputError, RunError
-from bunri.core.progress import show_nothing
 from bunri.labels.coco import read_coco
 from bunri.model.bundle import read_bundle
 from bunri.scores.intervals import bootstrap_scores
 from bunri.training import folds
 from bunri.training.config import load_config, read_recipe
 from bunri.training.folds import FoldsFolder, FoldsPlan, FoldsRequest, run_folds, start_folds
+from bunri.training.listener import TrainingListener
 from bunri.training.plan import DataSource
-from tests.builders import TINY_SETTINGS, QuietListener, change_document, write_data
+from tests.builders import TINY_SETTINGS, change_document, write_data
 from tests.doctor.clean_set import draw_scene
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -49,13 +39,17 @@ def request_folds(*files, num_folds=3, also=(), settings=()):
 
 
 def start(folder, *files, **options):
-    start_folds(request_folds(*files, **options), FoldsFolder(folder), show_nothing)
+    start_folds(request_folds(*files, **options), FoldsFolder(folder))
     return FoldsFolder(folder)
 
 
 def read_names(sources):
     sets = [read_coco(source.annotations, image_root=source.image_root) for source in sources]
     return [photo.file_name for dataset in sets for photo in dataset.photos]
+
+
+def list_sources(plan):
+    return [(run.train, run.val) for run in plan.runs]
 
 
 # -- who is in which fold ----------------------------------------------------------------------
@@ -65,9 +59,9 @@ def test_start_folds__each_photo_is_validated_on_once_and_trained_on_else(data, 
     folder = start(tmp_path / "run", data.train, data.val)
     plan = FoldsPlan.read(folder)
     everything = sorted([*data.shapes["train"], *data.shapes["val"]])
-    validated = [name for _, val in plan.runs for name in read_names(val)]
+    validated = [name for _, val in list_sources(plan) for name in read_names(val)]
     assert sorted(validated) == everything
-    for train, val in plan.runs:
+    for train, val in list_sources(plan):
         assert sorted(read_names(train) + read_names(val)) == everything
         assert 4 <= len(read_names(val)) <= 5
 
@@ -76,7 +70,7 @@ def test_start_folds__labels_and_photos_are_the_same_as_before(data, tmp_path):
     folder = start(tmp_path / "run", data.train)
     truth = read_coco(data.train)
     rows = {p.file_name: truth.annotations[p.id] for p in truth.photos}
-    for train, val in FoldsPlan.read(folder).runs:
+    for train, val in list_sources(FoldsPlan.read(folder)):
         for source in (*train, *val):
             part = read_coco(source.annotations, image_root=source.image_root)
             assert not part.find_missing_photos()
@@ -104,7 +98,7 @@ def test_start_folds__is_the_same_for_the_same_seed(data, tmp_path):
 
 def test_start_folds__files_to_train_on_alone_are_in_every_fold(data, tmp_path):
     folder = start(tmp_path / "run", data.train, also=[data.val])
-    for train, val in FoldsPlan.read(folder).runs:
+    for train, val in list_sources(FoldsPlan.read(folder)):
         assert train[-1].annotations == data.val
         assert not set(read_names(val)) & set(data.shapes["val"])
 
@@ -118,7 +112,7 @@ def test_start_folds__a_small_file_is_missing_where_it_has_no_photo(data, tmp_pa
 
     change_document(data.val, keep_one)
     folder = start(tmp_path / "run", data.train, data.val)
-    assert sorted(len(val) for _, val in FoldsPlan.read(folder).runs) == [1, 1, 2]
+    assert sorted(len(val) for _, val in list_sources(FoldsPlan.read(folder))) == [1, 1, 2]
 
 
 # -- refused -----------------------------------------------------------------------------------
@@ -160,24 +154,18 @@ def test_run_folds__a_file_that_changed_since(data, tmp_path):
     folder = start(tmp_path / "run", data.train, also=[data.val])
     change_document(data.val, lambda d: d["images"].pop())
     with pytest.raises(RunError, match="changed since") as caught:
-        run_folds(folder, open_quietly, score_by_number(folder))
+        run_folds(folder, score_by_number(folder))
     assert caught.value.problems == (f"{data.val} has another content",)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"runs": [{}], "folds": []}', "nul"])
-def test_plan__damaged(data, tmp_path, content):
+def test_plan__damaged(data, tmp_path):
     folder = start(tmp_path / "run", data.train)
-    folder.plan.write_text(content)
-    with pytest.raises(RunError, match="not as bunri wrote it"):
+    folder.plan.write_text('{"runs": [{}], "folds": []}')
+    with pytest.raises(RunError, match=r"plan\.json is incomplete or damaged"):
         FoldsPlan.read(folder)
 
 
 # -- training ----------------------------------------------------------------------------------
-
-
-@contextmanager
-def open_quietly(_number):
-    yield QuietListener()
 
 
 def score_by_number(folder, scored=None):
@@ -199,11 +187,15 @@ def mark_photo(name):
     return matrix
 
 
-class StoppingListener(QuietListener):
-    """Stops training with its first step."""
+class Stopping(TrainingListener):
+    """Stops training with the first step of the second fold."""
+
+    def start_fold(self, number):
+        self.number = number
 
     def end_step(self, loss):
-        raise KeyboardInterrupt
+        if self.number == 2:
+            raise KeyboardInterrupt
 
 
 def test_run_folds__each_fold_once_whatever_happens(data, tmp_path, monkeypatch):
@@ -212,15 +204,11 @@ def test_run_folds__each_fold_once_whatever_happens(data, tmp_path, monkeypatch)
     whole: list[np.ndarray] = []
     score = score_by_number(folder, scored)
 
-    @contextmanager
-    def open_stopping(number):
-        yield StoppingListener() if number == 2 else QuietListener()
-
     # A process that was killed while the plan of its first fold was being written.
     folder.get_run(1).path.mkdir()
     folder.get_run(1).data.write_text("{}")
     with pytest.raises(KeyboardInterrupt):
-        run_folds(folder, open_stopping, score)
+        run_folds(folder, score, Stopping())
     assert scored == ["fold_1"]
     assert not folder.out_of_fold.exists()
     weights = folder.get_run(1).bundle / "model.safetensors"
@@ -231,7 +219,7 @@ def test_run_folds__each_fold_once_whatever_happens(data, tmp_path, monkeypatch)
         return bootstrap_scores(matrices)
 
     monkeypatch.setattr(folds, "bootstrap_scores", note)
-    result = run_folds(folder, open_quietly, score)
+    result = run_folds(folder, score)
     assert scored == ["fold_1", "fold_2"]
     assert weights.stat().st_mtime_ns == kept
     # In the order of the file, not fold by fold.
@@ -247,7 +235,7 @@ def test_run_folds__each_fold_once_whatever_happens(data, tmp_path, monkeypatch)
     # Scores that are damaged, or of other photos, are made again; nothing is trained.
     folder.get_matrices(1).write_bytes(b"half")
     np.save(folder.get_matrices(2), np.zeros((1, 12, 12), np.int64))
-    run_folds(folder, open_stopping, score)
+    run_folds(folder, score, Stopping())
     assert scored == ["fold_1", "fold_2"] * 2
-    run_folds(folder, open_stopping, score)
+    run_folds(folder, score, Stopping())
     assert len(scored) == 4

@@ -1,4 +1,4 @@
-"""What processes exchange, and that a failure of one is everybody's and leaves none waiting."""
+"""Several processes: equal shares, averaged gradients, one writer, and no process left waiting."""
 
 import os
 import signal
@@ -7,177 +7,202 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
+from torch import nn
 
-from bunri.core.errors import RunError
+from bunri.core.errors import OutputError, RunError
+from bunri.training.checkpoints import Checkpoint
 from bunri.training.divergence import DivergenceError
-from bunri.training.processes import ALONE, PeerError, Share
+from bunri.training.listener import TrainingListener
+from bunri.training.plan import RunFolder
+from bunri.training.processes import ALONE, PeerError, Processes
+from bunri.training.run_writer import RunWriter
+from bunri.training.runs import resume_training, start_training
+from tests.builders import write_data
 from tests.training.group import run_group
+from tests.training.test_stepper import Pixelwise, limit_memory, make_batch, make_stepper
+from tests.training.tiny import plan_run, read_lines
 
-
-@given(st.integers(1, 5), st.integers(1, 20), st.data())
-def test_share__every_sample_is_one_process_s(count, num_samples, data):
-    num_parts = data.draw(st.integers(1, num_samples))
-    batches = [list(range(num_samples))[rank::count] for rank in range(count)]
-    processes = type(ALONE)()
-    processes.count = count
-    for part in range(num_parts):
-        found: dict[int, tuple[int, int]] = {}
-        most = 0
-        for rank, own in enumerate(batches):
-            processes.rank = rank
-            share = processes.split_batch(num_samples, num_parts)[part]
-            samples = [] if share.is_idle else own[share.rows]
-            most = max(most, len(samples))
-            found |= {sample: (rank, row) for row, sample in enumerate(samples)}
-        assert sorted(found) == list(range(share.start, share.stop))
-        assert share.places == [found[sample] for sample in sorted(found)]
-        assert share.most_rows == most
-
-
-@given(st.integers(1, 30), st.data())
-def test_split_batch__as_torch_splits(num_samples, data):
-    num_parts = data.draw(st.integers(1, num_samples))
-    shares = ALONE.split_batch(num_samples, num_parts)
-    pieces = torch.arange(num_samples).tensor_split(num_parts)
-    assert [list(range(s.start, s.stop)) for s in shares] == [p.tolist() for p in pieces]
-
-
-def test_alone__is_first_and_gives_things_back():
-    rows = torch.rand(3, 2)
-    assert ALONE.is_first
-    assert ALONE.take_share(range(4, 7)) == [4, 5, 6]
-    assert ALONE.gather_samples(rows, Share(0, 3, 0, 1)) is rows
-    assert ALONE.sum_up(rows) is rows
-    assert ALONE.agree_max(2) == ALONE.take_first(2) == 2
-
-
-def test_gather_samples__order_of_the_batch_and_own_gradient():
-    batch = torch.arange(10.0).view(5, 2)
-
-    def work(group):
-        (share,) = group.split_batch(5, 1)
-        own = batch[group.take_share(range(5))].requires_grad_()
-        gathered = group.gather_samples(own, share)
-        (gathered * batch).sum().backward()
-        return gathered.detach(), own.grad
-
-    (first, first_slope), (second, second_slope) = run_group(work)
-    assert torch.equal(first, batch)
-    assert torch.equal(second, batch)
-    assert torch.equal(first_slope, batch[[0, 2, 4]])
-    assert torch.equal(second_slope, batch[[1, 3]])
-
-
-def test_gather_samples__of_fewer_samples_than_processes():
-    def work(group):
-        (share,) = group.split_batch(1, 1)
-        own = torch.full((1, 2), 7.0 + group.rank, requires_grad=True)
-        group.gather_samples(own, share).sum().backward()
-        assert own.grad is not None
-        return share.is_idle, group.gather_samples(own, share).tolist(), own.grad.tolist()
-
-    assert run_group(work) == [(False, [[7, 7]], [[1, 1]]), (True, [[7, 7]], [[0, 0]])]
-
-
-def test_group__sums_copies_and_agrees():
-    def work(group):
-        tensor = torch.tensor([1, 10]) * (group.rank + 1)
-        copied = torch.full((2,), float(group.rank))
-        group.copy_first([copied])
-        parameter = torch.nn.Parameter(torch.zeros(2))
-        parameter.grad = torch.ones(2) * (group.rank + 1)
-        group.sum_gradients([parameter, torch.nn.Parameter(torch.zeros(1))])
-        done = []
-        group.do_first(lambda: done.append(group.rank))
-        numbers = group.agree_max(group.rank), group.take_first(5 - group.rank)
-        sums = group.sum_up(tensor).tolist(), tensor.tolist(), parameter.grad.tolist()
-        return *sums, copied.tolist(), done, *numbers
-
-    first, second = run_group(work)
-    assert first == ([3, 30], [1, 10], [3, 3], [0, 0], [0], 1, 5)
-    assert second == ([3, 30], [2, 20], [3, 3], [0, 0], [], 1, 5)
-
-
-def test_refuse_difference__names_what_each_has():
-    def work(group):
-        group.refuse_difference([4], "photos")
-        group.refuse_difference([4, group.rank], "their checkpoint")
-
-    for error in run_group(work):
-        assert isinstance(error, RunError)
-        assert "process 1: (4, 1)" in str(error)
-
-
-@pytest.mark.parametrize(
-    ("error", "heard"),
-    [
-        (RunError("the disk is full"), PeerError),
-        (ValueError("a bug"), PeerError),
-        (DivergenceError("nan"), DivergenceError),
-        (MemoryError(), MemoryError),
-    ],
+# Five photos to validate are not even for two processes; in double precision, so that rounding
+# plays no part.
+SETTINGS = (
+    *("model.dropout=0", "data.allow_leaks=true", "train.precision=f64"),
+    *("train.samples_per_epoch=4", "train.batch_size=4"),
 )
-@pytest.mark.parametrize("culprit", [0, 1])
-def test_sharing_fate__one_fails_and_the_other_hears(error, heard, culprit):
-    """The one that is well is about to gather, to sum, or at the end of the block."""
-
-    def work(group):
-        raised = []
-        for ahead in (lambda: group.sum_up(torch.ones(1)), lambda: group.agree_max(1), int):
-            try:
-                with group.sharing_fate():
-                    if group.rank == culprit:
-                        raise type(error)(*error.args)
-                    ahead()
-            except (RunError, ValueError, DivergenceError, MemoryError) as caught:
-                raised.append(type(caught))
-        return raised, group.agree_max(group.rank)
-
-    results = run_group(work)
-    assert results[culprit] == ([type(error)] * 3, 1)
-    assert results[1 - culprit] == ([heard] * 3, 1)
 
 
-def test_sharing_fate__both_fail_and_the_first_speaks():
-    def work(group):
-        with group.sharing_fate():
-            raise RunError("the disk is full")
+@given(st.integers(1, 5), st.integers(1, 20))
+def test_take_share__equal_shares_that_cover_the_batch(count, num_samples):
+    batch = list(range(100, 100 + num_samples))
+    shares = [Processes(rank, count).take_share(batch) for rank in range(count)]
+    assert len({len(share) for share in shares}) == 1
+    taken = [sample for group in zip(*shares, strict=True) for sample in group]
+    assert taken[:num_samples] == batch
+    assert len(taken) - num_samples < count
+    assert ALONE.take_share(batch) == batch
+
+
+def test_together__a_failure_in_one_is_a_failure_of_all():
+    def work(processes):
+        with processes.together():
+            if processes.rank == 1:
+                raise OutputError("the disk is full")
 
     first, second = run_group(work)
+    assert isinstance(first, PeerError)
+    assert "Process 1 of 2 failed" in str(first)
+    assert str(second) == "the disk is full"
+
+
+def test_do_first__failure_of_the_first_and_of_both():
+    def fail_first(processes):
+        processes.do_first(lambda: 1 / 0)
+
+    def fail_both(processes):
+        with processes.together():
+            raise OutputError("no such file")
+
+    first, second = run_group(fail_first)
+    assert isinstance(first, ZeroDivisionError)
+    assert isinstance(second, PeerError)
+    first, second = run_group(fail_both)  # reported once
+    assert type(first) is OutputError
+    assert isinstance(second, PeerError)
+
+
+def test_exchange__numbers_values_and_differences():
+    def work(processes):
+        rank = processes.rank
+        assert processes.agree_max(5 - rank) == 5
+        assert processes.take_first(f"of {rank}") == "of 0"
+        assert processes.sum_up(torch.tensor([rank, 10])).tolist() == [1, 20]
+        assert processes.average(torch.tensor(float(rank))).item() == 0.5
+        buffer = torch.tensor([float(rank)])
+        processes.copy_first([buffer])
+        assert buffer.item() == 0
+        processes.refuse_difference("same", "nothing")
+        processes.refuse_difference(f"photos of {rank}", "their photos")
+
+    first, second = run_group(work)
+    assert str(first).startswith("The processes differ in their photos.")
+    assert isinstance(second, PeerError)
+
+
+def test_noticing_loss__killed_process_is_reported_by_the_first():
+    def work(processes):
+        if processes.rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        with processes.noticing_loss():
+            processes.agree_max(1)
+
+    (error,) = run_group(work, survivors=[0])
+    assert isinstance(error, RunError)
+    assert "connection to another process is lost" in str(error)
+    assert "--resume" in error.hint
+
+
+# -- steps ---------------------------------------------------------------------------------
+
+
+def step_together(processes, *settings, spoil=lambda *_: None):
+    """Prepare a step of this process's share of six samples; return loss and gradients."""
+    stepper, network = make_stepper("loss.dice=1", *settings, processes=processes)
+    spoil(processes, network)
+    rows = processes.take_share(range(6))
+    loss = stepper.prepare_step(tuple(tensor[rows] for tensor in make_batch(6)))
+    return loss, [parameter.grad for parameter in network.parameters()]
+
+
+@pytest.mark.parametrize("settings", [("train.accumulate=2",), ("data.pseudo_weight=0.3",)])
+def test_prepare_step__loss_and_gradients_are_means_over_shares(settings):
+    shares = [Processes(rank, 2).take_share(range(6)) for rank in range(2)]
+    alone = []
+    for rows in shares:
+        stepper, network = make_stepper("loss.dice=1", *settings)
+        loss = stepper.prepare_step(tuple(tensor[rows] for tensor in make_batch(6)))
+        alone.append((loss, [parameter.grad for parameter in network.parameters()]))
+    for loss, gradients in run_group(lambda processes: step_together(processes, *settings)):
+        assert loss == pytest.approx((alone[0][0] + alone[1][0]) / 2)
+        for found, one, other in zip(gradients, alone[0][1], alone[1][1], strict=True):
+            assert torch.allclose(found, (one + other) / 2, atol=1e-6)
+
+
+def test_prepare_step__loss_that_is_no_number_in_one_diverges_in_both():
+    def spoil(processes, network):
+        if processes.rank == 1:
+            network.register_forward_hook(lambda _module, _args, logits: logits * torch.nan)
+
+    for error in run_group(lambda processes: step_together(processes, spoil=spoil)):
+        assert isinstance(error, DivergenceError)
+
+
+def test_prepare_step__out_of_memory_in_one_ends_both():
+    def work(processes):
+        def spoil(_, network):
+            if processes.rank == 1:
+                limit_memory(network, 1, MemoryError())
+
+        with processes.noticing_loss():
+            step_together(processes, spoil=spoil)
+
+    first, second = run_group(work)
+    assert "connection to another process is lost" in str(first)
+    assert "Process 1 ran out of memory" in str(second)
+    assert "train.accumulate" in second.hint
+
+
+def test_setup__norms_are_synchronised_on_gpus_alone():
+    def work(processes):
+        _, network = make_stepper(network=Pixelwise(norm=True), processes=processes)
+        return type(network.norm)
+
+    assert run_group(work) == [nn.BatchNorm2d] * 2  # there is no GPU in tests
+
+
+# -- runs ----------------------------------------------------------------------------------
+
+
+class StoppingListener(TrainingListener):
+    def end_epoch(self, record, *, is_best):
+        raise KeyboardInterrupt
+
+
+def test_training__two_processes_write_one_run_and_one_goes_on(tmp_path):
+    """Figures are those of the weights kept, so both validated the same network."""
+    data, run = write_data(tmp_path / "data", (6, 5, 0)), RunFolder(tmp_path / "run")
+
+    def work(processes):
+        start_training(plan_run(data, *SETTINGS), run, StoppingListener(), processes)
+
+    first, second = run_group(work)
+    assert isinstance(first, KeyboardInterrupt)  # of the one that reports
+    assert isinstance(second, PeerError)
+    assert Checkpoint.load(run.checkpoint).num_epochs == 1
+    assert resume_training(run).num_epochs == 2
+    records = read_lines(run.metrics)
+    assert [(record["epoch"], record["num_photos"]) for record in records] == [(1, 5), (2, 5)]
+    assert load_file(run.bundle / "model.safetensors")
+
+
+def test_training__goes_on_in_two_processes(tmp_path):
+    data, run = write_data(tmp_path / "data", (6, 5, 0)), RunFolder(tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        start_training(plan_run(data, *SETTINGS), run, StoppingListener())
+    results = run_group(lambda processes: resume_training(run, None, processes))
+    assert [result.num_epochs for result in results] == [2, 2]
+    assert results[0].best == results[1].best
+    assert [record["num_photos"] for record in read_lines(run.metrics)] == [5, 5]
+
+
+def test_training__disk_full_for_the_first_ends_both(tmp_path, monkeypatch):
+    data = write_data(tmp_path / "data")
+
+    def fail(*_):
+        raise OutputError("the disk is full")
+
+    monkeypatch.setattr(RunWriter, "write_history", fail)
+    first, second = run_group(
+        lambda p: start_training(plan_run(data, *SETTINGS), RunFolder(tmp_path / "run"), None, p)
+    )
     assert str(first) == "the disk is full"
     assert isinstance(second, PeerError)
-
-
-def test_sharing_fate__a_failure_outweighs_memory():
-    """Who could have gone on with less memory ends too, if the other does."""
-
-    def work(group):
-        with group.sharing_fate():
-            raise MemoryError if group.rank else RunError("broken")
-
-    first, second = run_group(work)
-    assert str(first) == "broken"
-    assert isinstance(second, PeerError)
-
-
-def test_sharing_fate__in_blocks_within_blocks_is_told_once():
-    def work(group):
-        try:
-            with group.sharing_fate(), group.sharing_fate():
-                group.do_first(lambda: 1 / 0)
-        except (ZeroDivisionError, PeerError) as error:
-            return type(error), group.agree_max(group.rank)
-
-    assert run_group(work) == [(ZeroDivisionError, 1), (PeerError, 1)]
-
-
-def test_group__a_killed_process_is_noticed():
-    def work(group):
-        if group.rank == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        with group.sharing_fate():
-            group.agree_max(0)
-
-    (error,) = run_group(work, survivors=[1])
-    assert isinstance(error, RunError)
-    assert "--resume" in error.hint

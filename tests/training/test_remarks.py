@@ -12,10 +12,11 @@ from bunri.core.contracts import IGNORE_INDEX
 from bunri.core.errors import RunError
 from bunri.training.checkpoints import Checkpoint
 from bunri.training.config import load_config
+from bunri.training.listener import TrainingListener
 from bunri.training.plan import DataSource, RunFolder, RunPlan
 from bunri.training.runs import resume_training, start_training
 from bunri.training.samples.loading import WaitClock, collate_samples
-from tests.builders import CATEGORY_IDS, TINY_SETTINGS, QuietListener, change_document, write_data
+from tests.builders import CATEGORY_IDS, TINY_SETTINGS, change_document, write_data
 from tests.cli.runner import list_train_arguments, run
 
 
@@ -187,7 +188,7 @@ def test_resume_training__checkpoint_of_another_class_table(data, tmp_path):
     train = DataSource.pair([data.train], [], "--images")
     val = DataSource.pair([data.val], [], "--val-images")
     folder = RunFolder(tmp_path / "run")
-    start_training(RunPlan(config, train, val), folder, QuietListener())
+    start_training(RunPlan(config, train, val), folder, TrainingListener())
     checkpoint = Checkpoint.load(folder.checkpoint)
     checkpoint.class_names[3:5] = ["Paper pack", "Paper"]
     checkpoint.save(folder.checkpoint)
@@ -197,7 +198,7 @@ def test_resume_training__checkpoint_of_another_class_table(data, tmp_path):
     assert "class 3 is 'Paper pack' in the checkpoint, 'Paper' in the data" in ended.err
     checkpoint.class_names[3:5] = ["Paper", "Paper pack"]
     checkpoint.save(folder.checkpoint)
-    resume_training(folder, QuietListener())
+    resume_training(folder, TrainingListener())
 
 
 # -- waiting ---------------------------------------------------------------------------------

@@ -8,10 +8,9 @@ from torch import nn
 from bunri.core.errors import RunError
 from bunri.training.config import load_config
 from bunri.training.divergence import DivergenceError
-from bunri.training.memory import is_out_of_memory
 from bunri.training.optimization import build_average, build_optimizer
 from bunri.training.processes import ALONE
-from bunri.training.stepper import Stepper
+from bunri.training.stepper import Stepper, is_out_of_memory
 
 CPU_MESSAGE = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate"
 
@@ -35,7 +34,7 @@ def make_stepper(*settings, network=None, processes=ALONE):
     config = load_config("", ["loss.dice=0", "optim.warmup=0", *settings])
     torch.manual_seed(3)
     network = network or Pixelwise()
-    fabric = Fabric(accelerator="cpu", devices=1)
+    fabric = Fabric(accelerator="cpu", devices=1) if processes is ALONE else processes.fabric
     average = build_average(network, config.optim, 10)
     optimizer = build_optimizer(network, config.optim)
     layout = torch.contiguous_format

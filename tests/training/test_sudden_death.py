@@ -1,4 +1,4 @@
-"""Training killed at 50 random moments: no checkpoint is lost, no weight differs in the end."""
+"""Training killed at 25 random moments: no checkpoint is lost, no weight differs in the end."""
 
 import multiprocessing
 import os
@@ -13,22 +13,21 @@ import torch
 from bunri.training.checkpoints import Checkpoint
 from bunri.training.plan import RunFolder
 from bunri.training.runs import resume_training, start_training
-from tests.builders import QuietListener, write_data
-from tests.training.test_loop import assert_same_run, plan_run
+from tests.builders import write_data
+from tests.training.tiny import assert_same_run, plan_run
 
-NUM_KILLS = 50
-SETTINGS = ("train.epochs=6", "model.dropout=0.5", "train.num_workers=1")
+NUM_KILLS = 25
+SETTINGS = ("train.epochs=3", "model.dropout=0.5", "train.num_workers=1")
 
 
-def work(data, folder, is_new, cache):
+def work(data, folder, is_new):
     """Start or go on with the run; what a process does until it is killed."""
     os.setpgrp()  # its loader dies with it, as when a machine goes down
-    os.environ["BUNRI_CACHE"] = cache
     torch.set_num_threads(1)
     if is_new:
-        start_training(plan_run(data, *SETTINGS), folder, QuietListener())
+        start_training(plan_run(data, *SETTINGS), folder)
     else:
-        resume_training(folder, QuietListener())
+        resume_training(folder)
 
 
 def kill_group(process):
@@ -39,7 +38,7 @@ def kill_group(process):
 
 
 @pytest.mark.slow
-def test_training__killed_at_50_random_moments(tmp_path):
+def test_training__killed_at_random_moments(tmp_path):
     """Each run is killed and resumed until it is done; then the next one starts.
 
     The moments are spread over half the time of a whole run: they fall into reading, steps,
@@ -48,13 +47,13 @@ def test_training__killed_at_50_random_moments(tmp_path):
     # A process that is forked from one which has loaded everything lives from the first moment.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.training.test_sudden_death"])
-    data, cache = write_data(tmp_path / "data"), str(tmp_path / "cache")
+    data = write_data(tmp_path / "data")
 
     def start(folder):
         if not folder.config.is_file():  # killed before it was a run
             shutil.rmtree(folder.path, ignore_errors=True)
         is_new = not folder.config.is_file()
-        process = context.Process(target=work, args=(data, folder, is_new, cache))
+        process = context.Process(target=work, args=(data, folder, is_new))
         process.start()
         return process
 

@@ -108,7 +108,7 @@ def evaluate(
         models: A model as on the command line, several of them, or a loaded predictor.
         data: COCO file with labels, or a set that was read from one.
         images: Folder of the photos; None for the folder of the file.
-        choices: How to predict; unused where ``models`` is a predictor.
+        choices: Options of prediction; unused where ``models`` is a predictor.
         overlap_rule: Rule that decides which of several objects a pixel belongs to.
         batch_size: Photos in a batch of the per-batch mIoU.
         severity: Strength of the corruptions to predict every photo under as well, 1 to 5; None

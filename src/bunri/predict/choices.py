@@ -1,4 +1,4 @@
-"""One predictor from models and a user's choices of how to predict."""
+"""One predictor from models and options of prediction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,11 +20,11 @@ Models = AnyPredictor | str | Path | Sequence[str | Path]
 
 @dataclass(frozen=True, slots=True)
 class PredictionChoices:
-    """A user's choices of how to predict; what is left out is up to the models.
+    """Options of prediction; what is left out is up to the models.
 
     Attributes:
         weights: Weight of each model, from 0 up; None: all the same.
-        combine: How several models are combined; None: ``soft``, or as ``bunri tune`` found.
+        combine: Way to combine several models; None: ``soft``, or the way that ``bunri tune`` found.
         tta: Views in the syntax of ``--tta``; see :func:`bunri.predict.settings.parse_tta`.
         tiles: Tiles in the syntax of ``--tiles``; see :func:`bunri.predict.settings.parse_tiles`.
         overrides: Other settings, ``key=value`` each; they win over all the rest.
@@ -70,7 +70,7 @@ def open_predictor(models: Models, choices: PredictionChoices = DEFAULT_CHOICES)
     Args:
         models: Run folders, bundle folders, ONNX files, names of shipped models, or one file of
             ``bunri tune``; a predictor is returned as it is.
-        choices: How to predict; unused where ``models`` is a predictor.
+        choices: Options of prediction; unused where ``models`` is a predictor.
 
     Raises:
         InputError: Choices do not fit the models.

@@ -59,7 +59,7 @@ def write_pseudo_labels(
         photos: COCO file, whose labels are ignored, or a folder of photos.
         output: COCO file to write; must be new.
         images: Folder of the photos of a COCO file; None for the folder of the file.
-        choices: How to predict; unused where ``models`` is a predictor.
+        choices: Options of prediction; unused where ``models`` is a predictor.
         threshold: Least probability of a pixel's best class, 0 to 1; None for 0.7, or 0 for soft
             labels, where the probabilities themselves tell how sure the models are.
         class_thresholds: Other thresholds of single classes, ``NAME=NUMBER`` each.

@@ -30,7 +30,7 @@ def submit(
         data: COCO file, or a set that was read from one; labels are not needed.
         path: The submission to write; compressed if it ends in ``.gz``.
         images: Folder of the photos; None for the folder of the file.
-        choices: How to predict; unused where ``models`` is a predictor.
+        choices: Options of prediction; unused where ``models`` is a predictor.
         progress: Progress display; one step per photo.
 
     Returns:

@@ -61,7 +61,7 @@ def predict_to_folder(
         models: A model as on the command line, several of them, or a loaded predictor.
         photos: Photos, and folders that are searched for photos.
         folder: Output folder.
-        choices: How to predict; unused where ``models`` is a predictor.
+        choices: Options of prediction; unused where ``models`` is a predictor.
         output: Extra files to write.
         progress: Progress display; one step per photo.
 

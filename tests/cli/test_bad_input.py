@@ -79,53 +79,20 @@ def test_annotations__missing_file(command, data, model):
     assert_refused(ended, data.val, "does not exist", "Give the path of a COCO JSON")
 
 
-@WITH_DATA
-def test_annotations__folder_in_place_of_the_file(command, data, model):
-    data.val.unlink()
-    data.val.mkdir()
-    assert_refused(run_with_data(command, data, model), data.val, "is a folder")
-
-
-@WITH_DATA
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         (b"", "is not JSON: Expecting value in line 1, column 1"),
-        (b'{"images": [', "is not JSON"),
         (b"\x89PNG\r\n", "is not UTF-8 text (byte 0)"),
         (b"[" * 100_000, "is nested too deeply"),
         (b"[1, 2]", "is not a COCO file: it must be an object with a list 'images'"),
-        (b'{"categories": [], "annotations": []}', "with a list 'images'"),
         (b'{"images": {}}', "with a list 'images'"),
         (b'{"images": []}', "has no photos: its list 'images' is empty"),
     ],
 )
-def test_annotations__not_coco(command, data, model, content, reason):
+def test_annotations__not_coco(data, model, content, reason):
     data.val.write_bytes(content)
-    assert_refused(run_with_data(command, data, model), data.val, reason)
-
-
-def use_twice(key):
-    def change(document):
-        document[key][1]["id"] = document[key][0]["id"]
-
-    return change
-
-
-@WITH_DATA
-@pytest.mark.parametrize("key", ["images", "categories", "annotations"])
-def test_annotations__duplicate_ids(command, data, model, key):
-    change_document(data.val, use_twice(key))
-    id_ = json.loads(data.val.read_text())[key][0]["id"]
-    assert_refused(run_with_data(command, data, model), f"id {id_} is already used by {key}[0]")
-
-
-@WITH_DATA
-@pytest.mark.parametrize(("key", "noun"), [("image_id", "image"), ("category_id", "category")])
-def test_annotations__reference_to_nothing(command, data, model, key, noun):
-    change_document(data.val, lambda d: d["annotations"][0].update({key: 4711}))
-    message = f"annotations[0] (id 1): there is no {noun} with id 4711"
-    assert_refused(run_with_data(command, data, model), message)
+    assert_refused(evaluate(data, model), data.val, reason)
 
 
 def test_annotations__all_faults_are_told_at_once(data, model):
@@ -136,7 +103,8 @@ def test_annotations__all_faults_are_told_at_once(data, model):
 
     change_document(data.val, change)
     ended = evaluate(data, model)
-    assert_refused(ended, "id 4711", "'segmentation' must be a list", "not -5 and 64")
+    parts = ("there is no image with id 4711", "'segmentation' must be a list", "not -5 and 64")
+    assert_refused(ended, "annotations[0] (id 1)", *parts)
 
 
 def test_annotations__category_that_the_model_does_not_know(data, model):
@@ -185,56 +153,36 @@ def test_photos__missing(command, data, model):
 
 
 @WITH_DATA
-@pytest.mark.parametrize(
-    ("spoil", "reason"),
-    [
-        (lambda content: b"", "is empty (0 bytes)"),
-        (lambda content: content[: len(content) // 2], "is damaged or truncated"),
-        (lambda content: content[:20], "val_0000.png"),
-        (lambda content: b"%PDF-1.7", "is not a photo that bunri reads (JPEG, PNG, WEBP)"),
-    ],
-    ids=["empty", "half", "head", "pdf"],
-)
-def test_photos__unreadable(command, data, model, spoil, reason):
+def test_photos__unreadable(command, data, model):
     photo = first_photo(data)
-    photo.write_bytes(spoil(photo.read_bytes()))
-    assert_refused(run_with_data(command, data, model), photo, reason)
+    content = photo.read_bytes()
+    photo.write_bytes(content[: len(content) // 2])
+    assert_refused(run_with_data(command, data, model), photo, "is damaged or truncated")
 
 
-@WITH_DATA
-def test_photos__of_another_size_than_the_json_says(command, data, model):
+def test_photos__of_another_size_than_the_json_says(data, model):
     draw_photo([], (40, 72)).save(first_photo(data))
-    ended = run_with_data(command, data, model)
+    ended = evaluate(data, model)
     assert_refused(ended, "'batch_01/val_0000.png' is 72x40, val.json says 64x48 (width x height)")
 
 
-@WITH_DATA
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
         ("../outside.png", "contains '..'; paths must stay under"),
-        ("a/../../outside.png", "contains '..'; paths must stay under"),
-        ("..\\outside.png", "contains '..'; paths must stay under"),
         ("/etc/passwd", "is absolute; paths must be relative to"),
-        ("C:\\photos\\a.png", "is absolute; paths must be relative to"),
-        ("\\\\server\\share\\a.png", "is absolute; paths must be relative to"),
-        ("//server/share/a.png", "is absolute; paths must be relative to"),
         ("link/outside.png", "leads out of"),
-        ("link.png", "leads out of"),
-        ("a\0.png", "is not a file path"),
         ("", "'file_name' must be text"),
     ],
 )
-def test_photos__name_that_leaves_the_root(command, data, model, tmp_path, name, reason):
+def test_photos__name_that_leaves_the_root(data, model, tmp_path, name, reason):
     outside = tmp_path / "elsewhere" / "outside.png"
     outside.parent.mkdir()
     shutil.copy(first_photo(data), outside)
     shutil.copy(first_photo(data), tmp_path / "outside.png")
     (data.folder / "link").symlink_to(outside.parent)
-    (data.folder / "link.png").symlink_to(outside)
     change_document(data.val, lambda d: d["images"][0].update(file_name=name))
-    ended = run_with_data(command, data, model)
-    assert_refused(ended, reason, repr(name), "images[0] (id 11)")
+    assert_refused(evaluate(data, model), reason, repr(name), "images[0] (id 11)")
 
 
 @pytest.mark.parametrize("name", ["x" * 300 + ".png", "\ud800.png"], ids=["long", "surrogate"])
@@ -250,31 +198,17 @@ def test_photos__name_that_no_file_can_have(data, model, name):
     ("setting", "parts"),
     [
         ("optim.lrr=1", ("optim.lrr: unknown setting.", "Did you mean 'lr'?")),
-        ("trian.epochs=1", ("trian: unknown setting.", "Did you mean 'train'?")),
-        ("train.epochs=many", ("train.epochs: 'many' is not allowed", "valid integer")),
-        ("train.epochs=2.5", ("train.epochs: 2.5 is not allowed", "integer")),
         ("train.epochs=0", ("train.epochs: 0 is not allowed", "greater than or equal to 1")),
-        ("optim.lr=-1", ("optim.lr: -1", "greater than 0")),
-        ("optim.lr=.inf", ("optim.lr: inf is not allowed", "finite")),
-        ("input.size_px=32", ("input.size_px: 32 is not allowed", "greater than or equal to 64")),
-        ("model.decoder_channels=32", ("model.decoder_channels: 32 is not allowed",)),
         ("model.decoder_channels=96", ("96 is not allowed", "multiple of 64")),
         ("model.name=segnett", ("model.name: 'segnett' is not allowed.", "Did you mean 'segnet'")),
-        ("train.select_by=miou", ("train.select_by: 'miou' is not allowed. Allowed: global_miou",)),
         ("augment.crop_area=[0.9, 0.1]", ("crop_area: the first value 0.9 is above the second",)),
-        ("loss.ce=0", ()),  # allowed: the Dice loss is left; see below
         ("optim.lr", ("must look like key.path=value",)),
-        ("=1", ("must look like key.path=value",)),
-        ("train=5", ("train: 5 is not allowed",)),
         ("optim.lr=[", ("is not valid YAML",)),
     ],
 )
 def test_settings__refused(setting, parts, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     ended = run("train", "--show-config", "--set", setting)
-    if not parts:
-        assert ended.code == 0
-        return
     assert_refused(ended, "fpn-lite0", *parts)
     assert ended.out == ""
 
@@ -316,10 +250,8 @@ def test_recipe__unknown_names_the_nearest(data):
     ("content", "reason"),
     [
         (b"train: [", "is not valid YAML"),
-        (b"- 1\n", "must be a mapping of sections, not list"),
         (b"seed: 1\nseed: 2\n", "'seed' is given twice"),
         (b"\xff\xfe", "cannot be read as UTF-8 text"),
-        (b"optimizer: {lr: 1}\n", "optimizer: unknown setting. Did you mean 'optim'?"),
         (b"seed: !!python/object/apply:os.mkdir [sprung]\n", "is not valid YAML"),
     ],
 )
@@ -345,9 +277,8 @@ def use_model(command, model, data, tmp_path):
     return ended
 
 
-@WITH_MODEL
-def test_model__is_a_file(command, data, tmp_path):
-    ended = use_model(command, data.val, data, tmp_path)
+def test_model__is_a_file(data, tmp_path):
+    ended = use_model("predict", data.val, data, tmp_path)
     assert_refused(ended, f"{data.val} is a file, but not an .onnx file", "A MODEL is a run folder")
 
 
@@ -357,9 +288,8 @@ def test_model__is_a_plain_folder(command, data, tmp_path):
     assert_refused(ended, f"{data.folder} is neither a run folder nor", "A MODEL is a run folder")
 
 
-@WITH_MODEL
-def test_model__unknown_name_near_an_existing_run(command, trained, data, tmp_path):
-    ended = use_model(command, trained / "frist", data, tmp_path)
+def test_model__unknown_name_near_an_existing_run(trained, data, tmp_path):
+    ended = use_model("submit", trained / "frist", data, tmp_path)
     assert_refused(ended, f"There is no model '{trained}/frist'. Did you mean 'first'?")
 
 
@@ -395,14 +325,9 @@ def test_model__weights_are_missing(copied, data):
     ("change", "part"),
     [
         ({"format": 99}, "Upgrade with"),
-        ({"format": "1"}, "incomplete or damaged"),
         ({"classes": []}, "2 to 255 classes"),
-        ({"classes": [{"nom": 1}]}, "incomplete or damaged"),
-        ({"architecture": {}}, "cannot be built"),
-        ({"architecture": 5}, "incomplete or damaged"),
         ({"architecture": {"name": "unet", "num_classes": 12}}, "cannot be built"),
         ({"preprocessing": {}}, "incomplete or damaged"),
-        ({"weights_sha256": "0" * 64}, "SHA-256 differs"),
     ],
 )
 def test_model__damaged_description(copied, data, change, part):
@@ -410,7 +335,7 @@ def test_model__damaged_description(copied, data, change, part):
     assert_refused(evaluate(data, copied), copied, part)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("content", [b"{", b"[]"])
 def test_model__description_that_is_no_json_object(copied, data, content):
     (copied / "bunri.json").write_bytes(content)
     assert_refused(evaluate(data, copied), copied / "bunri.json", "A MODEL is a run folder")
@@ -593,18 +518,7 @@ def test_output__train_into_a_used_folder(data, trained):
 # -- options -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "extra",
-    [
-        ("--set", "train.epochs=3"),
-        ("--data", "a.json"),
-        ("--val", "a.json"),
-        ("--images", "a"),
-        ("--val-images", "a"),
-        ("--recipe", "fcn8s-fixed"),
-        ("--show-config",),
-    ],
-)
+@pytest.mark.parametrize("extra", [("--set", "train.epochs=3"), ("--show-config",)])
 def test_options__resume_takes_nothing_else(trained, extra):
     ended = run("train", "--resume", "--out", trained / "first", *extra)
     assert_refused(ended, "--resume goes on with the data and settings of the run in --out")
@@ -622,14 +536,12 @@ def test_options__train_without_data(given):
     assert_refused(run("train", *given), "Give at least one --data and one --val, or --folds")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_options__unknown(command):
-    assert_refused(run(command, "--colour"), "No such option: --colour")
+def test_options__unknown():
+    assert_refused(run("evaluate", "--colour"), "No such option: --colour")
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c != "train"])
-def test_options__missing_arguments(command):
-    assert_refused(run(command), "Missing argument")
+def test_options__missing_arguments():
+    assert_refused(run("evaluate"), "Missing argument")
 
 
 def test_options__unknown_command():
@@ -644,10 +556,8 @@ def test_options__none_at_all():
     assert all(command in text for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["evaluate", "score"])
-def test_options__unknown_rule(command, model, data):
-    given = (model, data.val) if command == "evaluate" else ("s.csv", data.val)
-    ended = run(command, *given, "--overlap-rule", "largest-frist")
+def test_options__unknown_rule(data):
+    ended = run("score", "s.csv", data.val, "--overlap-rule", "largest-frist")
     assert_refused(ended, "'largest-frist' is not one of", "largest-first")
 
 
@@ -661,20 +571,6 @@ def test_options__unknown_rule(command, model, data):
 )
 def test_options__out_of_range(arguments, option):
     assert_refused(run(*arguments), f"Invalid value for '{option}'")
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help__gives_an_example(command):
-    ended = run(command, "--help")
-    assert (ended.code, ended.err) == (0, "")
-    assert "Example" in ended.out
-    assert f"bunri {command}" in ended.out
-
-
-def test_help__lists_all_commands():
-    ended = run("--help")
-    assert ended.code == 0
-    assert all(command in ended.out for command in COMMANDS)
 
 
 def test_version():

@@ -1,6 +1,5 @@
 """The list of commands, and what each of them imports."""
 
-import inspect
 import subprocess
 import sys
 
@@ -13,7 +12,9 @@ from tests.cli.runner import plain_environment, run
 @pytest.mark.parametrize("name", COMMANDS)
 def test_command__summary_is_the_first_line_of_its_help(name):
     command = load_command(name)
-    assert COMMANDS[name] == inspect.cleandoc(command.help or "").split("\n")[0]
+    text = command.help or ""
+    assert COMMANDS[name] == text.split("\n")[0]
+    assert f"Example: [bold]bunri {name}" in text
 
 
 def test_help__lists_every_command():

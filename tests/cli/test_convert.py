@@ -287,10 +287,3 @@ def test_convert__warnings_are_shown(tmp_path):
     assert ended.err.count("draws nothing") == 10
     assert "Note: ... and 2 more" in ended.err
     assert "12 objects as 0" in ended.out
-
-
-def test_convert__help_has_an_example():
-    ended = run("convert", "--help")
-    assert ended.code == 0
-    assert "Example:" in ended.out
-    assert "label-studio" in ended.out

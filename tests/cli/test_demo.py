@@ -28,9 +28,3 @@ def test_demo__whole_job(tmp_path, monkeypatch):
     again = run("demo", "--out", tmp_path / "demo")
     assert again.code == 2
     assert "is not empty" in again.err
-
-
-def test_demo__help():
-    ended = run("demo", "--help")
-    assert ended.code == 0
-    assert "Example" in ended.out

@@ -530,12 +530,6 @@ def test_split__names_from_data_do_not_steer_the_terminal(data, tmp_path, pictur
     assert "[red]" in ended.out
 
 
-def test_split__help_has_an_example():
-    ended = run("split", "--help")
-    assert ended.code == 0
-    assert "Example:" in ended.out
-
-
 # -- real photos -------------------------------------------------------------------------------
 
 

@@ -24,7 +24,7 @@ class PredictionChoices:
 
     Attributes:
         weights: Weight of each model, from 0 up; None: all the same.
-        combine: Way to combine several models; None: ``soft``, or the way that ``bunri tune`` found.
+        combine: Way to combine several models; None: ``soft``, or as ``bunri tune`` found.
         tta: Views in the syntax of ``--tta``; see :func:`bunri.predict.settings.parse_tta`.
         tiles: Tiles in the syntax of ``--tiles``; see :func:`bunri.predict.settings.parse_tiles`.
         overrides: Other settings, ``key=value`` each; they win over all the rest.

@@ -6,8 +6,6 @@ A traceback fails each of these tests, since ``run`` raises what ``main`` does n
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,7 @@ from PIL import Image
 
 from bunri.submission import read_submission, write_submission
 from tests.builders import change_document, draw_photo
-from tests.cli.runner import COMMANDS, list_train_arguments, plain_environment, run
+from tests.cli.runner import COMMANDS, list_train_arguments, run
 
 
 def assert_refused(ended, *parts):
@@ -688,24 +686,6 @@ def test_error__of_the_operating_system_is_a_message(monkeypatch, tmp_path):
 
     monkeypatch.setattr("bunri.training.config.read_recipe", refuse)
     assert_refused(run("train", "--show-config"), f"{tmp_path}/secret: Permission denied")
-
-
-def test_commands__that_need_no_torch_do_not_load_it(submission, data):
-    """In a process of its own: here torch is loaded long since."""
-    code = (
-        "import sys; from bunri.cli import main\n"
-        "try: main()\n"
-        "finally: print('torch' in sys.modules, file=sys.stderr)"
-    )
-    for arguments in (("check-submission", submission, data.val), ("score", submission, data.val)):
-        done = subprocess.run(
-            [sys.executable, "-c", code, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            env=plain_environment(),
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stderr.splitlines()[-1] == "False"
 
 
 def test_photos__sixteen_bit_and_transparent_are_fine(model, data, tmp_path):

@@ -29,6 +29,7 @@ def test_help__lists_every_command():
         (["--help"], {"numpy", "pydantic", "torch", "bunri.cli.train"}),
         (["predict", "--help"], {"torch", "plotly", "bunri.cli.train"}),
         (["train", "--help"], {"torch"}),
+        (["score", "--help"], {"torch", "onnxruntime"}),
         (["stats", "--help"], {"plotly"}),
     ],
 )

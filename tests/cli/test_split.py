@@ -407,7 +407,7 @@ def assert_refused(ended, *parts):
         (["--val", 0.2, "--overlap-rule", "none"], "'none' is not one of"),
         (["--val", 0.2, "--seed", -1], "greater than or equal to 0"),
         (["--val", 0.2, "--against", "nothing.json"], "nothing.json does not exist"),
-        (["--val", 0.2, "--against-images", "x"], "was given 1 time(s) for 0 --against"),
+        (["--val", 0.2, "--against-images", "x"], "was given 1 time(s) for 0 annotation file(s)"),
         (["--val", 0.2, "--images", "nowhere"], "The image folder nowhere does not exist"),
     ],
 )

@@ -9,10 +9,11 @@ from rich.cells import cell_len
 
 from bunri.cli.console import print_json, print_line, print_note, show_progress
 from bunri.cli.options import AsJson, Images, Rule
-from bunri.core.errors import MAX_PROBLEMS_SHOWN, InputError
+from bunri.core.errors import MAX_PROBLEMS_SHOWN
+from bunri.labels.sources import pair_roots
 from bunri.split.folds import Parts
 from bunri.split.leaks import parse_kind
-from bunri.split.split import SplitPlan, SplitRequest, plan_split, refuse_used, write_split
+from bunri.split.split import SplitPlan, SplitRequest, split_dataset
 
 
 def run_split(
@@ -88,16 +89,13 @@ def run_split(
         pattern=group_regex,
         seed=seed,
         rule=overlap_rule,
-        against=_pair_images(against or [], against_images or []),
+        against=tuple(pair_roots(against or [], against_images or [], "--against-images")),
         allowed=frozenset(map(parse_kind, allow_leaks or [])),
         reads_photos=not skips_photos,
     )
     folder = folder or data.with_name(f"{data.stem}_split")
-    refuse_used(folder)
-    plan = plan_split(request, show_progress)
+    plan = split_dataset(request, folder, show_progress)
     is_written = not plan.refused
-    if is_written:
-        write_split(plan, folder)
     next_command = _name_next_command(plan, folder)
     if as_json:
         where = {"out": str(folder), "next": next_command} if is_written else {"out": None}
@@ -116,16 +114,6 @@ def run_split(
             f"the files, or split in spite of them: {allowing}"
         )
         raise typer.Exit(1)
-
-
-def _pair_images(files: list[Path], folders: list[Path]) -> tuple[tuple[Path, Path | None], ...]:
-    if folders and len(folders) != len(files):
-        raise InputError(
-            f"--against-images was given {len(folders)} time(s) for {len(files)} --against.",
-            hint="Give it once for each file, in the same order, or not at all.",
-        )
-    roots: list[Path | None] = [*folders] or [None] * len(files)
-    return tuple(zip(files, roots, strict=True))
 
 
 def _print_report(plan: SplitPlan) -> None:

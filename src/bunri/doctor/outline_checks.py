@@ -20,7 +20,7 @@ from bunri.doctor.checks import (
 from bunri.doctor.findings import Findings
 from bunri.doctor.self_crossing import find_self_crossings
 from bunri.labels.coco_rows import CocoObject
-from bunri.labels.rasterize import MIN_POLYGON_POINTS, Spans, join_spans, split_objects, trace_spans
+from bunri.labels.rasterize import MIN_POLYGON_POINTS, Spans, trace_spans
 from bunri.labels.records import Polygons, Segmentation
 
 _AREA_TOLERANCE = 0.02
@@ -67,9 +67,7 @@ def check_objects(objects: Sequence[CocoObject], findings: Findings) -> DrawnPho
             shapes.append(shape)
     if not drawable:
         return None
-    size_hw = drawable[0].photo.size_hw
-    batches = [trace_spans(shapes[some], size_hw) for some in split_objects(shapes, size_hw)]
-    drawn = DrawnPhoto(drawable, shapes, join_spans(batches))
+    drawn = DrawnPhoto(drawable, shapes, trace_spans(shapes, drawable[0].photo.size_hw))
     for item, shape, measures in zip(drawable, shapes, _measure(drawn), strict=True):
         fault = _find_outline_fault(item, shape, measures) or _find_pixel_fault(
             item, shape, measures

@@ -1,7 +1,4 @@
-"""Many objects to one mask: who owns a pixel that several objects claim.
-
-Owns the three rules that the competition's code bases used, by name. Knows no file format.
-"""
+"""Drawing of masks, with the rules that decide about pixels covered by several objects."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +8,7 @@ import numpy.typing as npt
 
 from bunri.core.contracts import BACKGROUND_INDEX, IGNORE_INDEX, MaskArray
 from bunri.core.errors import AnnotationError
-from bunri.labels.rasterize import Spans, check_size, split_objects, trace_spans
+from bunri.labels.rasterize import Spans, check_size, trace_spans
 from bunri.labels.records import Annotation, LabelledSet, Photo, Polygons, Segmentation
 from bunri.labels.rules import OverlapRule
 from bunri.labels.run_lengths import expand_run_lengths
@@ -26,19 +23,9 @@ _MAX_CELLS = 500_000  # painted at once; each takes 17 bytes meanwhile
 class _Objects:
     """The objects of one photo, in file order."""
 
-    size_hw: tuple[int, int]
     shapes: Sequence[Segmentation]
     class_index: npt.NDArray[np.uint8]  # (objects,)
-    spans: Spans | None
-    """Their pixels; None where these are too many to be held all at once."""
-
-    def count_pixels(self) -> _Ints:
-        """Return the area of each object as drawn, int64 (objects,)."""
-        if self.spans is not None:
-            return self.spans.count_pixels()
-        batches = split_objects(self.shapes, self.size_hw)
-        traced = (trace_spans(self.shapes[batch], self.size_hw) for batch in batches)
-        return np.concatenate([spans.count_pixels() for spans in traced])
+    spans: Spans
 
     def count_coordinates(self) -> _Ints:
         """Return the length of each object's first polygon part; 0 for run lengths."""
@@ -49,7 +36,7 @@ class _Objects:
 # Objects are painted in ascending order of the key, so the highest ends on top. Sorting is
 # stable: between equals the later annotation is on top, as in the notebooks' loops.
 _PAINT_ORDER: dict[OverlapRule, Callable[[_Objects], _Ints]] = {
-    "largest-first": lambda objects: -objects.count_pixels(),
+    "largest-first": lambda objects: -objects.spans.count_pixels(),
     "highest-class": lambda objects: objects.class_index.astype(np.int64),
     "longest-polygon-first": _Objects.count_coordinates,
 }
@@ -66,9 +53,9 @@ def draw_mask(dataset: LabelledSet, photo: Photo, rule: OverlapRule) -> MaskArra
         coordinates wins; the rule of an intermediate version. Run lengths have none and lose.
 
     Args:
-        dataset: Where ``photo`` comes from.
+        dataset: Labelled set.
         photo: One of ``dataset.photos``.
-        rule: One of ``config.OVERLAP_RULES``.
+        rule: Overlap rule.
 
     Returns:
         uint8 (H, W), index into ``dataset.table``; 0 where there is no object, 255 where the
@@ -78,11 +65,7 @@ def draw_mask(dataset: LabelledSet, photo: Photo, rule: OverlapRule) -> MaskArra
         AnnotationError: An annotation that cannot be drawn; its id is named.
     """
     objects = _collect_objects(dataset, photo)
-    order = _sort(objects, rule)
-    if objects.spans is None:
-        mask = _paint_in_layers(objects, order)
-    else:
-        mask = _paint(objects.spans, order, objects.class_index, BACKGROUND_INDEX)
+    mask = _paint(objects.spans, _sort(objects, rule), objects.class_index)
     if photo.id in dataset.ignored:
         mask[expand_run_lengths(dataset.ignored[photo.id])] = IGNORE_INDEX
     return mask
@@ -101,11 +84,12 @@ def sort_to_paint(dataset: LabelledSet, photo: Photo, rule: OverlapRule) -> list
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """How far the overlap rule decides what a photo's mask is.
+    """Pixels of a photo that the overlap rule decides.
 
     Attributes:
-        contested_px: Pixels that objects of different classes claim.
-        differing_px: Pixels that ``largest-first`` and ``highest-class`` give to different classes.
+        contested_px: Number of pixels that objects of different classes cover.
+        differing_px: Number of pixels with another class under ``highest-class`` than under
+            ``largest-first``.
     """
 
     contested_px: int
@@ -113,7 +97,7 @@ class Contest:
 
 
 def measure_contest(spans: Spans, classes: Sequence[int]) -> Contest:
-    """Return how far the overlap rule decides the mask of a photo, without drawing it.
+    """Return the number of pixels that the overlap rule decides, without drawing the mask.
 
     Args:
         spans: Pixels of its objects.
@@ -122,13 +106,12 @@ def measure_contest(spans: Spans, classes: Sequence[int]) -> Contest:
     class_index = np.array(classes, np.uint8)
     if _are_apart(spans, np.argsort(spans.start, kind="stable")):
         return Contest(0, 0)
-    objects = _Objects(spans.size_hw, (), class_index, spans)
+    objects = _Objects((), class_index, spans)
     line = _Line.lay_out(spans)
     highest, largest_first = (
-        line.paint(_sort(objects, rule), class_index, BACKGROUND_INDEX)
-        for rule in ("highest-class", "largest-first")
+        line.paint(_sort(objects, rule), class_index) for rule in ("highest-class", "largest-first")
     )
-    lowest = line.paint(_sort(objects, "highest-class")[::-1], class_index, BACKGROUND_INDEX)
+    lowest = line.paint(_sort(objects, "highest-class")[::-1], class_index)
     lengths_px = np.diff(line.position, append=spans.size_hw[0] * spans.size_hw[1])
     return Contest(
         contested_px=int(lengths_px[highest != lowest].sum()),
@@ -149,43 +132,26 @@ def _collect_objects(dataset: LabelledSet, photo: Photo) -> _Objects:
             raise AnnotationError(f"annotation {annotation.id}: {error.message}") from error
     shapes = [annotation.segmentation for annotation in annotations]
     indices = [dataset.index_of_category[annotation.category_id] for annotation in annotations]
-    is_light = len(split_objects(shapes, photo.size_hw)) == 1
-    spans = trace_spans(shapes, photo.size_hw) if is_light else None
-    return _Objects(photo.size_hw, shapes, np.array(indices, np.uint8), spans)
+    spans = trace_spans(shapes, photo.size_hw)
+    return _Objects(shapes, np.array(indices, np.uint8), spans)
 
 
-def _paint_in_layers(objects: _Objects, order: _Ints) -> MaskArray:
-    """Paint objects that are too many to be held all at once, some after the others."""
-    mask = np.full(objects.size_hw, BACKGROUND_INDEX, np.uint8)
-    shapes = [objects.shapes[number] for number in order.tolist()]
-    for batch in split_objects(shapes, objects.size_hw):
-        spans = trace_spans(shapes[batch], objects.size_hw)
-        class_index = objects.class_index[order[batch]]
-        # No class has this index, so it can say where the layer has nothing.
-        layer = _paint(spans, np.arange(len(class_index)), class_index, IGNORE_INDEX)
-        np.copyto(mask, layer, where=layer != IGNORE_INDEX)
-    return mask
-
-
-def _paint(
-    spans: Spans, order: _Ints, class_index: npt.NDArray[np.uint8], nothing: int
-) -> MaskArray:
-    """Return uint8 (H, W): the class of whom each pixel belongs to, or ``nothing``.
+def _paint(spans: Spans, order: _Ints, class_index: npt.NDArray[np.uint8]) -> MaskArray:
+    """Return the class of each pixel, uint8 (H, W).
 
     Args:
-        spans: The objects' pixels.
+        spans: Pixels of the objects.
         order: Object numbers in the order of painting.
-        class_index: uint8 (objects,).
-        nothing: The value where there is no object.
+        class_index: Class of each object, uint8 (objects,).
     """
     by_start = np.argsort(spans.start, kind="stable")
     if not _are_apart(spans, by_start):
         line = _Line.lay_out(spans)
-        position, value = line.position, line.paint(order, class_index, nothing)
+        position, value = line.position, line.paint(order, class_index)
     else:
         start, stop = spans.start[by_start], spans.stop[by_start]
         position = np.zeros(2 * len(start) + 1, np.int64)
-        value = np.full(len(position), nothing, np.uint8)
+        value = np.full(len(position), BACKGROUND_INDEX, np.uint8)
         position[1::2], position[2::2] = start, stop
         value[1::2] = class_index[spans.owner[by_start]]
         # Where one ends, another may begin.
@@ -195,19 +161,19 @@ def _paint(
 
 
 def _are_apart(spans: Spans, by_start: _Ints) -> bool:
-    """Return whether nobody claims the same pixel, as in most photos."""
+    """Return whether no two objects overlap, as in most photos."""
     return bool((spans.start[by_start[1:]] >= spans.stop[by_start[:-1]]).all())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Line:
-    """A photo's pixels as a line that has one cell from change to change.
+    """A photo's pixels down the columns, cut into cells wherever a span begins or ends.
 
     Attributes:
-        position: int64 (cells,), where each cell begins, ascending from 0, no two equal.
-        first: int64 (spans,), the cell with which each span begins.
-        last: int64 (spans,), the cell before which it ends.
-        owner: int64 (spans,), whose each span is.
+        position: First pixel of each cell, int64 (cells,), strictly ascending from 0.
+        first: First cell of each span, int64 (spans,).
+        last: Cell after the last one of each span, int64 (spans,).
+        owner: Object that each span belongs to, int64 (spans,).
     """
 
     position: _Ints
@@ -217,17 +183,14 @@ class _Line:
 
     @classmethod
     def lay_out(cls, spans: Spans) -> "_Line":
-        """Return the line on which ``spans`` can be painted."""
         position = np.sort(np.concatenate(([0], spans.start, spans.stop)))
         position = position[_find_last_of_equals(position)]
         first, last = (np.searchsorted(position, ends) for ends in (spans.start, spans.stop))
         return cls(position, first, last, spans.owner)
 
-    def paint(
-        self, order: _Ints, class_index: npt.NDArray[np.uint8], nothing: int
-    ) -> npt.NDArray[np.uint8]:
-        """Paint one object over the other; return the class of each cell, uint8 (cells,)."""
-        value = np.full(len(self.position), nothing, np.uint8)
+    def paint(self, order: _Ints, class_index: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Paint the objects in ``order``; return the class of each cell, uint8 (cells,)."""
+        value = np.full(len(self.position), BACKGROUND_INDEX, np.uint8)
         layer = np.empty(len(order), np.int64)
         layer[order] = np.arange(len(order))
         by_layer = np.argsort(layer[self.owner], kind="stable")
@@ -239,7 +202,7 @@ class _Line:
             num_cells = self.last[some] - self.first[some]
             shift = self.first[some] - (total[begin:end] - num_cells - done)
             cells = np.arange(total[end - 1] - done) + np.repeat(shift, num_cells)
-            # Of those who claim a cell, the last one gets it: numpy assigns in order.
+            # numpy assigns in order, so the last object of a cell owns it.
             value[cells] = np.repeat(class_index[self.owner[some]], num_cells)
             begin = end
         return value

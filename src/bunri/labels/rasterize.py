@@ -1,10 +1,8 @@
-"""Objects to pixels, bit for bit as pycocotools' ``annToMask`` does it.
+"""Drawing of outlines and run lengths, bit for bit as pycocotools' ``annToMask`` does it.
 
-Owns how polygons and run lengths become pixels. Knows nothing of classes or overlap.
-
-Pixels are counted down the columns, column * height + row, as COCO's run lengths count them. An
-object stays a list of spans for as long as possible: these take far less memory than a frame for
-each object, and area and box follow from them without drawing.
+Pixels are counted down the columns, column * height + row, as in COCO's run lengths. An object
+stays a list of spans as long as possible: these take far less memory than a frame per object, and
+area and box follow from them without drawing.
 """
 
 from collections.abc import Sequence
@@ -48,10 +46,9 @@ class Spans:
         return np.diff(ends[self.find_limits()])
 
     def find_boxes(self) -> _Ints:
-        """Return the bounding box of each object in pixels.
+        """Return the bounding boxes, int64 (objects, 4): left, top, width, height in pixels.
 
-        Returns:
-            int64 (objects, 4): left, top, width, height; four zeros for an object without pixels.
+        An object without pixels has four zeros.
         """
         height, _ = self.size_hw
         boxes = np.zeros((self.num_objects, 4), np.int64)
@@ -70,23 +67,11 @@ class Spans:
         return boxes
 
     def find_limits(self) -> _Ints:
-        """Return where each object's spans begin, int64 (objects + 1,); the last is their number.
+        """Return the first span of each object, int64 (objects + 1,); the last is their number.
 
         Object ``i`` has the spans ``limits[i]`` to ``limits[i + 1] - 1``.
         """
         return np.searchsorted(self.owner, np.arange(self.num_objects + 1))
-
-
-def join_spans(batches: Sequence[Spans]) -> Spans:
-    """Return the objects of several batches of one photo, numbered on; at least one batch."""
-    shifts = np.cumsum([0, *(batch.num_objects for batch in batches)]).tolist()
-    return Spans(
-        size_hw=batches[0].size_hw,
-        num_objects=shifts[-1],
-        owner=np.concatenate([b.owner + shift for b, shift in zip(batches, shifts, strict=False)]),
-        start=np.concatenate([batch.start for batch in batches]),
-        stop=np.concatenate([batch.stop for batch in batches]),
-    )
 
 
 def trace_spans(segmentations: Sequence[Segmentation], size_hw: tuple[int, int]) -> Spans:
@@ -100,8 +85,49 @@ def trace_spans(segmentations: Sequence[Segmentation], size_hw: tuple[int, int])
         size_hw: Height and width of the photo in pixels.
 
     Raises:
-        AnnotationError: Run lengths of another size than the photo.
+        AnnotationError: Run lengths have another size than the photo.
     """
+    limits = _split_objects(segmentations, size_hw[1])
+    batches = [_trace_batch(segmentations[a:b], size_hw) for a, b in pairwise(limits)]
+    return Spans(
+        size_hw,
+        len(segmentations),
+        np.concatenate([b.owner + first for b, first in zip(batches, limits, strict=False)]),
+        np.concatenate([batch.start for batch in batches]),
+        np.concatenate([batch.stop for batch in batches]),
+    )
+
+
+def _split_objects(segmentations: Sequence[Segmentation], width_px: int) -> list[int]:
+    """Return where to cut the objects into batches, so that tracing one takes 100 MB at most.
+
+    Nearly always one batch: [0, number of objects].
+    """
+    sizes = [
+        len(shape.counts) if isinstance(shape, RunLengths) else sum(map(len, shape.parts))
+        for shape in segmentations
+    ]
+    limits, room = [0], _MAX_CROSSINGS
+    if sum(sizes) * width_px > _MAX_CROSSINGS:
+        for number, shape in enumerate(segmentations):
+            bound = _bound_crossings(shape, width_px)
+            if bound > room and number > limits[-1]:
+                limits.append(number)
+                room = _MAX_CROSSINGS
+            room -= bound
+    return [*limits, len(segmentations)]
+
+
+def _bound_crossings(shape: Segmentation, width_px: int) -> int:
+    """Return an upper bound of the number of an object's column crossings."""
+    if isinstance(shape, RunLengths):
+        return len(shape.counts)
+    reaches_px = (np.abs(np.diff(part[0::2], append=part[:1])) for part in shape.parts)
+    # One more for the column at either end.
+    return sum(int(np.minimum(reach_px + 2, width_px).sum()) for reach_px in reaches_px)
+
+
+def _trace_batch(segmentations: Sequence[Segmentation], size_hw: tuple[int, int]) -> Spans:
     stride = size_hw[0] * size_hw[1] + 1  # key = position + stride * owner
     parts, owners = [], []
     starts, stops = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
@@ -117,7 +143,7 @@ def trace_spans(segmentations: Sequence[Segmentation], size_hw: tuple[int, int])
             owners += [number] * len(drawn)
     if parts:
         part, position = find_crossings(parts, size_hw)
-        # Outside and inside in turn, for each part by itself; so parts are told apart first.
+        # Outside and inside alternate within a part, so the parts are sorted by themselves first.
         keys = np.sort(position + part * stride)
         keys += (np.array(owners)[part] - part) * stride
         starts.append(keys[0::2])
@@ -126,51 +152,6 @@ def trace_spans(segmentations: Sequence[Segmentation], size_hw: tuple[int, int])
     owner = start // stride
     shift = owner * stride
     return Spans(size_hw, len(segmentations), owner, start - shift, stop - shift)
-
-
-def split_objects(segmentations: Sequence[Segmentation], size_hw: tuple[int, int]) -> list[slice]:
-    """Return which objects :func:`trace_spans` may be given at once within 100 MB or so.
-
-    All of them, but for outlines that cross very many columns.
-
-    Args:
-        segmentations: Outlines or run lengths, in pixels of the photo.
-        size_hw: Height and width of the photo in pixels.
-
-    Returns:
-        Slices that follow each other and have all objects; none is empty unless there are none.
-    """
-    width = size_hw[1]
-    if _bound_crossings_of_all(segmentations, width) <= _MAX_CROSSINGS:
-        return [slice(0, len(segmentations))]
-    starts, room = [0], _MAX_CROSSINGS
-    for number, shape in enumerate(segmentations):
-        bound = _bound_crossings(shape, width)
-        if bound > room and number > starts[-1]:
-            starts.append(number)
-            room = _MAX_CROSSINGS
-        room -= bound
-    return [slice(*limits) for limits in pairwise([*starts, len(segmentations)])]
-
-
-def _bound_crossings_of_all(segmentations: Sequence[Segmentation], width_px: int) -> int:
-    """Return a number that the column crossings of all objects together do not exceed; quick."""
-    runs = [len(shape.counts) for shape in segmentations if isinstance(shape, RunLengths)]
-    parts = [part for s in segmentations if not isinstance(s, RunLengths) for part in s.parts]
-    if not parts:
-        return sum(runs)
-    reach_px = np.abs(np.diff(np.concatenate(parts)[0::2]))
-    # Steps from part to part count too much, and closing edges are counted as full width.
-    return sum(runs) + int(np.minimum(reach_px + 1, width_px).sum()) + len(parts) * width_px
-
-
-def _bound_crossings(shape: Segmentation, width_px: int) -> int:
-    """Return a number that the column crossings of an object do not exceed."""
-    if isinstance(shape, RunLengths):
-        return len(shape.counts)
-    reaches_px = (np.abs(np.diff(part[0::2], append=part[:1])) for part in shape.parts)
-    # One more for the column at either end.
-    return sum(int(np.minimum(reach_px + 2, width_px).sum()) for reach_px in reaches_px)
 
 
 def _unite(start: _Ints, stop: _Ints) -> tuple[_Ints, _Ints]:
@@ -199,7 +180,7 @@ def trace_runs(segmentation: Segmentation, size_hw: tuple[int, int]) -> RunLengt
         size_hw: Height and width of the photo in pixels.
 
     Raises:
-        AnnotationError: Run lengths of another size than the photo.
+        AnnotationError: The run lengths have another size than the photo.
     """
     spans = trace_spans([segmentation], size_hw)
     return join_runs(spans.start, spans.stop, size_hw)
@@ -256,10 +237,10 @@ def draw_crop(
 
 
 def check_size(segmentation: Segmentation, size_hw: tuple[int, int]) -> None:
-    """Refuse run lengths of another photo.
+    """Refuse run lengths of another size than the photo.
 
     Raises:
-        AnnotationError: They have another size than the photo.
+        AnnotationError: The sizes differ.
     """
     if isinstance(segmentation, RunLengths) and segmentation.size_hw != size_hw:
         raise AnnotationError(

@@ -1,6 +1,4 @@
-"""What photos hold, and how alike the parts of a split are.
-
-Owns the balance figure. Knows nothing of how parts are chosen.
+"""Class contents of photos, and the balance figure of a split.
 
 The figure is one number; lower is better, 0 is perfect. For each part of a split
 
@@ -14,13 +12,14 @@ seen at all, the background aside; in a part without photos all shares are 0. A 
 fewer photos than there are parts keeps the figure above 0 whatever is done.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from bunri.core.progress import Advance
 from bunri.labels.overlap import draw_mask
 from bunri.labels.records import LabelledSet
 from bunri.labels.rules import OverlapRule
@@ -37,11 +36,12 @@ BALANCE_TEXT = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contents:
-    """What photos hold.
+    """Class contents of photos.
 
     Attributes:
-        pixels: int64 (photos, classes), pixels of each class; column 0 is the background.
-        areas: int64 (photos,), all pixels of each photo.
+        pixels: Pixels of each class in each photo, int64 (photos, classes); column 0 is the
+            background.
+        areas: Pixels of each photo, int64 (photos,).
     """
 
     pixels: IntArray
@@ -49,15 +49,15 @@ class Contents:
 
     @property
     def seen(self) -> list[int]:
-        """Indices of the classes that some photo shows, the background aside."""
+        """Indices of the classes that are in any photo, without the background."""
         return [c for c in range(1, self.pixels.shape[1]) if self.pixels[:, c].any()]
 
     @property
     def features(self) -> DoubleArray:
-        """What the balance is made of: float64 (photos, 2 + 2 * seen classes).
+        """Terms of the balance figure, float64 (photos, 2 + 2 * seen classes).
 
         Columns: 1, the area, 1 for each class that the photo shows, its pixels of each class.
-        Sums over photos describe a part; they are whole numbers, so their order does not matter.
+        Sums over photos describe a part; they are whole numbers, so the order does not matter.
         """
         pixels = self.pixels[:, self.seen]
         ones = np.ones(len(pixels), np.int64)
@@ -65,13 +65,13 @@ class Contents:
 
 
 def measure_contents(
-    dataset: LabelledSet, rule: OverlapRule, advance: Callable[[], None] | None = None
+    dataset: LabelledSet, rule: OverlapRule, advance: Advance = lambda: None
 ) -> Contents:
-    """Return what the photos of a labelled set hold, from their masks.
+    """Return the class contents of the photos of a labelled set, from their masks.
 
     Args:
         dataset: Photos with labels; the photos themselves are not opened.
-        rule: Who owns a pixel that several objects claim.
+        rule: Overlap rule that masks are drawn by.
         advance: Called after each photo.
 
     Raises:
@@ -82,21 +82,20 @@ def measure_contents(
     for row, photo in zip(pixels, dataset.photos, strict=True):
         mask = draw_mask(dataset, photo, rule)
         row[:] = np.bincount(mask.reshape(-1), minlength=num_classes)[:num_classes]
-        if advance is not None:
-            advance()
+        advance()
     areas = [photo.height_px * photo.width_px for photo in dataset.photos]
     return Contents(pixels, np.array(areas, np.int64))
 
 
 def join_contents(parts: Sequence[Contents]) -> Contents:
-    """Return what the photos of several sets with one class table hold, in order."""
+    """Return the contents of several sets with one class table, in order."""
     pixels = np.concatenate([part.pixels for part in parts])
     return Contents(pixels, np.concatenate([part.areas for part in parts]))
 
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """The balance figure and what it is made of, each averaged over the parts."""
+    """The three terms of the balance figure, each averaged over the parts."""
 
     presence: float
     pixels: float
@@ -104,7 +103,7 @@ class Balance:
 
     @property
     def figure(self) -> float:
-        """The one number, see the top of this file."""
+        """The balance figure, see the top of this file."""
         return (self.presence + self.pixels + self.size) / 3
 
     def to_json(self) -> dict[str, Any]:
@@ -114,12 +113,12 @@ class Balance:
 
 
 def measure_balance(contents: Contents, part_of: IntArray, shares: Sequence[float]) -> Balance:
-    """Return how well balanced a split is.
+    """Return the balance of a split.
 
     Args:
-        contents: What the photos hold.
-        part_of: int64 (photos,), the part that each photo is in.
-        shares: What share of the photos each part should get; they sum to 1.
+        contents: Contents of the photos.
+        part_of: Part of each photo, int64 (photos,).
+        shares: Wanted share of the photos in each part; they sum to 1.
     """
     features = contents.features
     totals = np.stack([features[part_of == part].sum(axis=0) for part in range(len(shares))])
@@ -131,9 +130,9 @@ def measure_deviations(totals: DoubleArray, whole: DoubleArray, shares: DoubleAr
     """Return presence, pixels and size of some parts, see the top of this file.
 
     Args:
-        totals: float64 (..., F), sums of ``Contents.features`` over each part.
-        whole: float64 (F,), the sum over all photos.
-        shares: float64 (...), what share of the photos each part should get.
+        totals: Sums of ``Contents.features`` over each part, float64 (..., F).
+        whole: Sum over all photos, float64 (F,).
+        shares: Wanted share of the photos in each part, float64 (...).
 
     Returns:
         float64 (..., 3).

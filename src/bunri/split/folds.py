@@ -1,6 +1,4 @@
-"""Who goes into which part of a split: balanced, groups whole, the same for the same seed.
-
-Owns the choice. Knows nothing of files, names or why photos belong together.
+"""Assignment of photos to the parts of a split: balanced, groups whole, reproducible.
 
 Iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011) over groups deals out the
 rarest class first. A seeded search then moves and swaps groups as long as that lowers the
@@ -20,19 +18,19 @@ from bunri.split.groups import Group
 _MAX_STARTS, _MIN_STARTS, _START_BUDGET = 8, 2, 4000  # few groups are searched more often
 _MAX_SWEEPS = 30
 _MAX_SWAPS = 512  # groups that one group is tried against in a sweep
-# Costs beside which the figure, mostly below 1, does not matter.
+# Larger than any figure, which is mostly below 1, so that these come first.
 _EMPTY_COST, _ABSENT_COST = 1e6, 1e3
 _MIN_GAIN = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a set is split into.
+    """Parts that a set is split into.
 
     Attributes:
-        names: What each part is called.
-        shares: What share of the photos each part should get; they sum to 1.
-        are_folds: Each part is validation once, the others together are training.
+        names: Name of each part.
+        shares: Wanted share of the photos in each part; they sum to 1.
+        are_folds: Whether each part is validation once, with the others as training.
     """
 
     names: tuple[str, ...]
@@ -67,10 +65,10 @@ def split_groups(
     part, where the groups allow that for all classes at once; see :func:`find_absent`.
 
     Args:
-        contents: What the photos hold.
+        contents: Contents of the photos.
         groups: Photos that stay together; each photo is in one group.
-        shares: What share of the photos each part should get; they sum to 1.
-        seed: Decides between equals, and where the search starts.
+        shares: Wanted share of the photos in each part; they sum to 1.
+        seed: Random seed of the search.
 
     Raises:
         InputError: There are fewer groups than parts, or a part would have no photo.
@@ -158,7 +156,7 @@ def _spread(chosen: IntArray, groups: Sequence[Group]) -> IntArray:
 
 
 class _Search:
-    """Lowers the cost of a split step by step; holds what does not change meanwhile."""
+    """Local search that lowers the cost of a split."""
 
     def __init__(
         self, contents: Contents, groups: Sequence[Group], shares: Sequence[float]
@@ -197,11 +195,11 @@ class _Search:
     def _improve_one(
         self, chosen: IntArray, totals: DoubleArray, place: int, rng: np.random.Generator
     ) -> bool:
-        """Make the best move or swap of one group, if any helps; return whether one did."""
+        """Make the best move or swap of one group; return whether any lowers the cost."""
         here = int(chosen[place])
         mine, rest = self.features[place], totals[here] - self.features[place]
         costs = self.measure_cost(totals, self.shares)
-        # A move is a swap with nobody: both are tried in one go, the moves first.
+        # A move is a swap with an empty group: both are tried at once, the moves first.
         partners = np.flatnonzero(chosen != here)
         if len(partners) > _MAX_SWAPS:
             partners = rng.choice(partners, _MAX_SWAPS, replace=False)
@@ -226,8 +224,8 @@ class _Search:
 def _deal_out(search: _Search, rng: np.random.Generator) -> IntArray:
     """Return the part (groups,) of each group by iterative stratification.
 
-    Again and again the class with the fewest groups left is dealt out, its largest groups
-    first, each to the part that lacks the most photos of it, then the most photos at all.
+    The class with the fewest groups left is dealt out next, its largest groups first, each to
+    the part that lacks the most photos of that class, then the most photos overall.
     """
     shows = search.features[:, 2 : 2 + search.num_classes]  # photos of a group with each class
     sizes = search.features[:, 0]

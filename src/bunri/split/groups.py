@@ -1,7 +1,4 @@
-"""Which photos belong together: twins, and those that a pattern on their names says so of.
-
-Owns the joining of links to groups. Knows nothing of pixels, classes or folds.
-"""
+"""Groups of photos that stay together: copies, and photos whose names match a pattern."""
 
 import re
 import warnings
@@ -15,17 +12,17 @@ Group = tuple[int, ...]
 
 
 def match_names(names: Sequence[str], pattern: str | None) -> list[str | None]:
-    r"""Return what each name has in common with its group, None where there is nothing.
+    r"""Return the text that each name shares with its group, None where the pattern fails.
 
-    That is the pattern's first group, such as ``12`` of ``scene_12_left.jpg`` for
-    ``scene_(\d+)``, or all that it matched if it has no group.
+    That is the match of the pattern's first group, such as ``12`` of ``scene_12_left.jpg`` for
+    ``scene_(\d+)``, or the whole match if it has no group.
 
     Args:
         names: File names as in the JSON, folders included.
-        pattern: A regular expression, looked for anywhere in a name; None for none.
+        pattern: Regular expression, searched anywhere in a name; None for none.
 
     Raises:
-        InputError: It is no regular expression.
+        InputError: The pattern is no regular expression.
     """
     if pattern is None:
         return [None] * len(names)
@@ -43,10 +40,10 @@ def match_names(names: Sequence[str], pattern: str | None) -> list[str | None]:
 
 
 def require_matches(names: Sequence[str], pattern: str | None) -> list[str | None]:
-    """Return :func:`match_names`, sure that the pattern is found in some name.
+    """Return :func:`match_names` of a pattern that matches at least one name.
 
     Raises:
-        InputError: It is no regular expression, or is found in no name.
+        InputError: The pattern is no regular expression, or matches no name.
     """
     keys = match_names(names, pattern)
     if pattern is not None and not any(key is not None for key in keys):
@@ -61,12 +58,12 @@ def require_matches(names: Sequence[str], pattern: str | None) -> list[str | Non
 def join_photos(
     num_photos: int, links: Iterable[tuple[int, int]], keys: Sequence[str | None] = ()
 ) -> list[Group]:
-    """Return groups of photos that are linked, directly or over others, or have an equal key.
+    """Return groups of photos that are linked, directly or through others, or have an equal key.
 
     Args:
-        num_photos: Photos in all; each is in exactly one group.
+        num_photos: Number of photos; each is in exactly one group.
         links: Pairs of positions.
-        keys: One for each photo, or none at all; a photo without (None) is joined by links only.
+        keys: Key of each photo, or no keys at all; None joins a photo by links only.
 
     Returns:
         Groups in the order of their first photos.

@@ -1,7 +1,4 @@
-"""Photos that two splits have in common, so that a score on one is not a score on the unseen.
-
-Owns the kinds of leaks. Knows nothing of how splits are made or what is done about leaks.
-"""
+"""Search for photos that two splits share, which make a score on one of them untrue."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -10,21 +7,22 @@ from itertools import combinations
 from typing import Any, Literal, get_args
 
 from bunri.core.errors import InputError, suggest
+from bunri.core.progress import Advance
 from bunri.images.similarity import Fingerprint, find_twins
 
 LeakKind = Literal["same-name", "same-pixels", "near-duplicate", "same-group"]
 LEAK_KINDS: tuple[LeakKind, ...] = get_args(LeakKind)
-"""From the plainest to the faintest; a pair of photos is told once, as the plainest it is."""
+"""From the most to the least certain; a pair of photos is reported once, as the first that fits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SplitPhoto:
-    """What is known of a photo.
+    """A photo of a split.
 
     Attributes:
-        name: Its file name.
-        print: Its fingerprint, None if the photo was not looked at.
-        group: What it has in common with photos that must stay together, None for none.
+        name: File name.
+        print: Fingerprint; None if the photo was not opened.
+        group: Text shared with the photos it must stay with; None for none.
     """
 
     name: str
@@ -34,7 +32,7 @@ class SplitPhoto:
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """A photo of one split that another split gives away."""
+    """A photo that is in two splits."""
 
     kind: LeakKind
     first_split: str
@@ -42,7 +40,7 @@ class Leak:
     second_split: str
     second_name: str
     similarity: float | None
-    """1 for equal pixels, see ``similarity`` for copies, None where pixels say nothing."""
+    """1 for equal pixels, less for copies, None where pixels were not compared."""
 
     def __str__(self) -> str:
         alike = "" if self.similarity is None else f", similarity {self.similarity:.3f}"
@@ -69,15 +67,15 @@ def parse_kind(name: str) -> LeakKind:
 
 
 def find_leaks(
-    splits: Mapping[str, list[SplitPhoto]], advance: Callable[[], None] | None = None
+    splits: Mapping[str, list[SplitPhoto]], advance: Advance | None = None
 ) -> list[Leak]:
-    """Return every pair of photos in two different splits that should not be.
+    """Return every pair of photos that two splits should not share.
 
     Kinds:
-        ``same-name``: the same file name, unless both photos were looked at and differ: photos
-        in different folders may well have one name.
+        ``same-name``: the same file name, unless both photos were opened and differ: photos in
+        different folders may have one name.
         ``same-pixels``, ``near-duplicate``: see :func:`bunri.images.similarity.find_twins`.
-        ``same-group``: the same group; for two splits told once, by its first photo in each.
+        ``same-group``: the same group; reported once for two splits, by its first photo in each.
 
     Args:
         splits: Name of a split -> its photos.
@@ -111,7 +109,7 @@ def find_leaks(
 def _find_pairs(
     places: list[tuple[str, SplitPhoto]], key: Callable[[SplitPhoto], str | None]
 ) -> Iterator[tuple[int, int]]:
-    """Give pairs of places with an equal key: for each key, the first of each split."""
+    """Yield pairs of places with an equal key: for each key, the first of each split."""
     firsts: dict[str, dict[str, int]] = defaultdict(dict)
     for place, (split, photo) in enumerate(places):
         value = key(photo)

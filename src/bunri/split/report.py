@@ -1,7 +1,4 @@
-"""What is told about a split: its groups, its classes by part, its balance.
-
-Owns the figures of report.json. Knows nothing of files, leaks or the command line.
-"""
+"""Figures of a split for report.json: groups, classes by part, balance."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,11 +23,11 @@ def describe_split(
     """Return the figures of a split as plain values.
 
     Args:
-        dataset: What was split.
-        contents: What its photos hold.
+        dataset: Set that was split.
+        contents: Contents of its photos.
         groups: Photos that stay together.
-        parts: What it was split into.
-        part_of: int64 (photos,), the part that each photo went into.
+        parts: Parts it was split into.
+        part_of: Part of each photo, int64 (photos,).
     """
     together = [group for group in groups if len(group) > 1]
     rows = [

@@ -1,8 +1,4 @@
-"""One COCO file to training and validation files that have no photo in common.
-
-Owns the steps from a request to written files, and the report. Knows nothing of the command
-line; how parts are chosen is in ``folds``, what a leak is in ``leaks``.
-"""
+"""Split of a COCO file: ``split_dataset`` writes training and validation files without leaks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,8 +9,8 @@ import numpy as np
 
 from bunri.core.errors import AnnotationError, ImageError, OutputError, RunError, summarize
 from bunri.core.files import lock_folder, replace_folder, write_json
-from bunri.core.progress import Progress
-from bunri.images.similarity import Twins, find_twins, fingerprint_photo
+from bunri.core.progress import Progress, show_nothing
+from bunri.images.similarity import find_twins, fingerprint_photo
 from bunri.labels.coco import read_coco, require_labels
 from bunri.labels.document import read_document, select_photos, write_document
 from bunri.labels.photos import read_photo_as_labelled
@@ -27,23 +23,23 @@ from bunri.split.leaks import Leak, LeakKind, SplitPhoto, find_leaks
 from bunri.split.report import describe_split
 
 REPORT_NAME = "report.json"
-_WITHOUT = "To split by names alone, without a look at the photos: --no-photos."
+_WITHOUT_PHOTOS = "To split by names alone, without opening the photos: --no-photos."
 
 
 @dataclass(frozen=True, slots=True)
 class SplitRequest:
-    """What to split, and how.
+    """Data to split, and settings of the split.
 
     Attributes:
-        data: A labelled COCO file.
-        parts: What the parts are.
-        images: Where the photos are, None for beside ``data``.
-        pattern: Photos whose names have what it matches in common stay together.
-        seed: The same seed gives the same split.
-        rule: Who owns a pixel that several objects claim.
-        against: Other COCO files, with where their photos are, that must share no photo.
-        allowed: Kinds of leaks that are no reason to refuse.
-        reads_photos: Whether photos are opened to find twins; without, names must do.
+        data: Labelled COCO file.
+        parts: Parts to make, see :meth:`Parts.make_folds` and :meth:`Parts.make_sides`.
+        images: Folder of the photos; None for the folder of ``data``.
+        pattern: Regular expression; photos whose names share the text it matches stay together.
+        seed: Random seed; the same one gives the same split.
+        rule: Overlap rule that masks are drawn by.
+        against: Other COCO files that must share no photo, each with the folder of its photos.
+        allowed: Kinds of leaks that are reported but do not prevent the split.
+        reads_photos: Whether photos are opened to find copies; without, only names are compared.
     """
 
     data: Path
@@ -59,14 +55,14 @@ class SplitRequest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SplitPlan:
-    """A split that is decided but not written.
+    """A split before it is written.
 
     Attributes:
-        dataset: What is split.
+        dataset: Set that is split.
         files: Name of a file to write -> ids of its photos, in file order.
-        report: What goes into report.json.
-        leaks: All that were found, allowed ones too.
-        refused: Those that are not allowed; the split must not be written.
+        report: Content of report.json.
+        leaks: All leaks, also allowed ones.
+        refused: Leaks that are not allowed; with any, the split is not written.
     """
 
     dataset: LabelledSet
@@ -76,23 +72,49 @@ class SplitPlan:
     refused: tuple[Leak, ...]
 
 
-def plan_split(request: SplitRequest, track: Progress) -> SplitPlan:
-    """Decide who goes where, and look for leaks in the result; writes nothing.
+def split_dataset(
+    request: SplitRequest, folder: Path, progress: Progress = show_nothing
+) -> SplitPlan:
+    """Split a labelled COCO file; write the parts unless they share photos (``refused``).
+
+    Every class is put into every part where the photos allow it, and copies of a photo stay
+    together. Files are ``train.json`` and ``val.json``, or ``fold_0/train.json`` and so on for
+    folds, with ids numbered anew, and ``report.json``.
+
+    Args:
+        request: Data and settings.
+        folder: Folder to write; new or empty.
+        progress: Progress display.
 
     Raises:
-        BunriError: Whatever is wrong with the data, its photos or the request.
+        RunError: The folder is in use or not empty.
+        InputError: The data, a photo or the request cannot be used.
+        OutputError: The files cannot be written.
+    """
+    refuse_used(folder)
+    plan = plan_split(request, progress)
+    if not plan.refused:
+        write_split(plan, folder)
+    return plan
+
+
+def plan_split(request: SplitRequest, progress: Progress = show_nothing) -> SplitPlan:
+    """Assign photos to parts and search for leaks; nothing is written.
+
+    Raises:
+        InputError: The data, a photo or the request cannot be used.
     """
     dataset = require_labels(read_coco(request.data, image_root=request.images))
     others = [read_coco(path, image_root=root) for path, root in request.against]
     names, shares = [photo.file_name for photo in dataset.photos], request.parts.shares
     refuse_impossible(len(names), len(names), shares)
     require_matches(names, request.pattern)
+    photos = _name_photos([dataset, *others], request.pattern)
     if request.reads_photos:
-        own, *theirs = _look_at_photos([dataset, *others], request.pattern, track, _WITHOUT)
-    else:
-        own, *theirs = _name_photos([dataset, *others], request.pattern)
-    dealt = _deal_photos([dataset], own, shares, request.rule, request.seed, track)
-    leaks = _find_leaks(request, own, theirs, dealt.part_of, track)
+        photos = _read_prints([dataset, *others], photos, progress, _WITHOUT_PHOTOS)
+    own, *theirs = photos
+    dealt = _deal_photos([dataset], own, shares, request.rule, request.seed, progress)
+    leaks = _find_leaks(request, own, theirs, dealt.part_of, progress)
     report = {
         "data": str(request.data),
         "against": [str(path) for path, _ in request.against],
@@ -112,10 +134,10 @@ def plan_split(request: SplitRequest, track: Progress) -> SplitPlan:
 
 
 def refuse_used(folder: Path) -> None:
-    """Refuse a folder in which there is something.
+    """Raise an error if a folder is not empty.
 
     Raises:
-        RunError: It is a file, or not empty.
+        RunError: The folder is a file, or not empty.
     """
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file.", hint="Choose another folder with --out.")
@@ -131,7 +153,7 @@ def write_split(plan: SplitPlan, folder: Path) -> None:
         OutputError: It cannot be written.
     """
     try:
-        folder = folder.resolve()  # "." has no name, and what a link points to is what is meant
+        folder = folder.resolve()  # "." has no name; a link stands for its target
     except (OSError, RuntimeError) as error:
         raise OutputError(f"{folder} cannot be followed: {summarize(error)}.") from error
     document = read_document(plan.dataset.source)
@@ -144,32 +166,36 @@ def write_split(plan: SplitPlan, folder: Path) -> None:
 
 
 def deal_into_folds(
-    datasets: Sequence[LabelledSet], num_folds: int, rule: OverlapRule, seed: int, track: Progress
+    datasets: Sequence[LabelledSet],
+    num_folds: int,
+    rule: OverlapRule,
+    seed: int,
+    progress: Progress = show_nothing,
 ) -> list[list[int]]:
     """Return the fold, from 0, of each photo of each set; copies are in one fold, also across sets.
 
     Args:
         datasets: Labelled sets with one class table.
-        num_folds: At least 2.
-        rule: Who owns a pixel that several objects claim.
-        seed: The same seed gives the same folds.
-        track: Shows how it goes.
+        num_folds: Number of folds, at least 2.
+        rule: Overlap rule that masks are drawn by.
+        seed: Random seed; the same one gives the same folds.
+        progress: Progress display.
 
     Raises:
-        BunriError: A photo cannot be used, or there are too few.
+        InputError: A photo cannot be used, or there are too few.
     """
     counts = [len(dataset.photos) for dataset in datasets]
     shares = Parts.make_folds(num_folds).shares
     refuse_impossible(sum(counts), sum(counts), shares)
-    looked = _look_at_photos(datasets, None, track, "")
-    own = [photo for part in looked for photo in part]
-    part_of = _deal_photos(datasets, own, shares, rule, seed, track).part_of
+    photos = _read_prints(datasets, _name_photos(datasets, None), progress, "")
+    own = [photo for part in photos for photo in part]
+    part_of = _deal_photos(datasets, own, shares, rule, seed, progress).part_of
     return [part.tolist() for part in np.split(part_of, np.cumsum(counts)[:-1])]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Dealt:
-    """Who goes where: ``part_of`` is int64 (photos,); and what that was decided by."""
+    """The part of each photo, int64 (photos,), and the facts that decided it."""
 
     num_twins: int
     groups: list[Group]
@@ -183,75 +209,64 @@ def _deal_photos(
     shares: Sequence[float],
     rule: OverlapRule,
     seed: int,
-    track: Progress,
+    progress: Progress,
 ) -> _Dealt:
-    """Decide for the photos ``own`` of all sets, in order."""
-    twins = _find_own_twins(own, track)
+    """Assign the photos ``own`` of all sets, in order."""
+    prints = [photo.print for photo in own if photo.print is not None]
+    twins = []
+    if prints:
+        with progress("Comparing photos", len(prints)) as advance:
+            twins = find_twins(prints, advance=advance)
     links = [(pair.first, pair.second) for pair in twins]
     groups = join_photos(len(own), links, [photo.group for photo in own])
     refuse_impossible(len(own), len(groups), shares)
-    with track("Drawing masks", len(own)) as advance:
+    with progress("Drawing masks", len(own)) as advance:
         contents = join_contents([measure_contents(d, rule, advance) for d in datasets])
     return _Dealt(len(twins), groups, contents, split_groups(contents, groups, shares, seed))
 
 
 def _name_photos(datasets: Sequence[LabelledSet], pattern: str | None) -> list[list[SplitPhoto]]:
-    """Return what is known of the photos of each data set without opening them."""
-    names = [[photo.file_name for photo in dataset.photos] for dataset in datasets]
-    return [
-        [
-            SplitPhoto(name, None, key)
-            for name, key in zip(part, match_names(part, pattern), strict=True)
-        ]
-        for part in names
-    ]
+    """Return the photos of each set without fingerprints."""
+    photos = []
+    for dataset in datasets:
+        names = [photo.file_name for photo in dataset.photos]
+        keys = match_names(names, pattern)
+        photos.append([SplitPhoto(n, None, key) for n, key in zip(names, keys, strict=True)])
+    return photos
 
 
-def _look_at_photos(
-    datasets: Sequence[LabelledSet], pattern: str | None, track: Progress, without: str
+def _read_prints(
+    datasets: Sequence[LabelledSet],
+    named: Sequence[Sequence[SplitPhoto]],
+    progress: Progress,
+    hint: str,
 ) -> list[list[SplitPhoto]]:
-    """Return what is known of the photos of each data set; all faults at once.
-
-    Args:
-        datasets: Whose photos.
-        pattern: See :class:`SplitRequest`.
-        track: Shows how it goes.
-        without: How to do without a look at the photos; for messages.
-    """
+    """Return the photos of each set with fingerprints; all faults at once, followed by ``hint``."""
     missing = [problem for dataset in datasets for problem in dataset.find_missing_photos()]
     if missing:
         roots = ", ".join(str(dataset.image_root) for dataset in datasets)
-        where = f"They were looked for in {roots}; choose another folder with --images"
         raise AnnotationError(
             f"{len(missing)} photo(s) are missing:",
             problems=missing,
-            hint=f"{where} (--against-images). {without}",
+            hint=f"They were looked for in {roots}; choose another folder with --images "
+            f"(--against-images). {hint}",
         )
-    looked: list[list[SplitPhoto]] = []
+    photos: list[list[SplitPhoto]] = []
     problems = []
-    named = _name_photos(datasets, pattern)
-    with track("Reading photos", sum(map(len, named))) as advance:
+    with progress("Reading photos", sum(map(len, named))) as advance:
         for dataset, part in zip(datasets, named, strict=True):
-            looked.append([])
+            photos.append([])
             for photo, known in zip(dataset.photos, part, strict=True):
                 try:
                     print_ = fingerprint_photo(read_photo_as_labelled(dataset, photo))
-                    looked[-1].append(replace(known, print=print_))
+                    photos[-1].append(replace(known, print=print_))
                 except ImageError as error:
                     problems.append(error.message)
                 advance()
     if problems:
         what = f"{len(problems)} photo(s) cannot be used:"
-        raise ImageError(what, problems=problems, hint=without)
-    return looked
-
-
-def _find_own_twins(own: Sequence[SplitPhoto], track: Progress) -> list[Twins]:
-    prints = [photo.print for photo in own if photo.print is not None]
-    if not prints:
-        return []
-    with track("Comparing photos", len(prints)) as advance:
-        return find_twins(prints, advance=advance)
+        raise ImageError(what, problems=problems, hint=hint)
+    return photos
 
 
 def _find_leaks(
@@ -259,7 +274,7 @@ def _find_leaks(
     own: Sequence[SplitPhoto],
     theirs: Sequence[list[SplitPhoto]],
     part_of: IntArray,
-    track: Progress,
+    progress: Progress,
 ) -> list[Leak]:
     """Return leaks between the parts, and between them and the files that must be apart."""
     splits: dict[str, list[SplitPhoto]] = {name: [] for name in request.parts.names}
@@ -268,9 +283,9 @@ def _find_leaks(
     for (path, _), photos in zip(request.against, theirs, strict=True):
         splits[str(path)] = photos
     num_prints = sum(photo.print is not None for part in splits.values() for photo in part)
-    with track("Looking for leaks", num_prints) as advance:
+    with progress("Searching for leaks", num_prints) as advance:
         leaks = find_leaks(splits, advance)
-    # What two of the other files have in common is not this split's doing.
+    # Leaks between two of the other files are not caused by this split.
     return [leak for leak in leaks if leak.first_split in request.parts.names]
 
 

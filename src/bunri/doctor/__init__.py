@@ -1,1 +1,1 @@
-"""What is in a data set, what is wrong with it, and how to split it honestly."""
+"""Checks of data sets: labels, photos, copies, leaks between splits; and repairs."""

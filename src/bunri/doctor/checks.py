@@ -1,7 +1,4 @@
-"""Every fault the doctor knows: its name, how grave it is, what it does, what to do.
-
-Owns the words. Knows nothing of how a fault is found; that is told where each is looked for.
-"""
+"""List of all checks: name, severity, effect of the fault, advice and repair."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,7 +13,7 @@ from bunri.labels.rasterize import MIN_POLYGON_POINTS
 
 Severity = Literal["error", "warning", "info"]
 Need = Literal["json", "headers", "pixels", "against", "against-pixels", "model"]
-"""What must be at hand to look: the JSON alone, the photos' first bytes, their pixels, ..."""
+"""Source that a check needs: the JSON, the photos' headers, their pixels, another split, ..."""
 
 FRAME_TOLERANCE_PX = 1.0
 """A point this far outside of the photo is rounding, not a fault."""
@@ -32,14 +29,14 @@ class Check:
     """One kind of fault.
 
     Attributes:
-        name: As printed, and as a key in the JSON.
-        severity: An error stops bunri, or makes a score untrue; a warning costs quality; info
+        name: Name as printed and as in the JSON.
+        severity: "error" stops bunri or makes a score untrue, "warning" costs quality, "info"
             is worth knowing.
-        need: What must be at hand to look for it.
-        title: What is wrong, in one sentence.
-        effect: What it does to training or to the score.
-        advice: The next step for a person.
-        repair: What ``--fix`` does about it; empty where only a person can know.
+        need: Source that the check needs.
+        title: Description of the fault in one sentence.
+        effect: Effect on training or on the score.
+        advice: Next step for a person.
+        repair: Repair by ``--fix``; empty where only a person can decide.
     """
 
     name: str

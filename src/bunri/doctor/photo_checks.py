@@ -1,7 +1,4 @@
-"""The photo files: are they there, are they what they say, do they fit the JSON?
-
-Photos are decoded by :mod:`bunri.images.photos`; nothing here knows of labels.
-"""
+"""Checks of photo files: existence, format, size, colour mode, damage."""
 
 import warnings
 from dataclasses import dataclass
@@ -38,7 +35,7 @@ _GREY_MODES = ("L", "LA", "1")
 
 @dataclass(frozen=True, slots=True)
 class PhotoFault:
-    """One thing that is wrong with a photo file; ``is_fatal`` where it cannot be decoded."""
+    """A fault of a photo file; with ``is_fatal`` it cannot be decoded."""
 
     check: str
     note: str
@@ -46,14 +43,14 @@ class PhotoFault:
 
 
 def check_header(path: Path, photo: Photo) -> list[PhotoFault]:
-    """Look at the first bytes of a photo file.
+    """Check the header of a photo file.
 
     Args:
-        path: Where it lies.
-        photo: What the JSON says of it.
+        path: Photo file.
+        photo: Its record from the JSON.
 
     Returns:
-        What is wrong; where something is fatal, that is the last entry.
+        Faults; a fatal one is the last.
     """
     try:
         size = path.stat().st_size
@@ -133,10 +130,10 @@ def _check_size(picture: Image.Image, photo: Photo) -> list[PhotoFault]:
 
 
 def decode_for_checks(path: Path) -> tuple[ImageArray | None, list[PhotoFault]]:
-    """Decode a photo whose header is sound.
+    """Decode a photo whose header has no fatal fault.
 
     Returns:
-        uint8 (H, W, 3), or None and what is wrong.
+        Photo, uint8 (H, W, 3), or None and its faults.
     """
     try:
         return decode_photo(path.read_bytes(), name=path.name), []

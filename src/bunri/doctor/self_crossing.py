@@ -1,7 +1,4 @@
-"""Outlines that cross themselves, found in bounded memory however many points they have.
-
-Owns what counts as a crossing. Knows nothing of annotations.
-"""
+"""Search for outlines that cross themselves, in bounded memory whatever their length."""
 
 from collections.abc import Sequence
 
@@ -12,14 +9,14 @@ import shapely
 _Points = npt.NDArray[np.float64]
 _Ints = npt.NDArray[np.int64]
 
-# Where all edges lie on one heap, looking at every pair has no end: GEOS is not asked about such
-# outlines, and edges are taken a few at a time, since the first ones will find a crossing.
+# GEOS compares every pair of edges where all lie in one place, which takes too long for long
+# outlines; these are compared a few edges at a time, since the first ones will find a crossing.
 _MANY_POINTS = 10_000
 _MAX_PAIRS = 1_000_000
 
 
 def find_self_crossings(outlines: Sequence[_Points]) -> dict[int, tuple[float, float]]:
-    """Return where outlines cross themselves.
+    """Return a place where each outline crosses itself.
 
     Edges that touch or run along each other do not count: a cut that joins a hole to the
     outside goes there and back along one line.

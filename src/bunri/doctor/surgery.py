@@ -1,7 +1,6 @@
-"""A repaired copy of a COCO document, and a record of every change.
+"""Repairs of a COCO document, finding by finding, with a record of every change.
 
-Owns what ``--fix`` does about each finding. The rule behind all of it: a repair never changes
-what is drawn, except by leaving out what cannot be drawn, learned or scored.
+A repair never changes the masks, except by leaving out what cannot be drawn, learned or scored.
 """
 
 from collections.abc import Callable, Iterator
@@ -41,11 +40,11 @@ _DROPS_ROW = frozenset(
 
 
 def repair_document(file: CocoFile, diagnosis: Diagnosis) -> tuple[dict[str, Any], list[Change]]:
-    """Return a repaired copy of a document and what was changed; the original stays as it is.
+    """Return a repaired copy of a document and its changes; the original is not changed.
 
     Args:
-        file: What was examined.
-        diagnosis: What was found in it.
+        file: Examined file.
+        diagnosis: Diagnosis of the file.
     """
     work = _Surgery(file)
     for finding in diagnosis.findings:
@@ -68,7 +67,7 @@ class _Surgery:
             for _, row in reversed(list(self._iterate("images")))
             if row.keys() >= _REQUIRED_OF_IMAGE
         }
-        self._gone_photos: dict[object, str] = {}  # id -> the check that cost it its place
+        self._gone_photos: dict[object, str] = {}  # id -> check because of which it was dropped
         self._has_unclear_images = False
         self._treatments: dict[str, Callable[[str, Place, Row], None]]
         self._treatments = dict.fromkeys(_DROPS_ROW, self._drop)
@@ -84,7 +83,7 @@ class _Surgery:
         }
 
     def treat(self, finding: Finding) -> None:
-        """Do what can be done about a finding."""
+        """Repair a finding, if there is a repair for it."""
         name = finding.check.name
         if name == "duplicate-image-id":
             self._has_unclear_images = True

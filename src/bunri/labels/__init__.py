@@ -1,7 +1,7 @@
-"""Labels on disk to masks: COCO in, one mask per photo out.
+"""Labels: COCO files in, one mask per photo out.
 
-Read in this order: ``records`` (what a label is), ``run_lengths`` and ``crossings`` (the
-arithmetic), ``rasterize`` (objects to pixels), ``overlap`` (many objects to one mask),
-``document`` and ``segmentations`` (the JSON), ``coco`` (a whole file), ``sources`` (several),
+Reading order: ``records`` (the data), ``run_lengths`` and ``crossings`` (the arithmetic),
+``rasterize`` (objects to pixels), ``overlap`` (objects to a mask), ``document``,
+``segmentations`` and ``coco_rows`` (the JSON), ``coco`` (a whole file), ``sources`` (several),
 ``components`` and ``outlines`` (back from pixels to labels).
 """

@@ -119,7 +119,7 @@ def require_labels(dataset: LabelledSet) -> LabelledSet:
     """Return ``dataset`` if it can be trained or scored on.
 
     Raises:
-        AnnotationError: It has no photos, or no ``annotations`` key.
+        AnnotationError: The set has no photos, or no ``annotations`` key.
     """
     require_nonempty(dataset)
     if not dataset.is_labelled:
@@ -134,13 +134,13 @@ def require_truth(dataset: LabelledSet) -> LabelledSet:
     """Return ``dataset`` if its labels are not a model's.
 
     Raises:
-        AnnotationError: They are pseudo-labels.
+        AnnotationError: The labels are pseudo-labels.
     """
     if dataset.is_pseudo:
         raise AnnotationError(
-            f"{dataset.source} holds pseudo-labels: what models said, not what is true.",
-            hint="A score on them says how alike two models are. To use them as a truth all the "
-            f"same, name the file: --allow-pseudo {dataset.source}",
+            f"{dataset.source} holds pseudo-labels: predictions of models, no ground truth.",
+            hint="A score on them measures how alike two models are. To accept them as if they "
+            f"were true, name the file: --allow-pseudo {dataset.source}",
         )
     return dataset
 
@@ -149,7 +149,7 @@ def require_photos(dataset: LabelledSet) -> LabelledSet:
     """Return ``dataset`` if it has photos and all of them are on disk.
 
     Raises:
-        AnnotationError: There are none, or some are missing; those are listed.
+        AnnotationError: The set has no photos, or some are missing; those are listed.
     """
     require_nonempty(dataset)
     missing = dataset.find_missing_photos()
@@ -167,7 +167,7 @@ def require_nonempty(dataset: LabelledSet) -> LabelledSet:
     """Return ``dataset`` if it lists photos.
 
     Raises:
-        AnnotationError: It has none.
+        AnnotationError: The set has no photos.
     """
     if not dataset.photos:
         raise AnnotationError(f"{dataset.source} has no photos: its list 'images' is empty.")

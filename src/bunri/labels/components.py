@@ -1,7 +1,4 @@
-"""Which pixels of a region hang together.
-
-Owns the labelling of connected components. Knows nothing of classes or outlines.
-"""
+"""Connected components of regions."""
 
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -28,10 +25,10 @@ class LabelledRuns:
 
     @classmethod
     def from_region(cls, region: npt.NDArray[np.bool_], neighbours: Neighbours) -> Self:
-        """Find the components of ``region``, bool (H, W).
+        """Find the components of a region.
 
         Args:
-            region: True inside.
+            region: Region, bool (H, W), True inside.
             neighbours: 4 if pixels must share a side, 8 if a corner is enough.
         """
         row, start, stop = find_runs(region)

@@ -1,6 +1,4 @@
-"""Where the outlines of polygons cross the columns of pixels, as pycocotools places them.
-
-Owns the rounding of COCO's polygon fill. Knows nothing of objects, run lengths or masks.
+"""Crossings of polygon outlines with pixel columns, rounded as pycocotools rounds them.
 
 pycocotools (``rleFrPoly`` in ``maskApi.c``) moves every corner to a grid of a fifth of a pixel,
 walks along the outline one grid point at a time, and notes where the walk passes the middle of
@@ -80,9 +78,9 @@ def _cross_columns(
     Args:
         starts: x and y of each edge's start on the grid.
         stops: x and y of each edge's end.
-        first: The first column whose middle each edge crosses.
-        num: How many columns it crosses.
-        height: Of the photo, in pixels.
+        first: First column whose middle each edge crosses.
+        num: Number of columns that each edge crosses.
+        height: Height of the photo in pixels.
     """
     (x0, y0), (x1, y1) = starts, stops
     # The walk goes along the axis on which the edge is longer, always upwards on it.

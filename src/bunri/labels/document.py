@@ -1,7 +1,4 @@
-"""A JSON of labels as it lies on disk, before anyone has said that it is valid.
-
-Owns reading it within limits, taking photos out of it, and writing it. Knows nothing of what is
-valid.
+"""COCO documents as plain JSON values: reading within limits, selecting photos, writing.
 
 Polygons are the bulk of such a file: 26,400 objects of the competition have twelve million
 numbers, which are 400 MB as Python lists. They are packed into arrays while the file is read.
@@ -21,11 +18,11 @@ from bunri.core.files import is_file, is_folder, write_bytes
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a COCO file; of its content only ``images`` is sure to be a list.
+    """Return the content of a COCO file; apart from a list ``images``, anything may be wrong in it.
 
     Raises:
-        PathError: There is no such file, or it may not be read.
-        AnnotationError: No JSON object, see :func:`read_json_object`, or not COCO.
+        PathError: The file does not exist or cannot be read.
+        AnnotationError: The file is not JSON, see :func:`read_json`, or not COCO.
     """
     document = read_json_object(path)
     if not isinstance(document.get("images"), list):
@@ -34,11 +31,11 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file that ought to be COCO; anything may be in it.
+    """Return the content of a JSON file that should be COCO; anything may be wrong in it.
 
     Raises:
-        PathError: There is no such file, or it may not be read.
-        AnnotationError: Not JSON, see :func:`read_json`, or not an object.
+        PathError: The file does not exist or cannot be read.
+        AnnotationError: The file is not JSON, see :func:`read_json`, or not an object.
     """
     document = read_json(path, "COCO")
     if not isinstance(document, dict):
@@ -47,17 +44,17 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 
 def read_json(path: Path, kind: str) -> Any:  # noqa: ANN401 (any JSON value)
-    """Return what a JSON file holds.
+    """Return the content of a JSON file.
 
     Lists of numbers in ``segmentation`` are arrays: int64 where all are whole, else float64.
 
     Args:
-        path: The file.
-        kind: What it ought to be, for messages.
+        path: JSON file.
+        kind: Expected format, for messages.
 
     Raises:
-        PathError: There is no such file, or it may not be read.
-        AnnotationError: Too large, not UTF-8, not JSON, or nested too deeply.
+        PathError: The file does not exist or cannot be read.
+        AnnotationError: The file is too large, not UTF-8, not JSON, or nested too deeply.
     """
     if not is_file(path):
         what = "is a folder" if is_folder(path) else "does not exist"
@@ -90,13 +87,13 @@ def read_json(path: Path, kind: str) -> Any:  # noqa: ANN401 (any JSON value)
 def select_photos(document: dict[str, Any], photo_ids: Sequence[int]) -> dict[str, Any]:
     """Return a new document of some photos, numbered anew; the given one stays as it is.
 
-    Image ids become 0, 1, 2, ... in the order asked for, and annotation ids likewise, photo by
-    photo and else in file order: much code reads the n-th image as the one with id n. Whatever
-    else is in the file is kept as it is, categories without objects too.
+    Image ids become 0, 1, 2, ... in the given order, and annotation ids likewise, photo by photo
+    and otherwise in file order: much code takes the n-th image for the one with id n. All other
+    content is kept, also categories without objects.
 
     Args:
-        document: A file that :func:`bunri.labels.coco.read_coco` accepts.
-        photo_ids: Ids of ``images``, none twice.
+        document: Document that :func:`bunri.labels.coco.read_coco` accepts.
+        photo_ids: Ids of the photos, without repeats.
 
     Raises:
         AnnotationError: The document has no such photo.
@@ -128,10 +125,10 @@ def _refuse_as_coco(path: Path) -> AnnotationError:
 def write_document(path: Path, document: dict[str, Any]) -> None:
     """Write a document as JSON, each row of its lists on a line of its own, Korean readable.
 
-    What is not a number to JSON (a NaN in a key that nobody reads) stays as it was read.
+    Values that JSON does not know, such as NaN, are written as they were read.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The file cannot be written.
     """
     parts = [
         f"{dump_json(key)}: {_dump_rows(value) if isinstance(value, list) else dump_json(value)}"

@@ -1,8 +1,6 @@
 """Pixels back to labels: outlines that rasterise to exactly the same pixels, and run lengths.
 
-Owns the inverse of ``rasterize``. Knows nothing of classes, overlap or file formats.
-
-Why the outlines are exact. pycocotools multiplies coordinates by five, walks along the edges
+The outlines are exact because pycocotools multiplies coordinates by five, walks along the edges
 and flips, in each column, everything below a horizontal edge; vertical edges flip nothing. An
 outline that runs along the sides of pixels, at integer coordinates, therefore fills precisely
 these pixels, and an edge walked twice cancels. A hole needs a cut, since the parts of an
@@ -38,15 +36,16 @@ def trace_parts(
     """Return polygons without holes and crossings that together cover exactly ``region``.
 
     Args:
-        region: bool (H, W).
-        inset_px: How far all edges are moved into the region, below 0.1. pycocotools does not
-            notice; readers that cut off decimals and paint the outline too (OpenCV's
-            ``fillPoly`` after ``astype(int)``, Pillow's ``polygon``) then fill the same pixels.
-        left_top_px: Where in the photo the region's first pixel lies.
+        region: Region, bool (H, W).
+        inset_px: Distance by which all edges are moved into the region, below 0.1. It does not
+            change what pycocotools draws, and readers that cut off decimals and paint the
+            outline too (OpenCV's ``fillPoly`` after ``astype(int)``, Pillow's ``polygon``) then
+            fill the same pixels.
+        left_top_px: Position of the region's first pixel in the photo.
 
     Returns:
-        float64 (2 * points,) each: x0, y0, x1, y1, ... with a point only where the outline
-        turns. No polygon is longer than ``contracts.MAX_OUTLINE_PX``. None for an empty region.
+        Polygons, float64 (2 * points,) each: x0, y0, x1, y1, ... with a point only where the
+        outline turns, none longer than ``contracts.MAX_OUTLINE_PX``; () for an empty region.
     """
     return tuple(_trace(region, left_top_px, is_cut_through=True, inset_px=inset_px))
 
@@ -95,7 +94,7 @@ def _find_box(region: _Bools) -> tuple[int, int, int, int] | None:
 
 
 def _find_sides(region: _Bools, *, is_cut_through: bool) -> list[_Bools]:
-    """Return on which of their sides pixels have an outline.
+    """Return the sides of pixels that have an outline.
 
     Returns:
         For each side, clockwise from the top, bool ((H + 2) * (W + 2),): the region flat, in a
@@ -192,7 +191,7 @@ def _find_edges(
 
 
 def _list_loops(next_of: _Ints) -> tuple[list[int], list[int]]:
-    """Return the members of a permutation cycle by cycle, and where in this list cycles end."""
+    """Return the members of a permutation cycle by cycle, and the end of each cycle."""
     successors = next_of.tolist()
     is_done = bytearray(len(successors))
     order: list[int] = []
@@ -215,9 +214,9 @@ def encode_region(
     """Return the run lengths of a region.
 
     Args:
-        crop: bool (h, w), the region or the part of the photo that holds it.
-        size_hw: Height and width of the photo; those of ``crop`` if not given.
-        left_top_px: Where in the photo ``crop`` lies; it lies within.
+        crop: Region, or the part of the photo that contains it, bool (h, w).
+        size_hw: Height and width of the photo; by default those of ``crop``.
+        left_top_px: Position of ``crop`` in the photo.
     """
     height, width = crop.shape if size_hw is None else size_hw
     left, top = left_top_px

@@ -7,11 +7,11 @@ from bunri.labels.records import LabelledSet, Photo
 
 
 def read_photo_as_labelled(dataset: LabelledSet, photo: Photo) -> ImageArray:
-    """Return a photo, uint8 (H, W, 3), sure to have the size that its JSON states.
+    """Return a photo, uint8 (H, W, 3) RGB, after a check that it has the size that its JSON states.
 
     Raises:
-        ImageError: It cannot be read, or has another size.
-        PathError: It would leave the image root.
+        ImageError: The photo cannot be read, or has another size.
+        PathError: Its path leaves the image root.
     """
     image = read_photo(dataset.path_of(photo))
     _check_size(dataset, photo, (image.shape[0], image.shape[1]))
@@ -19,12 +19,12 @@ def read_photo_as_labelled(dataset: LabelledSet, photo: Photo) -> ImageArray:
 
 
 def check_photo_headers(dataset: LabelledSet) -> None:
-    """Refuse photos that are no photos or not of the size their JSON states; quick.
+    """Raise an error if files are not photos or not of the size that their JSON states.
 
-    Only headers are read, so a photo that is cut off further on is not found here.
+    Only headers are read, which is quick but does not find truncated photos.
 
     Raises:
-        ImageError: All of them are listed.
+        ImageError: Photos cannot be used; all of them are listed.
     """
     problems = []
     for photo in dataset.photos:

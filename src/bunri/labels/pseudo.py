@@ -1,19 +1,17 @@
-"""How a COCO file says that its labels are a model's and not a person's.
+"""Keys of a COCO file that mark its labels as a model's (pseudo-labels).
 
-Owns the keys that say so. Knows nothing of models and of how such labels are made.
-
-Two marks, so that one of them outlives most tools: ``info.pseudo_labels``, which tells where the
-labels are from, and ``pseudo: true`` on each annotation. Either makes the whole file one of
-pseudo-labels: a score on labels that are partly a model's own would be no score.
+Two marks, so that one of them survives most tools: ``info.pseudo_labels``, which describes the
+teachers, and ``pseudo: true`` on each annotation. Either marks the whole file: a score on labels
+that are partly a model's own would not be one.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
 INFO_KEY = "pseudo_labels"
-"""Of ``info``: teachers, thresholds and photos."""
+"""Key in ``info``: teachers, thresholds and photos."""
 MARK = "pseudo"
-"""Of a row of ``annotations``."""
+"""Key in a row of ``annotations``."""
 _PHOTOS_KEY = "trained_on"
 _HASH_DIGITS = 16
 
@@ -29,7 +27,7 @@ def describes_pseudo_labels(document: dict[str, Any]) -> bool:
 def read_teacher_photos(document: dict[str, Any]) -> frozenset[str]:
     """Return hashes of the photos that the teachers of a document were trained on.
 
-    Where that is not told, or damaged, there are none: it is a courtesy of whoever wrote the file.
+    Missing or damaged entries are ignored: the file can be used without them.
     """
     teachers = _read_origin(document).get("teachers")
     rows = teachers if isinstance(teachers, list) else []
@@ -38,18 +36,18 @@ def read_teacher_photos(document: dict[str, Any]) -> frozenset[str]:
 
 
 def describe_teacher(name: str, weights_sha256: str, photos: Iterable[str]) -> dict[str, Any]:
-    """Return what a file of pseudo-labels tells of one of its teachers.
+    """Return the entry of one teacher in a file of pseudo-labels.
 
     Args:
-        name: As given on the command line.
-        weights_sha256: Of its weights, 64 hex digits.
+        name: Name as given on the command line.
+        weights_sha256: SHA-256 of its weights, 64 hex digits.
         photos: Hashes of the photos it was trained on; see :func:`pack_hashes`.
     """
     return {"name": name, "sha256": weights_sha256, _PHOTOS_KEY: pack_hashes(photos)}
 
 
 def shorten_hash(digest: str) -> str:
-    """Return what is kept of a photo's hash, see ``audit.similarity.hash_pixels``: 16 hex digits.
+    """Return the first 16 hex digits of a hash of :func:`bunri.images.similarity.hash_pixels`.
 
     64 bits: among ten thousand photos two share a hash with a chance of 3 in 10^12.
     """
@@ -57,7 +55,7 @@ def shorten_hash(digest: str) -> str:
 
 
 def pack_hashes(hashes: Iterable[str]) -> str:
-    """Return hashes of :func:`shorten_hash` as one text: ascending, none twice."""
+    """Return hashes of :func:`shorten_hash` as one text: ascending, without repeats."""
     return " ".join(sorted(set(hashes)))
 
 

@@ -1,7 +1,4 @@
-"""What a labelled data set is once it is in memory.
-
-Owns the records that the readers fill and everyone else uses. Knows no file format.
-"""
+"""Records of a labelled data set in memory."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -67,7 +64,7 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class SoftLabels:
-    """Where the probabilities of a photo's classes are; ``file_name`` is relative to the JSON."""
+    """File of the class probabilities of a photo; ``file_name`` is relative to the JSON."""
 
     file_name: str
     sha256: str
@@ -75,7 +72,7 @@ class SoftLabels:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledSet:
-    """Photos in file order, their annotations by photo id, and what the categories mean."""
+    """Photos in file order, their annotations by photo id, and the meaning of the categories."""
 
     source: Path
     image_root: Path
@@ -93,16 +90,16 @@ class LabelledSet:
     index_of_category: Mapping[int, int] = field(default_factory=dict)
     """Category id -> index in ``table``."""
     ignored: Mapping[int, RunLengths] = field(default_factory=dict)
-    """Photo id -> pixels that count for nothing, whatever lies there; 255 in masks."""
+    """Photo id -> pixels to ignore; 255 in masks."""
     is_pseudo: bool = False
-    """Whether labels are a model's: good to train on, worth nothing as a truth."""
+    """Whether the labels are a model's: useful to train on, no ground truth."""
     soft: Mapping[int, SoftLabels] = field(default_factory=dict)
-    """Photo id -> its pseudo-labels as probabilities; see ``formats.soft``."""
+    """Photo id -> its pseudo-labels as probabilities; see ``labels.soft``."""
     teacher_photos: frozenset[str] = frozenset()
-    """Of pseudo-labels: hashes of the photos whose labels their teachers were trained on."""
+    """Hashes of the photos that the teachers of pseudo-labels were trained on."""
 
     def path_of(self, photo: Photo) -> Path:
-        """Return where a photo lies; it never leaves ``image_root``.
+        """Return the path of a photo; it never leaves ``image_root``.
 
         Raises:
             PathError: The file name leaves the image root.

@@ -1,6 +1,4 @@
-"""Run lengths: the COCO code for them, and what can be said of them without drawing.
-
-Owns the code and its checks. Knows nothing of outlines and masks.
+"""Run lengths: COCO's compressed text, checks, and conversion to pixels.
 
 The C decoder of pycocotools trusts its input and writes outside of its buffer when counts are
 wrong; this one does not.
@@ -23,13 +21,13 @@ def decode_counts(text: str) -> _Ints:
     difference to the count before the last is stored.
 
     Args:
-        text: The ``counts`` string of a COCO segmentation.
+        text: ``counts`` of a COCO segmentation.
 
     Returns:
         int64 (runs,), run lengths in pixels; not yet checked to be non-negative.
 
     Raises:
-        AnnotationError: A character outside of the code, or a number without an end.
+        AnnotationError: The text is empty or damaged.
     """
     # In UTF-8 whatever is not ASCII is bytes beyond the code; "?" in its place would be in it.
     codes = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8).astype(np.int64) - 48
@@ -56,7 +54,7 @@ def encode_counts(counts: _Ints) -> str:
     """Return COCO's compressed run lengths, the inverse of :func:`decode_counts`.
 
     Args:
-        counts: int64 (runs,), run lengths in pixels.
+        counts: Run lengths in pixels, int64 (runs,).
     """
     numbers = counts.astype(np.int64)
     numbers[3:] -= counts[1:-2]
@@ -71,10 +69,10 @@ def encode_counts(counts: _Ints) -> str:
 
 
 def check_counts(counts: _Ints, size_hw: tuple[int, int]) -> None:
-    """Refuse run lengths that do not cover exactly the photo.
+    """Raise an error if run lengths do not cover exactly the photo.
 
     Raises:
-        AnnotationError: A negative run, or a sum that is not height * width.
+        AnnotationError: A run is negative, or the sum is not height * width.
     """
     if (counts < 0).any():
         raise AnnotationError("run lengths must not be negative")

@@ -1,12 +1,12 @@
-"""How probable teachers find each class of each pixel, as a small PNG a photo.
+"""Soft labels: the teachers' class probabilities of a photo in a small PNG.
 
-Owns the file: the planes of all classes, the background first, one below the other, 8 bits each,
-at a quarter or so of the photo's size. Knows nothing of models and training.
+The file has the planes of all classes, background first, one below the other, 8 bits each, at
+about a quarter of the photo's size.
 
-To learn from such labels a mask is drawn from them: each pixel becomes each class as often as
-that is probable. The mean of the cross-entropy over many draws is the cross-entropy against the
-probabilities themselves, and so is the mean of its gradient; and a drawn mask is a mask, so that
-every augmentation and every other loss takes it as it is.
+For training, a mask is drawn from the probabilities: each pixel becomes each class as often as
+that class is probable. The mean of the cross-entropy over many draws, and of its gradient, equals
+that against the probabilities; and since a drawn mask is a mask, every augmentation and every
+other loss accepts it.
 """
 
 from pathlib import Path
@@ -30,7 +30,7 @@ Planes = npt.NDArray[np.uint8]  # (C, h, w), probability times 255, rounded
 
 
 def shrink_plane(plane: FloatArray, max_side_px: int = MAX_SIDE_PX) -> npt.NDArray[np.uint8]:
-    """Return the probabilities of one class, float32 (H, W), as they are kept: uint8 (h, w)."""
+    """Return the probabilities of one class, float32 (H, W), as stored: uint8 (h, w)."""
     height, width = plane.shape
     size_hw = fit_size_hw((height, width), min(max_side_px, max(height, width)))
     return np.rint(resize_plane(plane, size_hw) * 255).astype(np.uint8)
@@ -40,7 +40,7 @@ def write_planes(path: Path, planes: Planes) -> None:
     """Write the planes of a photo.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The file cannot be written.
     """
     _, _, width = planes.shape
     with replace_atomically(path) as temporary:
@@ -48,12 +48,12 @@ def write_planes(path: Path, planes: Planes) -> None:
 
 
 def read_planes(dataset: LabelledSet, photo: Photo) -> Planes:
-    """Return the planes of a photo of ``dataset.soft``, sure to be as they were written.
+    """Return the planes of a photo of ``dataset.soft``, after a check of their SHA-256.
 
     Raises:
-        AnnotationError: The file is missing or another one.
-        PathError: It would leave the folder of its COCO file.
-        ImageError: It cannot be read.
+        AnnotationError: The file is missing or was changed.
+        PathError: Its path leaves the folder of the COCO file.
+        ImageError: The file cannot be read.
     """
     listed = dataset.soft[photo.id]
     path = join_under(dataset.source.parent, listed.file_name)
@@ -70,19 +70,19 @@ def read_planes(dataset: LabelledSet, photo: Photo) -> Planes:
 def draw_soft_mask(dataset: LabelledSet, photo: Photo, share: float) -> MaskArray:
     """Return a mask drawn from the probabilities of a photo, without ignored pixels.
 
-    One number decides for the whole photo, so that what is drawn has whole objects, no noise.
+    One random number decides for the whole photo, so that whole objects are drawn, not noise.
 
     Args:
-        dataset: Where ``photo`` comes from.
-        photo: One with soft labels.
-        share: From 0 to 1, drawn evenly: at each pixel classes follow each other in the order
-            of planes, each as wide as it is probable; the class at this share of the way it is.
+        dataset: Labelled set.
+        photo: Photo of ``dataset`` with soft labels.
+        share: Random number from 0 to 1, uniform. At each pixel the classes are laid end to end
+            in the order of planes, each as long as it is probable; the class at this share wins.
 
     Returns:
         uint8 (H, W), index into ``dataset.table``.
 
     Raises:
-        InputError: See :func:`read_planes`.
+        InputError: The planes cannot be read, see :func:`read_planes`.
     """
     planes = read_planes(dataset, photo)
     indices = [0, *(dataset.index_of_category[id_] for id_ in dataset.category_names)]

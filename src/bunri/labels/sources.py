@@ -1,7 +1,4 @@
-"""Several annotation files at once: where the photos of each are, and one class table for all.
-
-Owns what files that are named together have to agree on. Knows nothing of what they are for.
-"""
+"""Several annotation files together: the photos of each, and one class table for all."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -19,11 +16,11 @@ def pair_roots(
 
     Args:
         files: Annotation files.
-        roots: One per file, or none: then photos lie beside each file.
-        option: The command line's name for ``roots``.
+        roots: Folder of the photos of each file; empty if photos are beside each file.
+        option: Name of the option for ``roots``.
 
     Raises:
-        AnnotationError: The numbers differ.
+        AnnotationError: The numbers of files and folders differ.
     """
     if roots and len(roots) != len(files):
         raise AnnotationError(
@@ -36,10 +33,10 @@ def pair_roots(
 def read_together(sources: Iterable[tuple[Path, Path]]) -> list[LabelledSet]:
     """Read files that share one class table: that of the first one with labels.
 
-    The others may lack classes of that table; they may not have more.
+    The others may lack classes of that table, but not have more.
 
     Args:
-        sources: At least one; see :func:`pair_roots`.
+        sources: Pairs of :func:`pair_roots`, at least one.
 
     Raises:
         PathError: A file or a folder of photos does not exist.

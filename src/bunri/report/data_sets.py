@@ -8,12 +8,10 @@ from typing import Any
 from bunri.core.errors import InputError
 from bunri.core.files import check_writable, write_json
 from bunri.core.progress import Progress, show_nothing
-from bunri.labels.coco import require_nonempty, require_photos
 from bunri.labels.rules import OverlapRule
-from bunri.labels.sources import pair_roots, read_together
 from bunri.report.pages.stats import prepare_samples, write_stats_page
 from bunri.stats.gallery import choose_photos
-from bunri.stats.statistics import SetStatistics, collect_statistics, name_sets
+from bunri.stats.statistics import SetStatistics, measure_datasets
 from bunri.stats.statistics_json import describe_statistics
 
 
@@ -68,16 +66,9 @@ def report_stats(
             hint="Choose another name or folder.",
         )
     check_writable(figures_path)
-    sets = read_together(pair_roots(data, images, "--images"))
-    for dataset in sets:
-        (require_photos if opens_photos else require_nonempty)(dataset)
-    with progress("Counting photos", sum(len(dataset.photos) for dataset in sets)) as advance:
-        statistics = [
-            collect_statistics(
-                dataset, name, overlap_rule, opens_photos=opens_photos, advance=advance
-            )
-            for dataset, name in zip(sets, name_sets(sets), strict=True)
-        ]
+    statistics = measure_datasets(
+        data, images, rule=overlap_rule, opens_photos=opens_photos, progress=progress
+    )
     choices = choose_photos(statistics, num_samples if opens_photos else 0)
     with progress("Preparing sample photos", len(choices)) as advance:
         samples = prepare_samples(choices, overlap_rule, advance)

@@ -1,7 +1,4 @@
-"""Which photos of a data set are worth a look: every class, the rare ones first.
-
-Owns the choice. Knows nothing of how photos are shown.
-"""
+"""Choice of sample photos that show every class, rare ones first."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -15,7 +12,7 @@ Choice = tuple[SetStatistics, int]
 
 
 def choose_photos(sets: Sequence[SetStatistics], num_photos: int) -> list[Choice]:
-    """Return photos to look at; the same figures always give the same photos.
+    """Return sample photos; the same statistics always give the same photos.
 
     The classes take turns, the one in the fewest photos first, and each time take the photo in
     which their share of the pixels is nearest to their median. A set without labels gives
@@ -23,7 +20,7 @@ def choose_photos(sets: Sequence[SetStatistics], num_photos: int) -> list[Choice
 
     Args:
         sets: Sets with one class table.
-        num_photos: How many to return, if there are as many.
+        num_photos: Number of photos to return, if there are as many.
     """
     unlabelled = [figures for figures in sets if figures.labels is None]
     is_mixed = len(unlabelled) < len(sets)

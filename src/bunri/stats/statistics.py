@@ -1,12 +1,10 @@
-"""What is in a data set: photos, classes, objects, sizes, places and colours.
-
-Owns what each figure means and how it is called. Knows nothing of pages and plots.
-"""
+"""Statistics of data sets: photos, classes, objects, sizes, places and colours."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +12,14 @@ import numpy.typing as npt
 from bunri.core.classes import ClassTable
 from bunri.core.contracts import BACKGROUND_INDEX
 from bunri.core.errors import ImageError
+from bunri.core.progress import Advance, Progress, show_nothing
+from bunri.labels.coco import require_nonempty, require_photos
 from bunri.labels.overlap import draw_mask
 from bunri.labels.photos import read_photo_as_labelled
 from bunri.labels.rasterize import draw_region
 from bunri.labels.records import LabelledSet, Photo
 from bunri.labels.rules import OverlapRule
+from bunri.labels.sources import pair_roots, read_together
 from bunri.stats.tallies import ColorTally, Counts, LabelTally, measure_spread
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -31,13 +32,13 @@ class ColorStatistics:
     """Colours of all pixels of all photos; channels are red, green, blue, values 0..1.
 
     Attributes:
-        num_pixels: Pixels that were counted.
-        mean_rgb: Over all pixels of all photos.
-        std_rgb: The same pixels' standard deviation, divided by their number (not one less).
-            With ``mean_rgb`` it gives normalised pixels mean 0 and spread 1.
-        mean_photo_std_rgb: Standard deviation inside each photo, averaged over photos. It leaves
-            out how photos differ from one another, so it is smaller; often stated in its place.
-        histogram: int64 (3, 256), how often each value occurs.
+        num_pixels: Number of pixels.
+        mean_rgb: Mean over all pixels of all photos.
+        std_rgb: Population standard deviation over the same pixels; pixels normalised with it
+            and ``mean_rgb`` have mean 0 and standard deviation 1.
+        mean_photo_std_rgb: Standard deviation within each photo, averaged over photos. It ignores
+            differences between photos, so it is smaller; often stated in place of ``std_rgb``.
+        histogram: Number of pixels with each value, int64 (3, 256).
     """
 
     num_pixels: int
@@ -49,13 +50,13 @@ class ColorStatistics:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AreaStatistics:
-    """Sizes of objects in drawn pixels, before others cover them; objects without any left out.
+    """Areas of objects that draw a pixel, before other objects cover them.
 
     Attributes:
-        num_objects: Objects that draw a pixel.
-        mean_px: Mean area.
-        quantiles_px: At :data:`QUANTILES`, linearly interpolated.
-        doublings: Entry k is how many objects have 2**k to 2**(k + 1) - 1 pixels.
+        num_objects: Number of such objects.
+        mean_px: Mean area in pixels.
+        quantiles_px: Area at each of :data:`QUANTILES`, linearly interpolated.
+        doublings: Number of objects of 2**k to 2**(k + 1) - 1 pixels, for k = 0, 1, ...
     """
 
     num_objects: int
@@ -69,14 +70,14 @@ class ClassStatistics:
     """One class in one set.
 
     Attributes:
-        photos: Photos with at least one pixel of it in their mask.
-        objects: Annotations of it.
-        empty_objects: Those of them that draw no pixel.
-        pixels: Pixels of it in all masks, after the overlap rule.
-        pixel_share: Of all pixels of all masks; shares of all classes sum to 1.
-        area: Sizes of its objects; None if none draws a pixel.
-        occupancy: float64 (GRID, GRID), mean over its photos of the share of each grid cell that
-            it fills; None if it is in no photo.
+        photos: Number of photos with at least one pixel of the class in their mask.
+        objects: Number of annotations.
+        empty_objects: Number of annotations that draw no pixel.
+        pixels: Number of pixels in all masks, after the overlap rule.
+        pixel_share: Share of all pixels of all masks; the shares of all classes sum to 1.
+        area: Areas of the objects; None if none draws a pixel.
+        occupancy: Share of each grid cell that the class fills, mean over its photos,
+            float64 (GRID, GRID); None if it is in no photo.
     """
 
     photos: int
@@ -90,15 +91,15 @@ class ClassStatistics:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelStatistics:
-    """What a labelled set's annotations say.
+    """Statistics of the labels of a set.
 
     Attributes:
-        classes: In the order of the class table.
-        all_areas: Sizes of the objects of all classes; None if none draws a pixel.
-        together: int64 (C, C), photos with pixels of both classes; symmetric.
-        classes_per_photo: Number of classes besides the background -> photos.
-        objects_per_photo: Number of annotations -> photos.
-        contents: Of each photo, in the order of the set: class index -> pixels.
+        classes: Statistics of each class, in the order of the class table.
+        all_areas: Areas of the objects of all classes; None if none draws a pixel.
+        together: Number of photos with pixels of both classes, int64 (C, C); symmetric.
+        classes_per_photo: Pairs (number of classes without background, photos).
+        objects_per_photo: Pairs (number of annotations, photos).
+        contents: Class index -> pixels, for each photo in the order of the set.
     """
 
     classes: tuple[ClassStatistics, ...]
@@ -110,7 +111,7 @@ class LabelStatistics:
 
     @property
     def num_objects(self) -> int:
-        """Annotations of all classes."""
+        """Number of annotations of all classes."""
         return sum(figures.objects for figures in self.classes)
 
     @property
@@ -120,17 +121,17 @@ class LabelStatistics:
 
     @property
     def num_photos_without_objects(self) -> int:
-        """Photos without a single annotation."""
+        """Number of photos without an annotation."""
         return dict(self.objects_per_photo).get(0, 0)
 
     @property
     def mean_objects(self) -> float:
-        """Annotations per photo."""
+        """Mean number of annotations per photo."""
         return _average(self.objects_per_photo)
 
     @property
     def mean_classes(self) -> float:
-        """Classes per photo, besides the background."""
+        """Mean number of classes per photo, without the background."""
         return _average(self.classes_per_photo)
 
 
@@ -141,14 +142,14 @@ def _average(distribution: Distribution) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SetStatistics:
-    """One annotation file and its photos.
+    """Statistics of one annotation file and its photos.
 
     Attributes:
-        name: How the set is called; unique among sets that are shown together.
-        dataset: Where the figures are from.
-        sizes: ((width, height) in pixels, photos), the most frequent first.
-        labels: None for a file without labels.
-        color: None if the photos were not opened.
+        name: Name of the set; unique among sets that are shown together.
+        dataset: Set that was measured.
+        sizes: Pairs ((width, height) in pixels, photos), the most frequent size first.
+        labels: Statistics of the labels; None for a file without labels.
+        color: Statistics of the colours; None if the photos were not opened.
     """
 
     name: str
@@ -159,36 +160,55 @@ class SetStatistics:
 
     @property
     def num_photos(self) -> int:
-        """Photos that the file lists."""
+        """Number of photos in the file."""
         return len(self.dataset.photos)
 
     @property
     def table(self) -> ClassTable:
-        """What the positions in ``labels.classes`` mean."""
+        """Class table of ``labels.classes``."""
         return self.dataset.table
 
 
-def collect_statistics(
-    dataset: LabelledSet,
-    name: str,
-    rule: OverlapRule,
+def measure_datasets(
+    data: Sequence[Path],
+    images: Sequence[Path] = (),
     *,
-    opens_photos: bool,
-    advance: Callable[[], None],
-) -> SetStatistics:
-    """Count everything in one pass; one photo and its mask are in memory at a time.
+    rule: OverlapRule = "largest-first",
+    opens_photos: bool = True,
+    progress: Progress = show_nothing,
+) -> list[SetStatistics]:
+    """Return the statistics of COCO files that share a class table.
+
+    Each photo and mask is read once; one is in memory at a time.
 
     Args:
-        dataset: At least one photo; without labels only photos are counted.
-        name: How the set is called.
-        rule: How masks are drawn from labels.
-        opens_photos: False leaves the photos alone; then there are no colours.
-        advance: Called after each photo.
+        data: COCO files, at least one; files without labels are counted by photos only.
+        images: Folder of the photos of each file; by default that of the file.
+        rule: Overlap rule that masks are drawn by.
+        opens_photos: Whether to open the photos, which colours need.
+        progress: Progress display; one step per photo.
 
     Raises:
+        PathError: A file or folder does not exist.
+        AnnotationError: A file cannot be used, the files do not fit one class table, or photos
+            are missing.
         ImageError: Photos that cannot be read or are not of the size that the file states; all
             of them are listed.
     """
+    sets = read_together(pair_roots(data, images, "--images"))
+    for dataset in sets:
+        (require_photos if opens_photos else require_nonempty)(dataset)
+    with progress("Counting photos", sum(len(dataset.photos) for dataset in sets)) as advance:
+        return [
+            collect_statistics(dataset, name, rule, opens_photos=opens_photos, advance=advance)
+            for dataset, name in zip(sets, name_sets(sets), strict=True)
+        ]
+
+
+def collect_statistics(
+    dataset: LabelledSet, name: str, rule: OverlapRule, *, opens_photos: bool, advance: Advance
+) -> SetStatistics:
+    """Return the statistics of one set of at least one photo; see :func:`measure_datasets`."""
     color = ColorTally()
     labels = LabelTally(len(dataset.table))
     problems: list[str] = []
@@ -278,7 +298,7 @@ def _summarize_areas(areas_px: Counts) -> AreaStatistics | None:
 
 
 def name_sets(sets: Sequence[LabelledSet]) -> list[str]:
-    """Return a short name for each set, from its file's; a number is added to tell equals apart."""
+    """Return a unique short name for each set: its file's, with a number if that is taken."""
     names: list[str] = []
     for dataset in sets:
         stem = dataset.source.stem

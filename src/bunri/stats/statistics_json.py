@@ -1,7 +1,4 @@
-"""Statistics as plain values, for ``stats.json`` and ``--json``.
-
-Owns the names of the keys. Knows nothing of how the figures came about.
-"""
+"""Statistics as plain values, for ``stats.json`` and ``--json``."""
 
 from collections.abc import Sequence
 from typing import Any

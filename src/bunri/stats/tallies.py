@@ -1,7 +1,4 @@
-"""Running sums over photos and masks: exact, in one pass, with one photo in memory at a time.
-
-Owns how each figure is counted. Knows nothing of files, names and what is told of the figures.
-"""
+"""Running sums over photos and masks: exact, in one pass, with one photo in memory at a time."""
 
 from array import array
 from collections import Counter
@@ -15,14 +12,14 @@ from PIL import Image
 from bunri.core.contracts import BACKGROUND_INDEX, ImageArray, MaskArray
 
 GRID = 16
-"""A photo is laid under a grid of GRID x GRID cells, whatever its size."""
+"""Cells per side of the grid over a photo, whatever its size."""
 
 Counts = npt.NDArray[np.int64]
 
 
 @dataclass(slots=True)
 class ColorTally:
-    """How often each value of each channel occurs; mean and spread follow from it exactly."""
+    """Histogram of each channel, from which mean and standard deviation follow exactly."""
 
     histogram: Counts = field(default_factory=lambda: np.zeros((3, 256), np.int64))
     num_photos: int = 0
@@ -39,7 +36,7 @@ class ColorTally:
 
     @property
     def mean_photo_std(self) -> list[float]:
-        """Standard deviation inside each photo, averaged over photos, per channel in 0..1."""
+        """Standard deviation within each photo, averaged over photos, per channel in 0..1."""
         return [total / self.num_photos for total in self._photo_stds]
 
 
@@ -49,7 +46,7 @@ def measure_spread(histogram: Counts) -> tuple[list[float], list[float]]:
     Computed from integers; the only roundings are the last division and the root.
 
     Args:
-        histogram: int64 (3, 256), how often each value occurs; not empty.
+        histogram: Number of pixels with each value, int64 (3, 256); not empty.
     """
     means, stds = [], []
     for row in histogram.tolist():
@@ -62,7 +59,7 @@ def measure_spread(histogram: Counts) -> tuple[list[float], list[float]]:
 
 
 def measure_occupancy(region: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """Return which share of each cell of the grid a region fills.
+    """Return the share of each grid cell that a region fills.
 
     Row ``r`` of H belongs to cell row ``i`` if ``i * H // GRID <= r < (i + 1) * H // GRID``;
     columns likewise. In a photo of fewer than GRID pixels some cells share a pixel.
@@ -85,7 +82,7 @@ def measure_occupancy(region: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
 
 
 class LabelTally:
-    """What masks and objects hold, class by class."""
+    """Counts of pixels and objects by class."""
 
     def __init__(self, num_classes: int) -> None:
         self.num_photos = 0
@@ -105,7 +102,7 @@ class LabelTally:
         """Number of classes besides the background -> photos."""
         self.objects_per_photo: Counter[int] = Counter()
         self.contents: list[dict[int, int]] = []
-        """Of each photo: class index -> pixels, without classes that are absent."""
+        """Class index -> pixels for each photo, without absent classes."""
 
     def add_mask(self, mask: MaskArray) -> None:
         """Count a mask, uint8 (H, W) of class indices."""

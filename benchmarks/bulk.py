@@ -1,9 +1,9 @@
-"""How much faster two workers of a bulk prediction are than one.
+"""Speed-up of bulk prediction by a second worker.
 
-Draws photos of 512 x 512 and predicts them twice, with one worker and with two, each time into a
-folder of its own. Ray's start and the loading of the model take as long for any number of photos,
-so that speed is counted from the first result on; all seconds stand beside it. Then the second
-command is given again, which must do nothing.
+Draws photos of 512 x 512 and predicts them with one and with two workers, each time into a new
+folder. The start of Ray and the loading of the model take the same time for any number of photos,
+so photos per second are counted from the first result on; the total time is printed as well. Then
+the second command is repeated, which must do nothing.
 
     python benchmarks/bulk.py MODEL [NUM_PHOTOS]
 """
@@ -26,7 +26,7 @@ NUM_PHOTOS = 2000
 
 
 class Clock:
-    """Notes when each photo was done."""
+    """Records the time at which each photo was done."""
 
     def __init__(self) -> None:
         self.start_s = time.perf_counter()
@@ -40,14 +40,14 @@ class Clock:
 
     @property
     def photos_per_s(self) -> float:
-        """From the end of the first portion, whose photos come all at once, to the last photo."""
+        """Rate after the first portion, whose photos all arrive at once."""
         first, last = self.done_s[0], self.done_s[-1]
         later = sum(done > first + 0.1 for done in self.done_s)
         return later / (last - first)
 
 
 def draw_photos(folder: Path, count: int) -> None:
-    """Write photos of soft colours, which decode as real ones do."""
+    """Write photos with smooth colours, which take as long to decode as real ones."""
     folder.mkdir()
     rng = np.random.default_rng(2021)
     for number in range(count):

@@ -1,8 +1,8 @@
-"""How long the doctor takes for a set of the competition's size, and how much memory.
+"""Duration and memory of ``bunri doctor`` on a set of the competition's size.
 
-Writes a JSON of 3,272 photos and 26,400 outlines of 60 points into a temporary folder, then lets
-the doctor look at it without photos, and pycocotools' ``COCO`` read it and measure the area of
-each object, each in a process of its own, in turn. Prints medians.
+Writes a JSON of 3,272 photos and 26,400 outlines of 60 points to a temporary folder. ``bunri
+doctor`` examines it without photos, and pycocotools reads it and measures the area of each object,
+in turn and each in a new process. Prints medians.
 
     python benchmarks/doctor.py
 """

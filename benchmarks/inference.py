@@ -1,18 +1,18 @@
-"""From a photo to its mask: a model of bunri against YOLO26n-sem and against torch.
+"""Time from a photo to its mask: bunri compared with YOLO26n-sem and with torch.
 
-One run, one machine, 512 x 512, one photo at a time, as many threads for each. Every way to a mask
-is taken once a round, in turn, so that whatever else the machine does weighs on all; medians over
-rounds are printed, and for each the median of its ratio to a rival in the same round.
+One run on one machine, photos of 512 x 512, one at a time, equal numbers of threads. All ways are
+measured in turn in every round, so that other load on the machine affects all of them. Prints
+medians over rounds, and the median of the ratios to each rival in the same round.
 
-- bunri: each bundle or ONNX file in ONNX Runtime and OpenVINO, through bunri's predictor and as the
-  whole graph alone; OpenVINO also in bfloat16, where the CPU has it. What is not quantised of an
-  int8 network is in bfloat16 there by itself.
-- YOLO26n-sem: from the yaml of ultralytics with as many classes, random weights, written as ONNX by
-  its own exporter with resizing and argmax in the graph, in the same engines. Its photo has the
-  size of its frame already, so all that is left is to scale and transpose it. ultralytics is AGPL:
-  it is installed by whoever runs this, and no part of bunri.
-- eager: the same network built anew by segmentation_models.pytorch, torch as it is by default,
-  float32; on the photo as it is, as its users do, and in the frame of the model with resizing.
+- bunri: each bundle or ONNX file in ONNX Runtime and OpenVINO, through bunri's predictor and as
+  the whole graph alone; in OpenVINO also in bfloat16 if the CPU supports it. There, operators of
+  an int8 network that are not quantised run in bfloat16.
+- YOLO26n-sem: the network of ultralytics with as many classes and random weights, exported to ONNX
+  by ultralytics with resizing and argmax in the graph, in the same engines. Its photo already has
+  the size of its frame, so that only scaling and transposing are left. ultralytics is AGPL
+  software: it must be installed by the user and is not part of bunri.
+- eager: the same network as bunri's, built by segmentation_models.pytorch, in torch with its
+  default settings in float32, on the photo as it is and in the model's frame with resizing.
 
     pip install ultralytics openvino
     python benchmarks/inference.py --model exported-f32 --model exported-int8
@@ -47,14 +47,14 @@ from bunri.predict.predictor import Predictor
 
 SIDE_PX = 512
 REST_S = 0.05
-"""Before each measurement, so that no thread of the engine before still spins."""
+"""Pause before each measurement, until the threads of the previous engine are idle."""
 Photo = npt.NDArray[np.uint8]
 Way = Callable[[], object]
 Run = Callable[[Any], Any]
 
 
 def start_onnxruntime(content: bytes, threads: int) -> Run:
-    """Return what runs a graph of one input and one output."""
+    """Return a function that runs a graph with one input and one output."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
@@ -63,7 +63,7 @@ def start_onnxruntime(content: bytes, threads: int) -> Run:
 
 
 def start_openvino(content: bytes, threads: int, precision: str) -> Run:
-    """Return what runs a graph of one input and one output."""
+    """Return a function that runs a graph with one input and one output."""
     openvino: Any = importlib.import_module("openvino")
     core = openvino.Core()
     hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision,
@@ -73,7 +73,7 @@ def start_openvino(content: bytes, threads: int, precision: str) -> Run:
 
 
 def list_bunri(models: list[str], photo: Photo, threads: int) -> tuple[dict[str, Way], BundleInfo]:
-    """Return photo to mask and the network alone, by name, and what is known of the last model."""
+    """Return photo to mask and the network alone, by name, and the info of the last model."""
     ways: dict[str, Way] = {}
     info = None
     for name in models:
@@ -106,7 +106,7 @@ def list_bunri(models: list[str], photo: Photo, threads: int) -> tuple[dict[str,
 
 
 def write_yolo(folder: Path, num_classes: int) -> Path:
-    """Let ultralytics write its network with random weights as ONNX."""
+    """Export the network of ultralytics with random weights as ONNX."""
     os.environ |= {"YOLO_CONFIG_DIR": str(folder), "YOLO_AUTOINSTALL": "false",
                    "YOLO_OFFLINE": "true"}  # fmt: skip
     ultralytics: Any = importlib.import_module("ultralytics")
@@ -114,9 +114,7 @@ def write_yolo(folder: Path, num_classes: int) -> Path:
     text = source.read_text("utf-8")
     assert "\nnc: 19" in text
     (folder / source.name).write_text(text.replace("\nnc: 19", f"\nnc: {num_classes}"), "utf-8")
-    with contextlib.chdir(
-        folder
-    ):  # where it reads, by a name without digits of folders, and writes
+    with contextlib.chdir(folder):  # ultralytics reads and writes in the working directory
         model = ultralytics.YOLO("yolo26n-sem.yaml", task="semantic", verbose=False)
         written = model.export(format="onnx", imgsz=SIDE_PX, simplify=False, verbose=False)
         return Path(written).absolute()
@@ -149,9 +147,9 @@ def list_yolo(photo: Photo, num_classes: int, threads: int) -> dict[str, Way]:
 
 
 def list_eager(photo: Photo, info: BundleInfo, threads: int) -> dict[str, Way]:
-    """Return photo to mask and the network alone, in torch as it is by default, at two sizes."""
+    """Return photo to mask and the network alone, in torch with default settings, at two sizes."""
     import torch
-    import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
+    import torch.nn.functional as F  # noqa: N812 (the usual name)
 
     from bunri.training.config import ModelConfig
     from bunri.training.networks.build import build_network
@@ -163,7 +161,7 @@ def list_eager(photo: Photo, info: BundleInfo, threads: int) -> dict[str, Way]:
 
     @torch.inference_mode()
     def run(pixels: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
-        # As its head does at the end: to the size of the frame.
+        # The head of smp enlarges logits to the size of the frame.
         logits: torch.Tensor = F.interpolate(network(pixels), size_hw, mode="bilinear")
         return logits
 
@@ -186,14 +184,14 @@ def list_eager(photo: Photo, info: BundleInfo, threads: int) -> dict[str, Way]:
 
 
 def measure(ways: dict[str, Way], rounds: int) -> dict[str, list[float]]:
-    """Return milliseconds of each way in each round."""
+    """Return the milliseconds of each way in each round."""
     times_ms: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         for name, way in ways.items():
             time.sleep(REST_S)
             started = time.perf_counter()
             way()
-            if number:  # the first sets memory up
+            if number:  # the first round allocates memory
                 times_ms[name].append(1000 * (time.perf_counter() - started))
     return times_ms
 
@@ -201,7 +199,7 @@ def measure(ways: dict[str, Way], rounds: int) -> dict[str, list[float]]:
 def report(times_ms: dict[str, list[float]]) -> None:
     """Print medians, and ratios to the same engine's YOLO26n-sem and to torch.
 
-    An int8 network is held against both numbers that the engine offers for YOLO's.
+    An int8 network is compared with YOLO in float32 and in bfloat16.
     """
     medians = {name: statistics.median(taken) for name, taken in times_ms.items()}
 
@@ -227,7 +225,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--model", action="append", required=True, help="what bunri export wrote; repeatable"
+        "--model", action="append", required=True, help="model written by bunri export; repeatable"
     )
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--threads", type=int, default=2)

@@ -1,10 +1,9 @@
-"""What bunri costs where torch is not installed: disk, imports, first answer, memory.
+"""Cost of bunri without torch: disk space, import, first answer and memory.
 
-Makes a fresh venv in a temporary folder, installs the project there without extras, and prints
-megabytes (and what takes them), the time of ``import bunri``, and time and peak memory of
-``bunri predict`` on one photo of 512 x 512 with a MODEL in an ONNX file. Then it predicts a
-submission for a rendered set, checks it and scores it, all with that venv. Ends with 1 if a
-limit is missed.
+Creates a virtual environment in a temporary folder and installs the project there without extras.
+Prints its size with the largest packages, the time of ``import bunri``, and time and peak memory of
+``bunri predict`` for one photo of 512 x 512 with a MODEL in an ONNX file. Then writes, checks and
+scores a submission for a rendered set in this environment. Ends with 1 if a limit is exceeded.
 
     python benchmarks/light.py --model MODEL
 """
@@ -29,7 +28,7 @@ MB = 1e6
 
 
 def measure_mb(path: Path) -> float:
-    """Return what a file or a folder takes on the disk, as ``du`` counts."""
+    """Return the disk space of a file or a folder in MB, as ``du`` counts it."""
     files = [path] if path.is_file() else [p for p in path.rglob("*") if not p.is_symlink()]
     return sum(512 * file.lstat().st_blocks for file in files) / MB
 
@@ -38,38 +37,40 @@ def run_measured(command: list[str], folder: Path, cache: Path) -> tuple[float, 
     """Return seconds and peak megabytes of a command in a process of its own.
 
     Raises:
-        SystemExit: It failed.
+        SystemExit: The command failed.
     """
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
     environment["BUNRI_CACHE"] = str(cache)
     started = time.perf_counter()
-    with (folder / "said.txt").open("w+", encoding="utf-8") as said:
+    with (folder / "output.txt").open("w+", encoding="utf-8") as output:
         process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT
+            command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
         _, status, usage = os.wait4(process.pid, 0)
         duration_s = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:
-            said.seek(0)
-            raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{said.read()}")
+            output.seek(0)
+            raise SystemExit(
+                f"{' '.join(command)} ended with {process.returncode}:\n{output.read()}"
+            )
     kilobytes = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
     return duration_s, kilobytes * 1024 / MB
 
 
 def install(folder: Path) -> Path:
-    """Return a venv with the project and nothing else."""
+    """Create a virtual environment with only the project; return its folder."""
     venv.create(folder, with_pip=True, symlinks=True)
     python = folder / "bin" / "python"
     subprocess.run([python, "-m", "pip", "install", "--quiet", ROOT], check=True)
     torch = subprocess.run([python, "-c", "import torch"], capture_output=True)
     if torch.returncode == 0:
-        raise SystemExit("torch is in the fresh venv: a base dependency pulls it in.")
+        raise SystemExit("torch is installed: a base dependency requires it.")
     return folder
 
 
 def print_disk(folder: Path) -> float:
-    """Print what takes the disk; return megabytes of the whole venv."""
+    """Print the largest packages; return the size of the environment in MB."""
     (packages,) = folder.glob("lib/python*/site-packages")
     sizes = {path.name: measure_mb(path) for path in packages.iterdir()}
     total_mb = measure_mb(folder)
@@ -79,7 +80,7 @@ def print_disk(folder: Path) -> float:
 
 
 def measure_import_s(python: Path, num_runs: int) -> float:
-    """Return how long ``import bunri`` takes in a new process, without Python's own start."""
+    """Return the seconds of ``import bunri`` in a new process, without the start of Python."""
     program = "import time; t = time.perf_counter(); import bunri; print(time.perf_counter() - t)"
     times_s = [
         float(subprocess.run([python, "-c", program], capture_output=True, check=True).stdout)
@@ -89,7 +90,7 @@ def measure_import_s(python: Path, num_runs: int) -> float:
 
 
 def main() -> None:
-    """Print every figure with its limit."""
+    """Measure and print every figure with its limit."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -99,7 +100,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     arguments = parser.parse_args()
     given = Path(arguments.model)
-    model = str(given.absolute()) if given.exists() else arguments.model  # one that ships
+    model = (
+        str(given.absolute()) if given.exists() else arguments.model
+    )  # a name, if it is not a path
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         light = install(folder / "venv")

@@ -1,9 +1,9 @@
-"""How long masks take to draw from COCO annotations, against the notebook's loop.
+"""Time to draw masks from COCO annotations, compared with the notebook's loop.
 
-Draws every photo of a labelled set in one process and one thread: by the 2021 notebook's loop
-(``annToMask`` and ``np.maximum``) and by bunri. The peers take turns, and every mask is compared
-with the notebook's bit for bit. A second table compares rasterisers, object by object and on
-random polygons; hotcoco takes part where it is installed.
+Draws every photo of a labelled set in one process and one thread, with the loop of the 2021
+notebook (``annToMask`` and ``np.maximum``) and with bunri, in turn, and compares every mask with
+the notebook's. A second table compares rasterisers on single objects and random polygons; hotcoco
+is included if it is installed.
 
     python benchmarks/masks.py --data ../shared/data/recycle_trash/train_all.json
 """
@@ -37,7 +37,7 @@ except ImportError:
     hotcoco_mask = None
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "recycle_trash" / "train_all.json"
-RULE: OverlapRule = "highest-class"  # what the notebook's maximum amounts to
+RULE: OverlapRule = "highest-class"  # the rule that the notebook's maximum implements
 NUM_RUNS = 9
 NUM_RANDOM = 20_000
 
@@ -47,7 +47,7 @@ DrawParts = Callable[[list[list[float]], int, int], Pixels]
 
 
 class Notebook:
-    """The loop of the 2021 baseline, with its look-up of every class by name."""
+    """The loop of the 2021 baseline, which looks up every class by name."""
 
     def __init__(self, path: Path, class_names: Sequence[str]) -> None:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -55,7 +55,7 @@ class Notebook:
         self._class_names = list(class_names)
 
     def draw(self, photo: Photo) -> npt.NDArray[np.float32]:
-        """Return the mask of a photo as the notebook's ``__getitem__`` makes it."""
+        """Return the mask of a photo, computed like in the notebook's ``__getitem__``."""
         info = self._coco.loadImgs(photo.id)[0]
         annotations = self._coco.loadAnns(self._coco.getAnnIds(imgIds=info["id"]))
         categories = self._coco.loadCats(self._coco.getCatIds())
@@ -75,7 +75,7 @@ class Notebook:
 
 
 def measure_us(peers: dict[str, Callable[[], object]], count: int) -> dict[str, float]:
-    """Return microseconds for each of ``count`` things: medians of several runs, in turns."""
+    """Return microseconds per item: medians of several runs of ``count`` items, in turn."""
     runs: dict[str, list[float]] = {name: [] for name in peers}
     for _ in range(NUM_RUNS):
         for name, work in peers.items():
@@ -125,7 +125,7 @@ def draw_by_hotcoco(parts: list[list[float]], height: int, width: int) -> Pixels
 
 
 def paint_by_hotcoco(dataset: LabelledSet, photo: Photo) -> npt.NDArray[np.uint8]:
-    """Return the mask of a photo, its polygons drawn by hotcoco, painted by class."""
+    """Return the mask of a photo with polygons drawn by hotcoco, in the order of classes."""
     mask = np.zeros(photo.size_hw, np.uint8)
     rows = [
         (dataset.index_of_category[row.category_id], row.segmentation)
@@ -146,7 +146,7 @@ def draw_by_bunri(parts: list[list[float]], height: int, width: int) -> Pixels:
 
 
 def make_random_polygons(count: int) -> list[tuple[list[list[float]], int, int]]:
-    """Return (parts, height, width): small frames, points in and far out, on and off the grid."""
+    """Return (parts, height, width) of polygons in small frames, with points in and outside."""
     rng = np.random.default_rng(2021)
     made = []
     for number in range(count):
@@ -210,7 +210,7 @@ def compare_rasterisers(dataset: LabelledSet) -> None:
 
 
 def list_polygons(dataset: LabelledSet, photo: Photo) -> list[Polygons]:
-    """Return the outlines of a photo's objects, without those given as run lengths."""
+    """Return the polygons of a photo, without objects given as run lengths."""
     annotations = dataset.annotations.get(photo.id, ())
     shapes = (annotation.segmentation for annotation in annotations)
     return [shape for shape in shapes if isinstance(shape, Polygons)]

@@ -1,10 +1,10 @@
-"""How long scores take: counting a pair of masks against two peers, intervals, and memory.
+"""Duration of scores: counting a pair of masks compared with two peers, intervals, and memory.
 
-Truth are rendered scenes of 512 x 512 with 12 classes; the prediction is the truth moved by a few
-pixels with some areas mistaken, as a network's would be. The peers, the 2021 notebook's
-``_fast_hist`` and torchmetrics' ``JaccardIndex``, get int64 as they do in their own loops, and all
-take turns; ratios are medians over rounds. Noise, where no two pixels beside one another are
-alike, is the worst case and shown too. Every matrix is compared.
+The truth are rendered scenes of 512 x 512 with 12 classes; the prediction is the truth shifted by
+a few pixels with some areas in wrong classes, similar to a network's. The peers, ``_fast_hist`` of
+the 2021 notebook and ``JaccardIndex`` of torchmetrics, are given int64 as in their own loops. All
+run in turn; ratios are medians over rounds. Random pixels, the worst case, are measured as well.
+Every matrix is compared.
 
     python benchmarks/metrics.py
 """
@@ -31,14 +31,14 @@ NUM_CLASSES, SIZE_PX = 12, 512
 NUM_SCENES, NUM_ROUNDS = 8, 41
 NUM_TEST_PHOTOS = 837
 PHOTO_COUNTS = (250, 2000)
-"""Photos of the two processes whose memory is compared."""
+"""Numbers of photos for the comparison of memory."""
 
 Mask = npt.NDArray[np.uint8]
 Pair = tuple[Mask, Mask]
 
 
 def count_as_notebook(truth: npt.NDArray[Any], prediction: npt.NDArray[Any]) -> Matrix:
-    """Count as ``_fast_hist`` of wkentaro/pytorch-fcn does."""
+    """Count like ``_fast_hist`` of wkentaro/pytorch-fcn."""
     valid = (truth >= 0) & (truth < NUM_CLASSES)
     joint = NUM_CLASSES * truth[valid].astype(int) + prediction[valid]
     return np.bincount(joint, minlength=NUM_CLASSES**2).reshape(NUM_CLASSES, NUM_CLASSES)
@@ -53,7 +53,7 @@ def make_pairs(rng: np.random.Generator) -> dict[str, list[Pair]]:
 
 
 def mistake(rng: np.random.Generator, mask: Mask) -> Mask:
-    """Return a mask as a network might see it."""
+    """Return a mask with errors like those of a network."""
     prediction = np.roll(mask, rng.integers(-4, 5, 2), (0, 1))
     for _ in range(8):
         top, left = rng.integers(0, SIZE_PX - 60, 2)
@@ -63,7 +63,7 @@ def mistake(rng: np.random.Generator, mask: Mask) -> Mask:
 
 
 def compare_peers(pairs: list[Pair]) -> dict[str, list[float]]:
-    """Return seconds a pair of each peer, round by round."""
+    """Return the seconds per pair of each peer, for every round."""
     import torch
     from torchmetrics import JaccardIndex
 
@@ -101,7 +101,7 @@ def measure(work: Callable[[], object]) -> float:
 
 
 def print_peers(name: str, seconds: dict[str, list[float]]) -> None:
-    """Print medians, and how many times as long as ours the peers take."""
+    """Print medians, and the ratio of each peer's time to bunri's."""
     print(f"a pair of masks, {SIZE_PX} x {SIZE_PX}, {NUM_CLASSES} classes: {name}")
     for peer, values in seconds.items():
         ratio = statistics.median(
@@ -111,7 +111,7 @@ def print_peers(name: str, seconds: dict[str, list[float]]) -> None:
 
 
 def print_own(pairs: list[Pair]) -> None:
-    """Print what the other scores of a photo take, and intervals over the test set's photos."""
+    """Print the time of the other scores of a photo, and of intervals over the test photos."""
     confidence = np.full((SIZE_PX, SIZE_PX), 0.8, np.float32)
     calibration = Calibration()
     matrices = np.array(
@@ -129,7 +129,7 @@ def print_own(pairs: list[Pair]) -> None:
 
 
 def score_photos(num_photos: int) -> None:
-    """Score photos as ``bunri evaluate`` does, and print the most memory held in MB."""
+    """Score photos like ``bunri evaluate``, and print the peak memory in MB."""
     rng = np.random.default_rng(0)
     calibration, kept = Calibration(), []
     truth = render_scene(0, SIZE_PX).mask
@@ -148,12 +148,12 @@ def main() -> None:
         score_photos(int(sys.argv[1]))
         return
     print(f"Python {platform.python_version()}, numpy {np.__version__}, {platform.machine()}")
-    # First, since a new process starts with the peak of the one it comes from.
+    # First, because a new process starts with the peak memory of its parent.
     for num_photos in PHOTO_COUNTS:
         done = subprocess.run(
             [sys.executable, __file__, str(num_photos)], capture_output=True, text=True, check=True
         )
-        print(f"most memory for {num_photos:>4} photos {float(done.stdout):10.1f} MB")
+        print(f"peak memory for {num_photos:>4} photos {float(done.stdout):10.1f} MB")
     pairs = make_pairs(np.random.default_rng(2021))
     print_own(pairs["scenes"])
     for name, some in pairs.items():

@@ -1,9 +1,9 @@
-"""How much of the bare network's speed is left from photo to mask, on a folder of photos.
+"""Speed from photo to mask on a folder of photos, relative to that of the bare network.
 
-The bare network gets the same frames, prepared beforehand, one by one; ``bunri predict`` reads each
-photo, predicts, and writes mask and overlay. Both run in this process, in turn, several times; the
-ratio is of neighbouring runs, so that whatever else the machine does weighs on both, and the median
-is printed with all of them.
+The bare network is given the same frames, prepared beforehand, one by one; ``bunri predict`` reads
+each photo, predicts, and writes mask and overlay. Both run in this process, in turn, several times.
+Ratios are taken between neighbouring runs, so that other load on the machine affects both; all of
+them are printed with their median.
 
 With ``--large``: time and peak memory of the command on a photo of 12 megapixels.
 
@@ -36,7 +36,7 @@ LARGE_SIZE_WH = 4000, 3000
 
 
 def write_photos(folder: Path, count: int) -> list[Path]:
-    """Write rendered scenes as JPEG of 512 x 512, as photos come."""
+    """Write rendered scenes as JPEG files of 512 x 512."""
     write_sample_dataset(folder / "scenes", num_scenes=max(60, count))
     scenes = sorted(p for p in (folder / "scenes").rglob("*") if p.suffix in (".jpg", ".png"))
     photos = []
@@ -49,7 +49,7 @@ def write_photos(folder: Path, count: int) -> list[Path]:
 
 
 def time_network(backend: Backend, frames: list[np.ndarray]) -> float:
-    """Return seconds that the network takes over all frames."""
+    """Return the seconds of the network for all frames."""
     started = time.perf_counter()
     for frame in frames:
         backend.predict_probs(frame)
@@ -57,7 +57,7 @@ def time_network(backend: Backend, frames: list[np.ndarray]) -> float:
 
 
 def time_predict(predictor: Predictor, photos: list[Path], out: Path) -> float:
-    """Return seconds from the photos to everything that is written of them."""
+    """Return the seconds from the photos to all written files."""
 
     def write(prediction: Prediction) -> dict[str, object]:
         return write_prediction(out, prediction, predictor.table)
@@ -72,7 +72,7 @@ def time_predict(predictor: Predictor, photos: list[Path], out: Path) -> float:
 
 
 def measure_large(model: str) -> None:
-    """Predict 12 megapixels by the real command, whole and in tiles; print time and peak memory."""
+    """Run the command on 12 megapixels, whole and in tiles; print time and peak memory."""
     with tempfile.TemporaryDirectory() as temporary:
         photo = Path(temporary) / "large.jpg"
         (scene,) = write_photos(Path(temporary), 1)
@@ -82,8 +82,8 @@ def measure_large(model: str) -> None:
             command = [sys.executable, "-m", "bunri", "predict", model, str(photo), *options]
             command += ["--out", f"{temporary}/{name}"]
             started = time.perf_counter()
-            # A new process begins with the peak of this one, which is small: only the command
-            # loads torch.
+            # A new process starts with the peak memory of this one, which is small: only the
+            # command loads torch.
             ended = subprocess.Popen(command, stdout=subprocess.DEVNULL)
             _, status, usage = os.wait4(ended.pid, 0)
             taken_s = time.perf_counter() - started

@@ -1,9 +1,9 @@
-"""How well photos are split into folds, and how long it takes to look for copies.
+"""Quality of splits into folds, and the time to search for copies.
 
 Prints the balance figure (see ``bunri.split.balance``; lower is better) of ``bunri split``, of
-iterative stratification alone and of random splits, and which classes are in every fold. Then
-looks for the photos among edited copies of them, and times the search in as many blends of two
-photos each as the full competition has photos.
+plain iterative stratification and of random splits, and the classes that are in every fold. Then
+searches for the photos among edited copies of them, and times the search among as many blends of
+two photos as the full competition has photos.
 
     python benchmarks/split.py --data ../shared/data/recycle_trash/train_all.json
 """
@@ -40,7 +40,7 @@ NUM_SPLITS = 20
 
 
 def edit_photo(image: ImageArray, rng: np.random.Generator) -> ImageArray:
-    """Return a copy: cropped, turned or mirrored, resized, brightened, encoded at quality 50."""
+    """Return a copy, cropped, rotated or mirrored, resized, brightened, encoded at quality 50."""
     picture = Image.fromarray(image)
     left, top, right, bottom = rng.uniform(0, 0.1, 4) * np.tile(picture.size, 2)
     picture = picture.crop((left, top, picture.width - right, picture.height - bottom))
@@ -53,7 +53,7 @@ def edit_photo(image: ImageArray, rng: np.random.Generator) -> ImageArray:
 
 
 def blend_prints(prints: Sequence[Fingerprint], count: int) -> list[Fingerprint]:
-    """Return fingerprints of ``count`` photos that are each half one photo, half another."""
+    """Return fingerprints of ``count`` blends, each the mean of two photos."""
     pairs = list(combinations(range(len(prints)), 2))
     chosen = np.random.default_rng(0).permutation(len(pairs))[:count].tolist()
     blends = []
@@ -66,7 +66,7 @@ def blend_prints(prints: Sequence[Fingerprint], count: int) -> list[Fingerprint]
 
 
 def describe_coverage(dataset: LabelledSet, contents: Contents, part_of: IntArray, k: int) -> str:
-    """Return which classes are in every fold, and which are not, with their photos."""
+    """Return a text about the classes that are in every fold and those that are not."""
     absent = {c for c, _ in find_absent(contents, part_of, k)}
     counts = (contents.pixels > 0).sum(axis=0)
     names = [f"{dataset.table.names[c]} ({counts[c]})" for c in contents.seen if c not in absent]
@@ -75,7 +75,7 @@ def describe_coverage(dataset: LabelledSet, contents: Contents, part_of: IntArra
 
 
 def measure_folds(dataset: LabelledSet, num_folds: int) -> None:
-    """Print the balance of three ways to split."""
+    """Print the balance of three ways of splitting."""
     contents = measure_contents(dataset, "largest-first")
     groups = join_photos(len(dataset.photos), [])
     shares = Parts.make_folds(num_folds).shares
@@ -106,7 +106,7 @@ def measure_folds(dataset: LabelledSet, num_folds: int) -> None:
 
 
 def measure_twins(dataset: LabelledSet, num_blends: int) -> None:
-    """Print how many copies are found, what is found besides, and how long that takes."""
+    """Print the numbers of copies and other pairs found, and the duration of the search."""
     rng = np.random.default_rng(0)
     images = [read_photo(dataset.path_of(photo)) for photo in dataset.photos]
     start = time.perf_counter()
@@ -133,7 +133,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data", type=Path, default=DATA, help="a labelled COCO file")
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--photos", type=int, default=3272, help="photos of the timed search")
+    parser.add_argument(
+        "--photos", type=int, default=3272, help="number of photos in the timed search"
+    )
     arguments = parser.parse_args()
     dataset = require_labels(read_coco(arguments.data))
     measure_folds(dataset, arguments.folds)

@@ -1,10 +1,10 @@
-"""How long a full submission.csv takes to write, read, check and vote on.
+"""Time to write, read, check and vote on full submission files.
 
-Writes 837 rows into a temporary folder, reads and checks the same file, three times each, and
-prints the medians with their processor time, which a busy machine changes less. The notebook's
-way, one ``str`` per pixel, is measured on a few rows and scaled up; what it writes is compared
-with ours byte by byte. Ten files that differ are voted on in a process of its own, whose peak
-memory is told; the first rows of what it writes are compared with a vote in plain Python.
+Writes 837 rows to a temporary folder, then reads and checks the same file, three times each, and
+prints medians with their processor time, which depends less on other load. The notebook's way, one
+``str`` per pixel, is measured on a few rows and scaled up; its output is compared byte by byte.
+Ten different files are voted on in a new process whose peak memory is printed; the first rows of
+the result are compared with a vote in plain Python.
 
     python benchmarks/submission.py
 """
@@ -59,13 +59,13 @@ def disturb_mask(mask: MaskArray, rng: np.random.Generator) -> MaskArray:
 
 
 def join_rows(masks: list[MaskArray], ids: list[str]) -> str:
-    """Encode masks as the notebook did."""
+    """Return rows encoded like in the notebook."""
     rows = zip(ids, masks, strict=True)
     return "".join(f"{name},{' '.join(str(e) for e in mask.reshape(-1))}\n" for name, mask in rows)
 
 
 def measure_seconds(work: Callable[[], object]) -> tuple[float, float]:
-    """Return the median wall-clock and processor seconds of a few runs."""
+    """Return the medians of wall-clock and processor seconds over a few runs."""
     walls, processors = [], []
     for _ in range(NUM_RUNS):
         wall, processor = time.perf_counter(), time.process_time()
@@ -76,7 +76,7 @@ def measure_seconds(work: Callable[[], object]) -> tuple[float, float]:
 
 
 def vote(paths: list[Path], out: Path) -> tuple[float, float, int]:
-    """Vote on files with ties to be broken; return wall and processor seconds and peak bytes."""
+    """Vote on files with ties; return wall-clock and processor seconds and peak bytes."""
     wall, processor = time.perf_counter(), time.process_time()
     order = complete_priority((), paths[0], 12)
     write_submission(out, vote_submissions(paths, (1,) * len(paths), order))
@@ -85,7 +85,7 @@ def vote(paths: list[Path], out: Path) -> tuple[float, float, int]:
 
 
 def recount(paths: list[Path]) -> str:
-    """Return the start of a voted file by plain Python: of equals the first in priority wins."""
+    """Return the first rows of a vote in plain Python; ties go to the first in priority."""
     order = complete_priority((), paths[0], 12)
     text = f"{HEADER}\n"
     with ExitStack() as stack:

@@ -1,13 +1,12 @@
-"""How many samples a second training takes, against a Lightning script of the same network.
+"""Training samples per second, compared with a Lightning script that trains the same network.
 
 bunri and ``training_peer.py`` train FPN on EfficientNet-Lite0 in float32 with the same batch,
-crops, augmentation, loss, optimiser and number of loader processes, in turn, each time in a
-process of its own. Of each the last epoch counts, without validation. bunri does more in it: it
-averages the weights and checks every loss and gradient. Threads of both sleep while they wait for
-one another, as bunri's always do; awake, the peer's would be several times slower wherever
-anything else wants the cores. Prints medians. Waiting is the time in which a step could not
-begin for lack of a batch (the peer's: all time between two steps); memory is the largest resident
-size that one process of it had.
+crops, augmentation, loss, optimiser and number of loader processes, in turn and each in a new
+process. The last epoch is measured, without validation. bunri does more work in it: it averages
+the weights and checks every loss and gradient. In both, waiting threads sleep (as always in
+bunri); busy waiting would make the peer several times slower if anything else uses the cores.
+Prints medians. Waiting is the time in which a step could not start for lack of a batch (for the
+peer: all time between two steps); memory is the largest resident size of one process.
 
     python benchmarks/training.py --data ../shared/data/recycle_trash/train.json
 """
@@ -31,11 +30,11 @@ NUM_SCENES = 60
 NUM_EPOCHS = 2
 TIMINGS = "timings.jsonl"
 NUM_VAL_PHOTOS = 2
-"""Validation is not measured; a run cannot be without."""
+"""Photos for validation, which is not measured but which a run requires."""
 
 
 def list_bunri_arguments(arguments: argparse.Namespace, folder: Path) -> list[str]:
-    """Return the command that trains with bunri; a few training photos stand in for validation."""
+    """Return the command that trains with bunri; a few training photos serve as validation."""
     document = json.loads(arguments.data.read_text("utf-8"))
     document["images"] = document["images"][:NUM_VAL_PHOTOS]
     kept = {row["id"] for row in document["images"]}
@@ -94,8 +93,10 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, float]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, help="COCO file beside its photos, else scenes")
-    parser.add_argument("--samples", type=int, default=320, help="of an epoch")
+    parser.add_argument(
+        "--data", type=Path, help="COCO file beside its photos; default: rendered scenes"
+    )
+    parser.add_argument("--samples", type=int, default=320, help="samples per epoch")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--crop", type=int, default=256)
     parser.add_argument("--workers", type=int, default=1)
@@ -108,7 +109,7 @@ def main() -> None:
 
 
 def compare(arguments: argparse.Namespace) -> None:
-    """Let both train in turn; print a line for each round and the medians."""
+    """Train with both in turn; print a line for each round, and the medians."""
     libraries = ("torch", "lightning", "segmentation_models_pytorch")
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in libraries)
     cores = len(os.sched_getaffinity(0))
@@ -129,7 +130,7 @@ def compare(arguments: argparse.Namespace) -> None:
     for name, values in medians.items():
         print(f"median   {describe(name, values)}")
     ours, peer = (values["samples_per_s"] for values in medians.values())
-    print(f"bunri takes {ours / peer:.2f} times as many samples a second")
+    print(f"bunri trains on {ours / peer:.2f} times as many samples per second")
 
 
 def describe(name: str, values: dict[str, float]) -> str:

@@ -1,8 +1,8 @@
-"""The peer of ``training.py``: a segmentation_models.pytorch + Lightning script as people write it.
+"""The peer of ``training.py``: a typical script with segmentation_models.pytorch and Lightning.
 
-Knows nothing of bunri. Trains the same network with the same augmentation, batch and optimiser,
-and writes one JSON line: seconds of the last epoch, and of its time between steps.
-``training.py`` starts it.
+Trains the same network with the same augmentation, batch and optimiser, without bunri, and writes
+one JSON line: the seconds of the last epoch and of the time between its steps. It is started by
+``training.py``.
 """
 
 import argparse
@@ -30,7 +30,7 @@ NUM_CLASSES = 12
 
 
 class CocoMasks(Dataset[tuple[Tensor, Tensor]]):
-    """Decodes the photo and draws its mask each time, as the 2021 notebook does."""
+    """Photos decoded and masks drawn at each access, like in the 2021 notebook."""
 
     def __init__(self, path: Path, crop_px: int) -> None:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -87,18 +87,18 @@ class Segmenter(lightning.LightningModule):
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return what moves the weights."""
+        """Return the optimiser."""
         return torch.optim.AdamW(self.parameters(), lr=7e-4, weight_decay=1e-2)
 
 
 class Clock(lightning.Callback):
-    """Takes the time of an epoch, and of what is between its steps: waiting, mostly."""
+    """Measures the time of an epoch and of the gaps between its steps, mostly waiting."""
 
     def __init__(self) -> None:
         self._started = self._ended_step = 0.0
         self.train_s = self.wait_s = 0.0
 
-    def on_train_epoch_start(self, *_: Any) -> None:  # noqa: ANN401 (Lightning's own)
+    def on_train_epoch_start(self, *_: Any) -> None:  # noqa: ANN401 (Lightning's arguments)
         """Start the clock."""
         self._started = self._ended_step = time.monotonic()
         self.wait_s = 0.0
@@ -108,7 +108,7 @@ class Clock(lightning.Callback):
         self.wait_s += time.monotonic() - self._ended_step
 
     def on_train_batch_end(self, *_: Any) -> None:  # noqa: ANN401
-        """Note the end of a step."""
+        """Record the end of a step."""
         self._ended_step = time.monotonic()
 
     def on_train_epoch_end(self, *_: Any) -> None:  # noqa: ANN401
@@ -117,7 +117,7 @@ class Clock(lightning.Callback):
 
 
 def main() -> None:
-    """Train, and write what it took."""
+    """Train, and write the measured times."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)

@@ -1,4 +1,4 @@
-"""The script that makes the shipped model: what it calls, in which order, and what it repeats."""
+"""The script that makes the shipped model: its steps, their order, and calling it again."""
 
 import importlib.util
 import sys
@@ -34,7 +34,7 @@ def steps(script, tmp_path):
 
 @pytest.fixture
 def calls(script, monkeypatch):
-    """Return commands in place of running them; one that is named in ``fails`` fails."""
+    """Record commands instead of running them; the one named in ``fails`` fails."""
     made = SimpleNamespace(commands=[], fails=None)
 
     def run(command, check):

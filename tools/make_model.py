@@ -1,8 +1,7 @@
 """Make bunri-small, the model that ships with bunri, from photos: ``make model``.
 
-Owns which networks are trained, what is done with them, and in which order. Every step is a bunri
-command with a result of its own: a step whose result is there is not done again, and a training
-that was interrupted goes on, so that this may be stopped at any time and called again.
+Every step is a bunri command with a result of its own. Steps whose result exists are skipped and
+interrupted trainings are continued, so the script can be stopped at any time and called again.
 """
 
 import argparse
@@ -13,38 +12,39 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-# What the longest runs have beyond the recipe best-cpu. Blur, noise and JPEG are what cost a
-# model trained without them most (benchmarks/results.md, "Robustness").
+# Settings of the longest runs in addition to the recipe best-cpu. Blur, noise and JPEG lower the
+# scores of a model trained without them most (benchmarks/results.md, "Robustness").
 _LARGER = ("model.encoder=tf_efficientnet_lite2", "augment.paste=0.3", "optim.ema_decay=0.995")
 _ROBUST = ("augment.blur=0.15", "augment.noise=0.15", "augment.jpeg=0.15")
 
 NAME = "bunri-small"
 NOTES = Path(__file__).with_name(f"{NAME}.md")
-"""What the card of the shipped model says that only people know."""
+"""Sections of the model card that are written by hand."""
 
 TEACHERS: Mapping[str, Sequence[str]] = {
     "teacher-1": (*_LARGER, *_ROBUST, "train.epochs=56"),
     "teacher-2": (*_LARGER, "train.epochs=40"),
 }
-"""Settings beyond the recipe best-cpu."""
+"""Settings of the teachers in addition to the recipe best-cpu."""
 VIEWS = "hflip,vflip,turns"
-"""How teachers look at a photo."""
+"""Test-time augmentation of the teachers."""
 STUDENT = ("model.encoder=tf_efficientnet_lite2", "augment.paste=0.3", *_ROBUST,
            "augment.quarter_turn=0.2", "optim.lr=3e-4", "train.epochs=14")  # fmt: skip
-"""Beyond the recipe best-cpu, of the model that ships. It begins with what ``FIRST`` knows, and
-learns also what both teachers together say of the test photos, whose labels are kept back."""
+"""Settings of the student, from which the shipped model is exported, in addition to the recipe
+best-cpu. It starts from the weights of ``FIRST``, and is also trained on the test photos with
+pseudo-labels of both teachers."""
 FIRST = "teacher-2"
 FRAME_PX = 320
-"""How large the model that ships sees a photo: smaller than the student does, for speed."""
+"""Frame size of the shipped model, smaller than the student's for speed."""
 FINE = 1.2
-"""How much larger that is in the student."""
+"""Ratio of the student's frame size to ``FRAME_PX``."""
 
 _SMALL_PHOTOS = ("input.size_px=256",)
 _FROM_NOTHING = (*_SMALL_PHOTOS, "model.weights=none", "train.samples_per_epoch=600",
                  "train.num_workers=1")  # fmt: skip
 REFERENCES: Mapping[str, tuple[str, Sequence[str]]] = {
     "best-cpu": ("best-cpu", ()),
-    # What people begin with in segmentation_models.pytorch: Adam, cross-entropy, no augmentation.
+    # A first script with segmentation_models.pytorch: Adam, cross-entropy, no augmentation.
     "plain-smp": ("best-cpu", (
         *_SMALL_PHOTOS, "augment.crop_size_px=null", "augment.hflip=0", "augment.vflip=0",
         "augment.brightness=0", "augment.contrast=0", "augment.saturation=0", "augment.hue=0",
@@ -56,34 +56,34 @@ REFERENCES: Mapping[str, tuple[str, Sequence[str]]] = {
     "fcn8s": ("fcn8s-fixed", (*_FROM_NOTHING, "train.epochs=3")),
     "segnet": ("segnet-vgg16", (*_FROM_NOTHING, "train.epochs=3")),
 }  # fmt: skip
-"""Recipe and settings of what the model is compared with, a quarter to half an hour each. ImageNet
-weights of VGG16 and MobileNetV2 must be downloaded: without them is how they are compared."""
+"""Recipe and settings of the networks for comparison, a quarter to half an hour each. Those on
+VGG16 and MobileNetV2 start from random weights, since their ImageNet weights are a download."""
 
 
 @dataclass(frozen=True, slots=True)
 class Photos:
-    """Where the photos are: the layout of the data the model is made from."""
+    """The folder of the photos, and the files in it."""
 
     root: Path
 
     @property
     def true(self) -> Path:
-        """The photos with true labels to train on; quantisation is calibrated on them, too."""
+        """Training photos with true labels, also used to calibrate quantisation."""
         return self.root / "recycle_trash" / "train.json"
 
     @property
     def val(self) -> Path:
-        """The photos that every choice is made on."""
+        """Validation photos, on which all choices are made."""
         return self.root / "recycle_trash" / "val.json"
 
     @property
     def test(self) -> Path:
-        """The photos whose labels are kept back."""
+        """Test photos, whose labels are not published."""
         return self.root / "recycle_trash" / "test.json"
 
     @property
     def labelled(self) -> tuple[Path, ...]:
-        """Everything to train on."""
+        """All labelled files to train on."""
         return (
             self.true,
             self.root / "recycle_trash_machine_labelled" / "machine_labelled.json",
@@ -96,9 +96,9 @@ class Step:
     """One command.
 
     Attributes:
-        makes: What is there once the command has ended well, and no earlier.
+        makes: Path that exists once the command has succeeded, and not before.
         command: Arguments of ``bunri``.
-        run: The run folder, if it is a training, which goes on with ``--resume``.
+        run: Run folder of a training, which can be continued with ``--resume``.
     """
 
     makes: Path
@@ -109,13 +109,13 @@ class Step:
 def list_steps(
     photos: Photos, out: Path, *, compares: bool = False, epochs: int | None = None
 ) -> Iterator[Step]:
-    """Yield every step in its order.
+    """Yield all steps in order.
 
     Args:
-        photos: To learn from.
-        out: Where all results go.
-        compares: Whether references are trained, too.
-        epochs: Of every training, in place of its own.
+        photos: Photos to train on.
+        out: Folder for all results.
+        compares: Whether the references are trained as well.
+        epochs: Number of epochs of every training, instead of its own.
     """
     shorter = () if epochs is None else ("--set", f"train.epochs={epochs}")
     for step in _list_own_steps(photos, out, compares=compares):
@@ -143,7 +143,7 @@ def _list_own_steps(photos: Photos, out: Path, *, compares: bool) -> Iterator[St
 
 
 def _export(student: Path, photos: Photos, out: Path) -> Iterator[Step]:
-    """Yield what makes the model that ships, and the same in float32, which int8 is held to."""
+    """Yield the export of the shipped model, and of the same in float32 for comparison."""
     exact, shipped = out / f"{NAME}-f32", out / "shipped" / NAME
     frame = ("--frame-px", str(FRAME_PX), "--val", str(photos.val))
     yield Step(exact, ("export", str(student), *frame, "--out", str(exact)))
@@ -157,7 +157,7 @@ def _export(student: Path, photos: Photos, out: Path) -> Iterator[Step]:
 def _train(
     run: Path, recipe: str, settings: Sequence[str], photos: Photos, pseudo: Path | None = None
 ) -> Step:
-    """Return a training, with pseudo-labels of the test photos where they are given."""
+    """Return a training, with pseudo-labels of the test photos if they are given."""
     files = [*photos.labelled, *([pseudo] if pseudo else [])]
     folders = [
         *(file.parent for file in photos.labelled),
@@ -174,7 +174,7 @@ def _train(
 def _measure(
     models: Sequence[Path], name: str, photos: Photos, out: Path, *options: str
 ) -> Iterator[Step]:
-    """Yield the steps that score models, together if several, and write their submission."""
+    """Yield the steps that score models, several as an ensemble, and write their submission."""
     evaluation, submission = out / "evaluations" / name, out / "submissions" / f"{name}.csv.gz"
     given = tuple(map(str, models))
     evaluate = ("evaluate", *given, str(photos.val), *options, "--out", str(evaluation))
@@ -184,7 +184,7 @@ def _measure(
 
 
 def run_step(step: Step) -> None:
-    """Do a step unless it is done.
+    """Run a step unless its result exists.
 
     Raises:
         SystemExit: The command failed.
@@ -200,23 +200,23 @@ def run_step(step: Step) -> None:
     if status:
         sys.exit(status)
     if step.run is not None:
-        step.makes.touch()  # a run's own files are there before it has ended
+        step.makes.touch()  # the files of a run exist before it has ended
     print(f"{step.makes.name}: {time.monotonic() - started:.0f} s", flush=True)
 
 
 def main() -> None:
-    """Do all steps."""
+    """Run all steps."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("photos", type=Path, help="folder of the photos")
-    parser.add_argument("out", type=Path, help="folder for all that is made; call again to go on")
+    parser.add_argument("photos", type=Path, help="folder with the photos")
+    parser.add_argument("out", type=Path, help="folder for all results; call again to continue")
     parser.add_argument("--list", action="store_true", help="print the steps and do nothing")
     parser.add_argument(
-        "--references", action="store_true", help="also train what it is compared with"
+        "--references", action="store_true", help="also train the networks for comparison"
     )
     parser.add_argument(
         "--epochs",
         type=int,
-        help="of every training, to try the steps; int8 may be refused to what has hardly learned",
+        help="epochs of every training, to test the steps; the int8 export may refuse the result",
     )
     options = parser.parse_args()
     photos = Photos(options.photos)

@@ -210,7 +210,7 @@ BAD_SOURCES = {
         ('[{"data": 1}]', "has no task with 'annotations'"),
     ],
     "a.xml": [("<annotations>", "is not XML"), ("<kml/>", "is in no format that bunri knows")],
-    "a.zip": [("text", "is not a ZIP archive"), ("PK\x03\x04", "is a damaged archive")],
+    "a.zip": [("text", "is not a ZIP archive"), ("PK\x03\x04", "cannot be unpacked")],
     "a": [("", "is in no format"), ("text", "is in no format")],
 }
 

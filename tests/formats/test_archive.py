@@ -1,6 +1,5 @@
 """ZIPs: what tools export is read, what is a trap is refused, and nothing stays behind."""
 
-import io
 import struct
 import tempfile
 import zipfile
@@ -109,15 +108,11 @@ def test_open_source__names_that_lead_elsewhere(tmp_path, name, fault):
 
 def test_open_source__name_that_no_file_can_have(tmp_path):
     path = write_zip(tmp_path, [("x" * 300 + "/a.txt", "1")])
-    with pytest.raises(BunriError, match="x" * 300), open_source(path):
+    with (
+        pytest.raises(BunriError, match="cannot be unpacked: File name too long"),
+        open_source(path),
+    ):
         pass
-
-
-def test_open_source__links(tmp_path):
-    link = zipfile.ZipInfo("link")
-    link.external_attr = 0o120777 << 16
-    path = write_zip(tmp_path, [(link, "/etc"), ("link/passwd", "x")])
-    assert "'link' is a link or device, not a file" in find_fault(path)
 
 
 def test_open_source__one_name_twice(tmp_path):
@@ -128,7 +123,7 @@ def test_open_source__one_name_twice(tmp_path):
 
 def test_open_source__a_file_that_is_also_a_folder(tmp_path):
     path = write_zip(tmp_path, [("a", "1"), ("a/b", "2"), ("c", "3")])
-    with pytest.raises(OutputError, match="'a/b' cannot be unpacked"), open_source(path):
+    with pytest.raises(OutputError, match="cannot be unpacked"), open_source(path):
         pass
 
 
@@ -140,40 +135,26 @@ def test_open_source__all_odd_entries_at_once(tmp_path):
     assert str(tempfile.gettempdir()) not in str(caught.value)
 
 
-def test_open_source__too_much_in_all(tmp_path, monkeypatch):
+def test_open_source__too_much(tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "_FREE_BYTES", 1000)
     monkeypatch.setattr(archive, "MAX_EXPANSION", 10)
     path = write_zip(tmp_path, [(f"{n}.txt", b"\0" * 50_000) for n in range(4)])
     limit = 10 * path.stat().st_size
-    assert f"unpacks to too much: all has more than {limit} bytes" in find_fault(path)
+    assert f"unpacks to 200000 bytes; the limit for its size is {limit}" in find_fault(path)
 
 
-def test_open_source__too_much_in_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "MAX_ENTRY_BYTES", 1000)
-    path = write_zip(tmp_path, [("a.txt", b"\0" * 1000), ("b.txt", b"\0" * 1001)])
-    assert "'b.txt' has more than 1000 bytes" in find_fault(path)
-
-
-def test_open_source__sizes_are_counted_not_believed(tmp_path, monkeypatch):
-    """The headers say one byte; a million come out."""
-    monkeypatch.setattr(archive, "MAX_ENTRY_BYTES", 1000)
+def test_open_source__never_more_than_the_index_states(tmp_path):
+    """The headers say one byte; a million would come out."""
     path = write_zip(tmp_path, [("a.txt", b"\0" * 10**6)])
     content = path.read_bytes().replace(struct.pack("<I", 10**6), struct.pack("<I", 1))
     path.write_bytes(content)
-    text = find_fault(path)
-    assert "has more than 1000 bytes" in text or "damaged" in text
+    assert "cannot be unpacked: Bad CRC-32" in find_fault(path)
 
 
-def test_open_source__a_bomb_of_the_usual_kind(tmp_path, monkeypatch):
-    """Ten megabytes of zeros in ten kilobytes, many times over, with the real limits."""
-    monkeypatch.setattr(archive, "_FREE_BYTES", 2**20)
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
-        for n in range(3):
-            file.writestr(f"{n}.xml", b"\0" * 10 * 2**20)
-    path = tmp_path / "bomb.zip"
-    path.write_bytes(stream.getvalue())
-    assert "unpacks to too much" in find_fault(path)
+def test_open_source__link_becomes_a_plain_file(tmp_path):
+    link = zipfile.ZipInfo("link")
+    link.external_attr = 0o120777 << 16
+    assert list_content(write_zip(tmp_path, [(link, "/etc"), ("a", "1")]))["link"] == b"/etc"
 
 
 def test_open_source__too_many_entries(tmp_path, monkeypatch):
@@ -182,18 +163,12 @@ def test_open_source__too_many_entries(tmp_path, monkeypatch):
     assert "has 4 entries; the limit is 3" in find_fault(path)
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_open_source__methods_that_cannot_be_bounded(tmp_path, method):
-    path = write_zip(tmp_path, [("a", "1" * 100)], method=method)
-    assert "packed in a way other than deflate" in find_fault(path)
-
-
 def test_open_source__encrypted(tmp_path):
     path = write_zip(tmp_path, [("a", "1")])
     content = bytearray(path.read_bytes())
     content[content.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(content)
-    assert "'a' is encrypted" in find_fault(path)
+    assert "is encrypted" in find_fault(path)
 
 
 @pytest.mark.parametrize("part", [0.2, 0.5, 0.8, 0.99])
@@ -201,7 +176,7 @@ def test_open_source__truncated(tmp_path, part):
     path = write_zip(tmp_path, [(f"{n}.txt", bytes(range(256)) * 9) for n in range(9)])
     content = path.read_bytes()
     path.write_bytes(content[: int(part * len(content))])
-    assert "is a damaged archive" in find_fault(path)
+    assert "cannot be unpacked" in find_fault(path)
 
 
 def test_open_source__damaged_content(tmp_path):
@@ -209,7 +184,7 @@ def test_open_source__damaged_content(tmp_path):
     content = bytearray(path.read_bytes())
     content[60] ^= 255
     path.write_bytes(content)
-    assert "is a damaged archive" in find_fault(path)
+    assert "cannot be unpacked" in find_fault(path)
 
 
 def test_open_source__not_a_zip(tmp_path):

@@ -161,25 +161,16 @@ def test_read__labels_of_a_project_or_none(tmp_path):
 
 BAD_SHAPES = {
     POLYGON.replace("Can", "Cam"): "there is no class 'Cam'. Did you mean 'Can'?",
-    '<polygon points="0,0;1,0;1,1"/>': "the label must be text, not 'None'",
     '<polygon label="Can"/>': "'points' must look like x,y;x,y;...",
     '<polygon label="Can" points="1,2,3;4,5;6,7"/>': "'points' must look like",
     '<polygon label="Can" points="1,x;1,1;2,2"/>': "'points' must be numbers",
-    '<polygon label="Can" points="1,nan;1,1;2,2"/>': "must be finite",
-    '<polygon label="Can" points="1,1e9;1,1;2,2"/>': "within 100000 pixels",
     '<polygon label="Can" points="0,0;1,1;2,2" group_id="x"/>': "'group_id' must be an integer",
     make_mask(rle="2, 3"): "'rle' covers 5 pixels, its box 3x2 has 6",
-    make_mask(rle="2, -3, 7"): "'rle' must be counts",
     make_mask(rle="2, 3.0, 1"): "'rle' must be counts",
-    make_mask(rle=""): "'rle' must be counts",
     make_mask(rle=f"2, {2**64}, 1"): "'rle' must be counts",
-    make_mask(rle=f"{10**11}, {10**11}"): "'rle' covers 200000000000 pixels",
     make_mask(left=18): "the mask's box (left 18, top 8, width 3, height 2) must lie in the photo",
-    make_mask(top=-1): "must lie in the photo, 20x10",
-    make_mask(width=0): "must lie in the photo",
     make_mask(width=10**11): "must lie in the photo",
     make_mask(width="10000000000000"): "'width' must be an integer",
-    make_mask(width=""): "'width' must be an integer",
 }
 
 
@@ -188,23 +179,12 @@ def test_read__bad_shape(tmp_path, shape):
     assert BAD_SHAPES[shape] in find_fault(tmp_path, shape)
 
 
-def test_read__endless_outline(tmp_path):
-    points = ";".join(["0,0", "9000,9000"] * 300)
-    shape = f'<polygon label="Can" points="{points}"/>'
-    assert "pixels long; the limit is 2000000" in find_fault(tmp_path, shape)
-
-
 @pytest.mark.parametrize(
     ("image", "fault"),
     [
-        ('name="a.jpg" width="1000000000" height="10"', "has more than 120000000 pixels"),
         ('name="a.jpg" width="20"', "'height' must be an integer"),
         ('name="a.jpg" width="20" height="1e1"', "'height' must be an integer"),
-        ('name="a.jpg" width="20" height="0"', "must be positive integers"),
-        ('width="20" height="10"', "'file_name' must be text"),
         ('name="../a.jpg" width="20" height="10"', "contains '..'"),
-        ('name="/a.jpg" width="20" height="10"', "is absolute"),
-        ('name="C:\\a.jpg" width="20" height="10"', "is absolute"),
     ],
 )
 def test_read__bad_image(tmp_path, image, fault):
@@ -246,7 +226,7 @@ def test_read__bad_xml(tmp_path, text, fault):
 
 
 def test_read__deep_xml(tmp_path):
-    depth = 200_000
+    depth = 50_000
     text = "<annotations>" + "<image>" * depth + "</image>" * depth + "</annotations>"
     assert "image 1" in find_fault(tmp_path, text=text)
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -171,6 +171,7 @@ def test_write__what_is_no_single_polygon_is_a_brush(tmp_path):
     assert tasks[2]["annotations"] == [{"result": []}]
 
 
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 999), min_size=6, max_size=6), st.integers(1, 97))
 def test_write__coordinates_on_the_limit_of_rounding(tmp_path_factory, tenths, width):
     """At x.1, x.3, ... pycocotools rounds up; one bit less, and it would round down."""
@@ -274,17 +275,12 @@ def test_read__size_of_a_task_without_results(tmp_path):
 BAD_RESULTS = {
     "per cent": (make_result([[10, 20], [130.5, 20], [1, 1]]), "from 0 to 100, not 130.5"),
     "negative": (make_result([[-1, 20], [13, 20], [1, 1]]), "from 0 to 100, not -1"),
-    "nan": (make_result([[float("nan"), 20]] * 3), "must be finite"),
-    "text": (make_result([["1", 20]] * 3), "polygon coordinates must be numbers"),
-    "flat": (make_result([1, 2, 3]), "'points' must be a list of [x, y]"),
-    "long": (make_result([[0, 0], [100, 100]] * 60_000), "pixels long; the limit is 2000000"),
     "turned": (make_result(image_rotation=90), "was rotated in Label Studio"),
     "two labels": (
         make_result(value={"points": POINTS, "polygonlabels": ["a", "b"]}),
         "it must have one label, not ['a', 'b']",
     ),
     "no label": (make_result(value={"points": POINTS, "polygonlabels": []}), "one label, not []"),
-    "label is a number": (make_result(label=3), "the label must be text, not '3'"),
     "short": (make_brush([1, 2, 3]), "'rle' is cut off"),
     "cut": (
         make_brush(encode_brush(np.eye(10, 20, dtype=np.bool_), (10, 20))[:-9]),
@@ -318,13 +314,6 @@ BAD_TASKS = {
         [make_task(make_result(), make_result(original_width=21))],
         "its results state different sizes",
     ),
-    "wide": ([make_task(make_result(original_width=10**9))], "has more than 120000000 pixels"),
-    "float": ([make_task(make_result(original_width=2.5))], "must be positive integers"),
-    "dots": ([make_task(make_result(), image="../a.jpg")], "contains '..'"),
-    "twice": (
-        [make_task(make_result()), make_task(make_result())],
-        "task 1: the photo 'a.jpg' is listed before",
-    ),
     "json-min": ([{"image": "a.jpg", "label": []}], "has no task with 'annotations'"),
     "nothing": ([], "has no task with 'annotations'"),
 }
@@ -337,13 +326,7 @@ def test_read__bad_task(tmp_path, case):
 
 
 @pytest.mark.parametrize(
-    ("text", "fault"),
-    [
-        ("{}", "it must be a list of tasks"),
-        ("[", "is not JSON"),
-        ("[" * 100_000, "is nested too deeply to be Label Studio"),
-        ("[\udcff]".encode("utf-8", "surrogateescape"), "is not UTF-8"),
-    ],
+    ("text", "fault"), [("{}", "it must be a list of tasks"), ("[", "is not JSON")]
 )
 def test_read__bad_file(tmp_path, text, fault):
     path = tmp_path / "x.json"
@@ -351,9 +334,3 @@ def test_read__bad_file(tmp_path, text, fault):
     with pytest.raises(AnnotationError) as caught:
         STUDIO.read(path, ReadOptions())
     assert fault in caught.value.message
-
-
-def test_read__size_that_the_photo_does_not_have(tmp_path):
-    known = write_rich_set(tmp_path / "data").photos
-    text = find_fault(tmp_path, make_task(make_result(), image="empty.jpg"), photos=known)
-    assert "'empty.jpg' is 20x10 here, and elsewhere 9x8" in text

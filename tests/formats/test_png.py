@@ -252,15 +252,6 @@ def test_read__photo_cannot_be_told(tmp_path):
     assert "it may be about 'a.jpg' or 'a.webp'" in problem
 
 
-def test_read__hostile_photo_name_in_classes_json(tmp_path):
-    save(tmp_path / "masks" / "a.png", np.zeros((4, 4), np.uint8))
-    table = COMPETITION_TABLE.to_json()
-    notes = {"classes": table, "photos": {"a.png": "../../etc/passwd"}}
-    (tmp_path / "classes.json").write_text(json.dumps(notes))
-    (problem,) = find_faults(tmp_path)
-    assert "contains '..'" in problem
-
-
 def test_read__nothing(tmp_path):
     with pytest.raises(InputError, match="has no PNG"):
         INDEX.read(tmp_path, ReadOptions())

@@ -173,20 +173,13 @@ def test_read__photo_without_labels_shows_background(tmp_path):
 BAD_LINES = {
     "0 0.5 0.5 0.5 0.5": "five numbers are a box",
     "2 0 0 1 0 1 1": "the class must be from 0 to 1, not 2",
-    "-1 0 0 1 0 1 1": "the class must be from 0 to 1, not -1",
     "0.5 0 0 1 0 1 1": "the class must be from 0 to 1, not 0.5",
-    "nan 0 0 1 0 1 1": "the class must be from 0 to 1, not nan",
-    "0 0 0 1 0": "five numbers are a box",
     "0 0 0 1 0 1": "3 or more points, not 5 numbers",
-    "0 0 0 1 0 1 1 0": "3 or more points, not 7 numbers",
-    "0": "3 or more points, not 0 numbers",
     "Can 0 0 1 0 1 1": "could not convert string to float: 'Can'",
     "0 0 0 1 0 1 x\x1b[31m": "could not convert string to float",
     "0 0 0 1 0 1 nan": "coordinates must be from 0 to 1, not nan",
-    "0 0 0 1 0 1 inf": "coordinates must be from 0 to 1, not inf",
     "0 0 0 1 0 1 1.02": "coordinates must be from 0 to 1, not 1.02",
     "0 0 0 1 0 1 -0.02": "coordinates must be from 0 to 1, not -0.02",
-    "0 0 0 640 0 640 480": "coordinates must be from 0 to 1, not 640",
 }
 
 
@@ -201,13 +194,6 @@ def test_read__bad_line(tmp_path, line):
 def test_read__all_faults_at_once(tmp_path):
     folder = write_folder(tmp_path, [*BAD_LINES])
     assert len(find_faults(folder)) == len(BAD_LINES)
-
-
-def test_read__endless_outline(tmp_path):
-    points = "0 0 1 1 " * 150_000
-    folder = write_folder(tmp_path, [f"0 {points}"])
-    (problem,) = find_faults(folder)
-    assert "pixels long; the limit is 2000000" in problem
 
 
 def test_read__labels_without_photo(tmp_path):

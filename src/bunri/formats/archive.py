@@ -1,30 +1,25 @@
 """Safe unpacking of the ZIP files that annotation tools export.
 
-Nothing in an archive is trusted: names may lead elsewhere and headers may state any size. Bytes
-are therefore counted as they are unpacked, and the temporary folder is always removed.
+Names may lead elsewhere and contents may be huge, so both are checked before anything is written.
+The temporary folder is always removed.
 """
 
-import stat
+import shutil
 import zipfile
 import zlib
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bunri.core.contracts import MAX_JSON_BYTES
 from bunri.core.errors import InputError, OutputError, PathError, summarize
 from bunri.core.files import is_file, is_folder, join_under
 
 MAX_ENTRIES = 65_535
-MAX_ENTRY_BYTES = MAX_JSON_BYTES
 MAX_UNPACKED_BYTES = 16 * 2**30
 MAX_EXPANSION = 200
 """Ratio of unpacked to packed bytes; labels reach 10 to 20, a ZIP bomb 1,000."""
 _FREE_BYTES = 64 * 2**20  # expansion does not matter below this
-_BLOCK_BYTES = 2**20
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others cannot be read block by block
 _CLUTTER = ("__MACOSX", ".DS_Store")
 
 
@@ -34,7 +29,7 @@ def open_source(path: Path) -> Iterator[Path]:
 
     Raises:
         PathError: There is no such file or folder.
-        InputError: The archive is damaged, too large, or has entries that are not safe.
+        InputError: The archive is damaged, encrypted, too large, or has names that are not safe.
         OutputError: The disk is full.
     """
     if is_folder(path):
@@ -61,44 +56,52 @@ def open_source(path: Path) -> Iterator[Path]:
 
 
 def _unpack(path: Path, folder: Path) -> None:
-    max_bytes = max(_FREE_BYTES, MAX_EXPANSION * path.stat().st_size)
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = _choose_entries(archive, path, folder)
-            _copy_entries(archive, entries, path, min(max_bytes, MAX_UNPACKED_BYTES))
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
-        raise InputError(f"{path} is a damaged archive: {summarize(error)}.") from error
+            _check_size(archive, path)
+            targets = _choose_targets(archive, path, folder)
+            for target, info in targets.items():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(info) as packed, target.open("wb") as file:
+                    shutil.copyfileobj(packed, file)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be unpacked: {error.strerror}.") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
+        raise InputError(f"{path} cannot be unpacked: {summarize(error)}.") from error
 
 
-def _choose_entries(
-    archive: zipfile.ZipFile, path: Path, folder: Path
-) -> list[tuple[zipfile.ZipInfo, Path]]:
-    """Return the files in an archive with their targets; refuse it if any entry is not safe."""
+def _check_size(archive: zipfile.ZipFile, path: Path) -> None:
+    """Refuse an archive by the sizes in its index; zipfile never reads more than these."""
     infos = archive.infolist()
     if len(infos) > MAX_ENTRIES:
         raise InputError(f"{path} has {len(infos)} entries; the limit is {MAX_ENTRIES}.")
-    entries, problems = [], []
-    for info in infos:
+    num_bytes = sum(info.file_size for info in infos)
+    limit = min(max(_FREE_BYTES, MAX_EXPANSION * path.stat().st_size), MAX_UNPACKED_BYTES)
+    if num_bytes > limit:
+        raise InputError(
+            f"{path} unpacks to {num_bytes} bytes; the limit for its size is {limit}.",
+            hint="If you trust the archive, unpack it and give the folder.",
+        )
+
+
+def _choose_targets(
+    archive: zipfile.ZipFile, path: Path, folder: Path
+) -> dict[Path, zipfile.ZipInfo]:
+    """Return target -> entry for all files; refuse names that leave the folder or repeat."""
+    targets: dict[Path, zipfile.ZipInfo] = {}
+    problems = []
+    for info in archive.infolist():
         name = _decode_name(info)
         if info.is_dir() or any(part in _CLUTTER for part in name.split("/")):
             continue
-        if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
-            problems.append(f"{name!r} is a link or device, not a file")
-        elif info.flag_bits & 1:
-            problems.append(f"{name!r} is encrypted")
-        elif info.compress_type not in _METHODS:
-            problems.append(f"{name!r} is packed in a way other than deflate")
-        else:
-            try:
-                entries.append((info, join_under(folder, name)))
-            except PathError as error:
-                problems.append(error.message.replace(str(folder), "the archive"))
-    counts = Counter(target for _, target in entries)
-    doubles = [str(target.relative_to(folder)) for target, count in counts.items() if count > 1]
-    problems += [f"{name!r} is in it more than once" for name in doubles]
+        try:
+            if targets.setdefault(join_under(folder, name), info) is not info:
+                problems.append(f"{name!r} is in it more than once")
+        except PathError as error:
+            problems.append(error.message.replace(str(folder), "the archive"))
     if problems:
         raise InputError(f"{path} is not an archive that bunri unpacks:", problems=problems)
-    return entries
+    return targets
 
 
 def _decode_name(info: zipfile.ZipInfo) -> str:
@@ -109,32 +112,3 @@ def _decode_name(info: zipfile.ZipInfo) -> str:
         return info.filename.encode("cp437").decode("utf-8")
     except UnicodeError:
         return info.filename
-
-
-def _copy_entries(
-    archive: zipfile.ZipFile,
-    entries: list[tuple[zipfile.ZipInfo, Path]],
-    path: Path,
-    max_bytes: int,
-) -> None:
-    num_bytes = 0
-    for info, target in entries:
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with archive.open(info) as packed, target.open("wb") as file:
-                while block := packed.read(_BLOCK_BYTES):
-                    num_bytes += len(block)
-                    file.write(block)
-                    if num_bytes > max_bytes:
-                        raise _refuse_size(path, "all", max_bytes)
-                    if file.tell() > MAX_ENTRY_BYTES:
-                        raise _refuse_size(path, repr(info.filename), MAX_ENTRY_BYTES)
-        except OSError as error:
-            raise OutputError(f"{info.filename!r} cannot be unpacked: {error.strerror}.") from error
-
-
-def _refuse_size(path: Path, what: str, limit: int) -> InputError:
-    return InputError(
-        f"{path} unpacks to too much: {what} has more than {limit} bytes.",
-        hint="If you trust the archive, unpack it and give the folder.",
-    )

@@ -160,10 +160,11 @@ def test_chain__from_each_format_to_the_next(tmp_path, first, second):
 @ALL
 def test_round_trip__real_photos(photos, tmp_path, format_):
     rule: OverlapRule = "largest-first"
-    dataset = read_coco(photos / "recycle_trash" / "train_all.json")
+    whole = read_coco(photos / "recycle_trash" / "train_all.json")
+    dataset = replace(whole, photos=whole.photos[::3])
     path = name_result(tmp_path, format_)
     written = write_labels(dataset, path, format_, rule)
-    assert written.num_photos == 165
+    assert written.num_photos == 55
     loss = measure_loss(dataset, path, format_, rule)
-    assert loss.num_pixels == 165 * 512 * 512
+    assert loss.num_pixels == 55 * 512 * 512
     assert loss.num_differing == 0

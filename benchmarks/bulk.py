@@ -33,7 +33,7 @@ class Clock:
         self.done_s: list[float] = []
 
     @contextmanager
-    def show(self, total: int) -> Iterator[Callable[[], None]]:
+    def show(self, label: str, total: int) -> Iterator[Callable[[], None]]:
         """Stand in for a progress bar."""
         del total
         yield lambda: self.done_s.append(time.perf_counter() - self.start_s)
@@ -68,14 +68,14 @@ def main() -> None:
         for num_workers in (1, 2):
             clock = Clock()
             job = make_job(model, photos, Path(name) / f"out{num_workers}")
-            result = run_bulk_job(job, num_workers=num_workers, show_progress=clock.show)
+            result = run_bulk_job(job, num_workers=num_workers, progress=clock.show)
             all_s = time.perf_counter() - clock.start_s
             assert result.num_predicted == len(clock.done_s) == count
             assert not result.failures
             speeds.append(clock.photos_per_s)
             print(f"{num_workers} worker(s)  {speeds[-1]:6.2f} photos/s  {all_s:7.1f} s in all")
         start = time.perf_counter()
-        again = run_bulk_job(job, num_workers=2, show_progress=Clock().show)
+        again = run_bulk_job(job, num_workers=2, progress=Clock().show)
         assert again.num_predicted == 0
         print(f"the same again  {time.perf_counter() - start:.2f} s, nothing predicted")
     print(f"two workers are {speeds[1] / speeds[0]:.2f} times as fast as one")

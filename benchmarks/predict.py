@@ -26,7 +26,7 @@ from PIL import Image
 from bunri.images.photos import read_photo
 from bunri.model.lookup import open_model
 from bunri.predict.backends.engines import Backend, open_backend
-from bunri.predict.outputs import Prediction, find_photos, write_prediction
+from bunri.predict.outputs import PredictedPhoto, find_photos, write_prediction
 from bunri.predict.predictor import Predictor
 from bunri.predict.stream import predict_photos
 from bunri.scenes import write_sample_dataset
@@ -59,7 +59,7 @@ def time_network(backend: Backend, frames: list[np.ndarray]) -> float:
 def time_predict(predictor: Predictor, photos: list[Path], out: Path) -> float:
     """Return the seconds from the photos to all written files."""
 
-    def write(prediction: Prediction) -> dict[str, object]:
+    def write(prediction: PredictedPhoto) -> dict[str, object]:
         return write_prediction(out, prediction, predictor.table)
 
     tasks = find_photos([photos[0].parent], out)

@@ -11,7 +11,7 @@ from PIL import Image
 from bunri.images.photos import read_photo
 from bunri.model.bundle import write_bundle
 from bunri.predict.backends.engines import ONNX_ENGINES
-from bunri.predict.outputs import PhotoTask, Prediction, write_prediction
+from bunri.predict.outputs import PhotoTask, PredictedPhoto, write_prediction
 from bunri.predict.predictor import load_predictor
 from bunri.predict.settings import PredictionSettings, TileSettings
 from bunri.predict.stream import predict_photos
@@ -68,7 +68,7 @@ def test_threads__predict_and_write_as_one(tmp_path, monkeypatch, tasks, engine,
         else:
             for task in order:
                 image = read_photo(task.photo)
-                write(Prediction(task, image, predictor.predict_mask(image)))
+                write(PredictedPhoto(task, image, predictor.predict_mask(image)))
         return folder
 
     with ThreadPoolExecutor(8) as pool:

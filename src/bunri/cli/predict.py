@@ -126,12 +126,7 @@ def _predict_on_ray(
         )
     job = make_job(model, Path(sources[0]), folder)
     require_torch("This model")
-    result = run_bulk_job(
-        job,
-        address=address,
-        num_workers=num_workers,
-        show_progress=lambda total: show_progress("Predicting photos", total),
-    )
+    result = run_bulk_job(job, address=address, num_workers=num_workers, progress=show_progress)
     if as_json:
         failed = [{"photo": uri, "reason": why} for uri, why in result.failures]
         counts = {"photos": result.num_photos, "predicted": result.num_predicted}

@@ -1,5 +1,5 @@
-"""A trained model as one ONNX file that takes photos and gives classes.
+"""Export of a trained model as one ONNX file that takes photos and returns classes.
 
-``network`` brings the torch network to ONNX, ``graph`` puts the way from photos and back around
-it, ``quantize`` makes it int8, ``parity`` measures what that costs, ``export`` does all of it.
+``network`` writes the torch network as ONNX, ``graph`` adds the steps before and after it,
+``quantize`` makes it int8, ``parity`` compares it with torch, ``export`` runs these steps.
 """

@@ -1,8 +1,4 @@
-"""A bundle with one ONNX file out of a trained model, written only if it is as good as promised.
-
-Owns the order of the steps and what goes into the folder. How each step is done is its
-neighbours'.
-"""
+"""Export: a bundle with one ONNX file, written only if it keeps the bounds of parity."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,7 +9,7 @@ from onnx import ModelProto
 from bunri.core.contracts import FloatArray, ImageArray, MaskArray
 from bunri.core.errors import InputError, ModelError
 from bunri.core.files import is_file, write_json, write_text
-from bunri.core.progress import Progress
+from bunri.core.progress import Progress, show_nothing
 from bunri.export.graph import build_graph
 from bunri.export.network import trace_network
 from bunri.export.parity import ParityReport, list_variants, measure_parity
@@ -36,21 +32,21 @@ from bunri.training.networks.build import load_network
 PARITY_JSON = "parity.json"
 PARITY_TEXT = "parity.md"
 _NUM_SCENES = 6
-"""Rendered photos that stand in where no set is named."""
+"""Number of rendered photos to compare on where no data set is named."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
-    """What shall be exported.
+    """A model and the choices for its export.
 
     Attributes:
-        model: With its torch weights.
+        model: Model with torch weights.
         calibration: Photos that int8 is fitted to; None for float32.
         val: Labelled photos to measure on; None for those of the calibration, or rendered ones.
-        rule: How masks are drawn from the labels of ``val``.
-        has_probs: Whether the graph also gives probabilities.
+        rule: Overlap rule by which masks of ``val`` are drawn.
+        has_probs: Add an output of probabilities to the graph.
         frame_px: Longer side of a photo in the network's frame; None for the model's own.
-        notes: For the model card; see :func:`bunri.model.card.describe_model`.
+        notes: Markdown for the model card; see :func:`bunri.model.card.describe_model`.
     """
 
     model: StoredModel
@@ -63,7 +59,7 @@ class ExportRequest:
 
 
 def check_request(request: ExportRequest) -> None:
-    """Refuse what cannot be exported before any work is done.
+    """Raise an error for a request that cannot be exported, before any work is done.
 
     Raises:
         ModelError: The model has no torch weights.
@@ -87,15 +83,17 @@ def check_request(request: ExportRequest) -> None:
         check_photo_headers(dataset)
 
 
-def export_model(request: ExportRequest, folder: Path, show_progress: Progress) -> ParityReport:
+def export_model(
+    request: ExportRequest, folder: Path, progress: Progress = show_nothing
+) -> ParityReport:
     """Write a bundle with an ONNX file, and the parity report beside it.
 
     Nothing is written if a bound of parity is missed: see the report's ``faults``.
 
     Args:
-        request: What, after :func:`check_request`.
-        folder: Where.
-        show_progress: Shows a bar of a number of steps.
+        request: Request accepted by :func:`check_request`.
+        folder: Bundle folder to write.
+        progress: Display of the steps done.
 
     Raises:
         ModelError: The network cannot be written as ONNX, or an engine cannot run it.
@@ -103,19 +101,19 @@ def export_model(request: ExportRequest, folder: Path, show_progress: Progress) 
     """
     model = request.model
     info = _describe_export(request, folder.name)
-    with show_progress("Writing the network as ONNX", 1) as advance:
+    with progress("Writing the network as ONNX", 1) as advance:
         network = load_network(model.place, info)
         traced = trace_network(network, str(info.architecture.get("name")))
         advance()
     f32 = build_graph(traced, info, "f32", has_probs=request.has_probs)
     int8 = None
     if request.calibration is not None:
-        frames = _load_frames(request.calibration, info, show_progress)
-        with show_progress("Fitting int8 to them", 1) as advance:
+        frames = _load_frames(request.calibration, info, progress)
+        with progress("Fitting int8 to the photos", 1) as advance:
             quantized = quantize_network(traced, frames)
             advance()
         int8 = build_graph(quantized, info, "int8", has_probs=request.has_probs)
-    report = _measure(request, info, f32, int8, show_progress)
+    report = _measure(request, info, f32, int8, progress)
     if report.faults:
         return report
     precision = "f32" if int8 is None else "int8"
@@ -131,9 +129,9 @@ def export_model(request: ExportRequest, folder: Path, show_progress: Progress) 
 
 
 def _describe_export(request: ExportRequest, name: str) -> BundleInfo:
-    """Return what is known of a model, with a name, the number of its parameters and its frame.
+    """Return the info of the file to write: a name, the number of parameters and the frame.
 
-    What it scored in another frame, or in float32, is not known of what is written.
+    Scores of another frame or of float32 do not hold for it and are left out.
     """
     model = request.model
     info = model.info
@@ -145,14 +143,12 @@ def _describe_export(request: ExportRequest, name: str) -> BundleInfo:
     return replace(info, training=training, weights_sha256="", onnx_sha256="")
 
 
-def _load_frames(
-    dataset: LabelledSet, info: BundleInfo, show_progress: Progress
-) -> list[FloatArray]:
-    """Return photos from all over a set as the network sees them."""
+def _load_frames(dataset: LabelledSet, info: BundleInfo, progress: Progress) -> list[FloatArray]:
+    """Return network frames of photos spread evenly over a set."""
     count = min(MAX_PHOTOS, len(dataset.photos))
     chosen = [dataset.photos[place * len(dataset.photos) // count] for place in range(count)]
     frames = []
-    with show_progress("Reading photos to calibrate with", count) as advance:
+    with progress("Reading photos to calibrate with", count) as advance:
         for photo in chosen:
             image = read_photo_as_labelled(dataset, photo)
             frames.append(info.preprocessing.prepare(image).pixels)
@@ -165,7 +161,7 @@ def _measure(
     info: BundleInfo,
     f32: ModelProto,
     int8: ModelProto | None,
-    show_progress: Progress,
+    progress: Progress,
 ) -> ParityReport:
     variants = list_variants(info, TorchBackend(request.model.place, info), f32, int8)
     dataset = request.val or request.calibration
@@ -175,14 +171,14 @@ def _measure(
     else:
         source, total = dataset.source.name, len(dataset.photos)
         photos = _load_photos(dataset, request.rule if request.val is not None else None)
-    with show_progress("Comparing with torch", total) as advance:
+    with progress("Comparing with torch", total) as advance:
         return measure_parity(variants, photos, len(info.table), source, advance)
 
 
 def _load_photos(
     dataset: LabelledSet, rule: OverlapRule | None
 ) -> Iterator[tuple[ImageArray, MaskArray | None]]:
-    """Yield photos with their truth, or without any for no rule."""
+    """Yield photos with their true masks, or with None where no rule is given."""
     for photo in dataset.photos:
         truth = None if rule is None else draw_mask(dataset, photo, rule)
         yield read_photo_as_labelled(dataset, photo), truth
@@ -196,7 +192,7 @@ def _render_photos() -> Iterator[tuple[ImageArray, None]]:
 def _describe_scores(
     info: BundleInfo, request: ExportRequest, report: ParityReport, precision: str
 ) -> BundleInfo:
-    """Return what is known of a model, with the scores of the very file that is written."""
+    """Return the info with the scores of the file that is written."""
     if request.val is None:
         return info
     place = next(

@@ -1,7 +1,7 @@
-"""From photos to classes as one graph: the network, and around it what ``images.py`` does.
+"""One ONNX graph from photos to classes: the network, with the steps of ``images`` around it.
 
-Owns how the resize rule, the normalisation and the way back are said in ONNX's own operators.
-Results are those of ``images.py``, which stays the definition: a test holds both equal.
+The resize rule, the normalisation and the way back are written in ONNX's own operators. ``images``
+stays the definition: a test compares both.
 
 Operators are chosen so that every engine gives the same. ``Resize`` with antialiasing is not among
 them: of two engines one computes something else when shrinking, and one ignores it. Shrinking is
@@ -21,12 +21,11 @@ from bunri.model.info import BundleInfo
 from bunri.model.onnx_file import CLASSES, FRAME, FRAME_PROBS, PHOTOS, PROBS, make_metadata
 
 OPSET = 18
-IR_VERSION = 9
-"""Of the ONNX format; old enough for runtimes of 2023."""
+IR_VERSION = 9  # of the ONNX format; old enough for runtimes of 2023
 
 
 class _Writer:
-    """Collects nodes and constants of a graph under names that nobody else uses."""
+    """Collects nodes and constants of a graph under unique names."""
 
     def __init__(self, prefix: str) -> None:
         self.nodes: list[NodeProto] = []
@@ -52,10 +51,10 @@ def build_graph(
     """Return the graph from photos to classes, with its metadata.
 
     Args:
-        network: From ``FRAME`` to ``FRAME_PROBS``.
-        info: Of the model.
+        network: Graph from ``FRAME`` to ``FRAME_PROBS``.
+        info: Info of the model.
         precision: ``f32`` or ``int8``; written into the metadata.
-        has_probs: Also give probabilities at the photo's size.
+        has_probs: Add an output of probabilities at the photo's size.
     """
     before, after = _Writer("before"), _Writer("after")
     photo_hw, content_hw = _add_preparation(before, info.preprocessing)
@@ -86,10 +85,9 @@ def _declare(name: str, kind: int, shape: Sequence[str | int]) -> Any:  # noqa: 
 
 
 def _add_preparation(writer: _Writer, preprocessing: Preprocessing) -> tuple[str, str]:
-    """Add what :meth:`Preprocessing.prepare` does: from ``PHOTOS`` to ``FRAME``.
+    """Add :meth:`Preprocessing.prepare`, from ``PHOTOS`` to ``FRAME``.
 
-    Returns:
-        Names of the photo's height and width, and of those of its content in the frame.
+    Returns the names of the photo's height and width, and of those of its content in the frame.
     """
     photo_hw = writer.add("Shape", PHOTOS, start=1, end=3)
     content_hw = _add_fitted_size(writer, photo_hw, preprocessing.size_px)
@@ -119,7 +117,7 @@ def _add_preparation(writer: _Writer, preprocessing: Preprocessing) -> tuple[str
 
 
 def _add_fitted_size(writer: _Writer, size_hw: str, longer_px: int) -> str:
-    """Add what :func:`bunri.images.frames.fit_size_hw` does; it rounds halves to even."""
+    """Add :func:`bunri.images.frames.fit_size_hw`, which rounds halves to even."""
     longest = writer.add("ReduceMax", size_hw, keepdims=1)
     double = writer.add("Mul", longest, writer.keep([2], np.int64))
     doubled_hw = writer.add("Mul", size_hw, writer.keep([2 * longer_px], np.int64))
@@ -142,14 +140,8 @@ def _add_triangle_resize(
     """Add a resize of float planes (N, C, H, W) as Pillow's bilinear: across first, then down.
 
     Pillow 13 shrinks photos that are more than about twice as tall as wide down first; of these
-    a value in four may differ by one of 255, as it does between versions of Pillow.
-
-    Args:
-        writer: Where.
-        planes: Name of the planes.
-        from_hw: Name of their height and width.
-        to_hw: Name of those wanted.
-        finish: Adds what is done to the values after each pass.
+    a value in four may differ by one of 255, as it does between versions of Pillow. ``finish``
+    adds a step after each pass.
     """
     across = _add_triangle_weights(writer, from_hw, to_hw, 1)
     across = writer.add("Transpose", across, perm=[1, 0])
@@ -192,23 +184,20 @@ def _add_restoration(writer: _Writer, photo_hw: str, content_hw: str, *, has_pro
     shrinks = writer.add("ReduceMax", shrinks, keepdims=0)
     shrinks = writer.add("Cast", shrinks, to=TensorProto.BOOL)
     names = [CLASSES, PROBS] if has_probs else [CLASSES]
-    writer.nodes.append(
-        helper.make_node(
-            "If",
-            [shrinks],
-            names,
-            "after_if",
-            then_branch=_write_shrinking(content, content_hw, photo_hw, has_probs=has_probs),
-            else_branch=_write_growing(content, photo_hw, has_probs=has_probs),
-        )
-    )
+    shrink, grow = _Writer("shrink"), _Writer("grow")
+    shrunk = _add_triangle_resize(shrink, content, content_hw, photo_hw)
+    grown = _add_growth(grow, content, photo_hw)
+    branches = {
+        "then_branch": _write_choice(shrink, shrunk, has_probs=has_probs),
+        "else_branch": _write_choice(grow, grown, has_probs=has_probs),
+    }
+    writer.nodes.append(helper.make_node("If", [shrinks], names, "after_if", **branches))
 
 
 def _add_crop(writer: _Writer, content_hw: str) -> tuple[str, str]:
-    """Add what :func:`bunri.images.frames.crop_content` does to ``FRAME_PROBS``.
+    """Add :func:`bunri.images.frames.crop_content` of ``FRAME_PROBS``.
 
-    Returns:
-        Names of the planes and of their height and width.
+    Returns the names of the planes and of their height and width.
     """
     planes_hw, frame_hw = (
         writer.add("Shape", name, start=2, end=4) for name in (FRAME_PROBS, FRAME)
@@ -236,22 +225,6 @@ def _add_growth(writer: _Writer, planes: str, size_hw: str) -> str:
         mode="linear",
         coordinate_transformation_mode="half_pixel",
     )
-
-
-def _write_shrinking(
-    content: str, content_hw: str, photo_hw: str, *, has_probs: bool
-) -> GraphProto:
-    """Return the branch for photos smaller than the planes."""
-    writer = _Writer("shrink")
-    probs = _add_triangle_resize(writer, content, content_hw, photo_hw)
-    return _write_choice(writer, probs, has_probs=has_probs)
-
-
-def _write_growing(content: str, photo_hw: str, *, has_probs: bool) -> GraphProto:
-    """Return the branch for all other photos."""
-    writer = _Writer("grow")
-    probs = _add_growth(writer, content, photo_hw)
-    return _write_choice(writer, probs, has_probs=has_probs)
 
 
 def _write_choice(writer: _Writer, probs: str, *, has_probs: bool) -> GraphProto:

@@ -1,8 +1,4 @@
-"""The torch network as an ONNX graph: from ``FRAME`` to ``FRAME_PROBS``.
-
-Owns how torch is made to write a graph that is small and takes frames of any size. Knows nothing
-of photos.
-"""
+"""The torch network as a small ONNX graph for frames of any size."""
 
 import functools
 import logging
@@ -32,7 +28,7 @@ _RULE = "Networks made of convolutions can be, such as fpn, unet and deeplabv3pl
 class _EvenConv2d(nn.Conv2d):
     """A convolution that pads as TensorFlow does, on features that its stride divides.
 
-    All features of a frame are such, and then the padding does not depend on their size. Reckoning
+    All features of a frame are such, and then the padding does not depend on their size. Computing
     it from the size takes thirty nodes a layer and minutes of tracing.
     """
 
@@ -50,10 +46,10 @@ class _EvenConv2d(nn.Conv2d):
 
 
 class _ClassifyingDecoder(FPNDecoder):  # type: ignore[misc]
-    """A decoder of an FPN that classifies each level of its pyramid, and then enlarges and adds.
+    """Decoder of an FPN that classifies each level of its pyramid before it enlarges and adds.
 
-    Its network enlarges and adds features, five times as many, and classifies then. Bilinear
-    weights sum to 1 and a 1x1 convolution sees one pixel, so that the order does not matter.
+    The original enlarges and adds features, five times as many, and classifies then. Bilinear
+    weights sum to 1 and a 1x1 convolution sees one pixel, so the order does not matter.
     """
 
     def forward(self, features: list[Tensor]) -> Tensor:  # (N, C, h, w) each, coarser each time
@@ -79,7 +75,7 @@ class _ClassifyingDecoder(FPNDecoder):  # type: ignore[misc]
 
 
 def _classify_early(network: FPN) -> None:
-    """Exchange an FPN's decoder and head for a :class:`_ClassifyingDecoder`."""
+    """Replace an FPN's decoder and head by a :class:`_ClassifyingDecoder`."""
     classifier = network.segmentation_head[0]
     network.decoder.__class__ = _ClassifyingDecoder
     network.decoder.classifier = classifier
@@ -87,7 +83,7 @@ def _classify_early(network: FPN) -> None:
 
 
 class _WithProbs(nn.Module):
-    """A network that gives probabilities, float32 (N, C, h, w).
+    """A network that returns probabilities, float32 (N, C, h, w).
 
     The softmax is written out: over the second axis ONNX Runtime's own takes four times as long.
     """
@@ -106,18 +102,18 @@ def trace_network(network: nn.Module, name: str) -> onnx.ModelProto:
     """Return a network as ONNX, for any number of frames of any size that ``STRIDE_PX`` divides.
 
     Args:
-        network: In evaluation mode, on the CPU; layers that are slow as ONNX are exchanged.
-        name: How error messages call it.
+        network: Network in evaluation mode, on the CPU; layers that are slow as ONNX are replaced.
+        name: Name of the network in error messages.
 
     Raises:
-        ModelError: It cannot be written as ONNX.
+        ModelError: It cannot be written as ONNX, or its graph computes something else.
     """
     for module in network.modules():
         if type(module) is Conv2dSame:
             module.__class__ = _EvenConv2d  # type: ignore[assignment]
     if isinstance(network, FPN):
         _classify_early(network)
-    # Sizes that differ, so that none is taken for another, and none is a single pixel anywhere.
+    # Different sizes, so that none is taken for another; none shrinks to a single pixel.
     frame = torch.zeros(2, 3, 6 * STRIDE_PX, 8 * STRIDE_PX)
     size = torch.export.Dim
     any_size = {0: size("n"), 2: STRIDE_PX * size("h"), 3: STRIDE_PX * size("w")}
@@ -146,11 +142,7 @@ def trace_network(network: nn.Module, name: str) -> onnx.ModelProto:
 
 
 def _check_sizes(model: onnx.ModelProto, network: nn.Module, name: str) -> None:
-    """Refuse a graph that took the size it was traced with for the only one.
-
-    Raises:
-        ModelError: It does not run at another size, or says something else there.
-    """
+    """Raise an error if a graph fails, or differs from torch, at a size other than the traced."""
     backend = OnnxBackend(model.SerializeToString(), num_threads=1)
     frame = torch.linspace(-1, 1, 3 * 3 * 5 * STRIDE_PX**2).view(3, 3 * STRIDE_PX, 5 * STRIDE_PX)
     try:
@@ -166,14 +158,14 @@ def _check_sizes(model: onnx.ModelProto, network: nn.Module, name: str) -> None:
     difference = float(np.abs(found - expected).max())
     if not difference < _MAX_DIFFERENCE:
         raise ModelError(
-            f"The network {name} says something else as ONNX: probabilities differ by up to "
+            f"The network {name} computes something else as ONNX: probabilities differ by up to "
             f"{difference:.2g}.",
             hint=_RULE,
         )
 
 
 def _strip(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a graph without what tells of the machine that wrote it; names are kept short."""
+    """Return a graph without traces of the machine that wrote it, and with short names."""
     graph = model.graph
     inner = {name for node in graph.node for name in node.output} - {FRAME_PROBS, ""}
     short = {name: f"n{number}" for number, name in enumerate(sorted(inner))}
@@ -194,24 +186,19 @@ def _strip(model: onnx.ModelProto) -> onnx.ModelProto:
         plain_tensor.name = short[tensor.name]
         plain_tensor.ClearField("doc_string")
         weights.append(plain_tensor)
-    stripped = onnx.helper.make_graph(
-        nodes,
-        "network",
-        [onnx.helper.make_tensor_value_info(FRAME, onnx.TensorProto.FLOAT, ["n", 3, "h", "w"])],
-        [
-            onnx.helper.make_tensor_value_info(
-                FRAME_PROBS, onnx.TensorProto.FLOAT, ["n", "classes", "h", "w"]
-            )
-        ],
-        weights,
+    declare = functools.partial(
+        onnx.helper.make_tensor_value_info, elem_type=onnx.TensorProto.FLOAT
     )
+    frame = declare(FRAME, shape=["n", 3, "h", "w"])
+    probs = declare(FRAME_PROBS, shape=["n", "classes", "h", "w"])
+    stripped = onnx.helper.make_graph(nodes, "network", [frame], [probs], weights)
     opsets = [onnx.helper.make_opsetid("", OPSET)]
     return onnx.helper.make_model(stripped, opset_imports=opsets, ir_version=IR_VERSION)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep torch's exporter from talking of itself, in warnings and in logs."""
+    """Silence the warnings and logs of torch's exporter until the block ends."""
     loggers = [
         logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
     ]

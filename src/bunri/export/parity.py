@@ -1,9 +1,7 @@
-"""Whether an exported model says what the torch network says, and how fast it says it.
-
-Owns what is compared with what, and the bounds that a file must keep. Knows nothing of files.
+"""Parity of an exported model with its torch network: equal pixels, mIoU, latency, and the bounds.
 
 Everything is compared with torch in float32, from the same photos, at their own size: the network
-behind bunri's predictor in each engine, and the whole graph as others run it.
+behind bunri's predictor in each engine, and the whole graph as other programs run it.
 """
 
 import importlib.util
@@ -12,7 +10,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +20,7 @@ from onnx import ModelProto
 
 from bunri.core.contracts import ImageArray, MaskArray
 from bunri.core.errors import ModelError, summarize
+from bunri.core.progress import Advance
 from bunri.model.info import BundleInfo
 from bunri.model.onnx_file import CLASSES, PHOTOS, cut_network
 from bunri.predict.backends.engines import Backend
@@ -33,11 +32,11 @@ Precision = Literal["f32", "bf16", "int8"]
 Predict = Callable[[ImageArray], MaskArray]
 
 MIN_EQUAL_F32 = 0.999
-"""Share of pixels with torch's class that float32 must have."""
+"""Least share of pixels with torch's class for float32."""
 MAX_MIOU_LOSS = 0.005
-"""What int8 may lose of torch's mIoU, where labels are known."""
+"""Largest loss of mIoU against torch for int8, where labels are known."""
 MIN_EQUAL_INT8 = 0.97
-"""Share of pixels with torch's class that int8 must have, where labels are not known."""
+"""Least share of pixels with torch's class for int8, where labels are not known."""
 TIMED_HW = (512, 512)
 NUM_THREADS = 2
 _NUM_ROUNDS = 9
@@ -48,10 +47,10 @@ class Variant:
     """One way to run the model.
 
     Attributes:
-        name: Engine, and what is run in it.
-        precision: Of most numbers.
-        predict: From a photo to its mask.
-        is_shipped: Whether the file that is written must keep its bound here.
+        name: Name of the engine and the graph.
+        precision: Precision of most numbers.
+        predict: Function from a photo, uint8 (H, W, 3), to its mask.
+        is_shipped: Whether the written file must keep its bound here.
     """
 
     name: str
@@ -62,15 +61,15 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """What was measured of one variant.
+    """Measurements of one variant.
 
     Attributes:
-        name: As in :class:`Variant`.
-        precision: As in :class:`Variant`.
-        equal: Share of all pixels that have the class torch gives them.
+        name: Name of the variant.
+        precision: Precision of the variant.
+        equal: Share of all pixels with torch's class, 0 to 1.
         miou: Global mIoU; None without labels.
         latency_ms: Median from a photo of ``TIMED_HW`` to its mask, on ``NUM_THREADS`` threads.
-        fault: Which bound is missed and by how much; empty if none.
+        fault: Description of the bound that is missed; empty if none is.
     """
 
     name: str
@@ -80,15 +79,20 @@ class Parity:
     latency_ms: float
     fault: str = ""
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the measurements as plain values."""
+        row = {**asdict(self), "latency_ms": round(self.latency_ms, 2)}
+        return {"equal_pixels" if key == "equal" else key: value for key, value in row.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class ParityReport:
-    """What was measured of all variants, torch first.
+    """Measurements of all variants, torch first.
 
     Attributes:
-        photos: Which photos.
-        num_photos: How many.
-        rows: One for each variant.
+        photos: Description of the photos.
+        num_photos: Number of photos.
+        rows: One row for each variant.
         matrices: Confusion matrices of the photos by variant, int64 (N, C, C); empty without
             labels.
     """
@@ -100,11 +104,11 @@ class ParityReport:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """Every bound that is missed; empty if the file may be written."""
+        """All missed bounds; empty if the file may be written."""
         return tuple(row.fault for row in self.rows if row.fault)
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything as plain values."""
+        """Return the report as plain values."""
         return {
             "photos": self.photos,
             "num_photos": self.num_photos,
@@ -116,21 +120,11 @@ class ParityReport:
                 "int8_equal_pixels": MIN_EQUAL_INT8,
             },
             "latency": f"{TIMED_HW[1]}x{TIMED_HW[0]} photo to mask, {NUM_THREADS} threads, median",
-            "rows": [
-                {
-                    "name": row.name,
-                    "precision": row.precision,
-                    "equal_pixels": row.equal,
-                    "miou": row.miou,
-                    "latency_ms": round(row.latency_ms, 2),
-                    "fault": row.fault,
-                }
-                for row in self.rows
-            ],
+            "rows": [row.to_json() for row in self.rows],
         }
 
     def to_markdown(self) -> str:
-        """Return a table for people."""
+        """Return the report as a Markdown table."""
         lines = [
             "# Parity",
             "",
@@ -155,10 +149,10 @@ def list_variants(
     """Return every way to run a model on this machine, torch first.
 
     Args:
-        info: Of the model.
-        torch_backend: Its torch network.
-        f32: The whole graph in float32.
-        int8: The whole graph in int8, if that is what shall be written.
+        info: Info of the model.
+        torch_backend: The model's torch network.
+        f32: Whole graph in float32.
+        int8: Whole graph in int8 if that is to be written, else None.
 
     Raises:
         ModelError: An engine cannot run it.
@@ -184,7 +178,7 @@ def list_variants(
 
             hint = "bf16" if precision == "bf16" else None
             backend = OpenVinoBackend(network, NUM_THREADS, hint)
-            shipped = is_shipped and precision != "bf16"  # which bunri never runs by itself
+            shipped = is_shipped and precision != "bf16"  # bunri itself never runs bf16
             found.append(Variant("OpenVINO", precision, through(backend), shipped))
     return found
 
@@ -211,16 +205,17 @@ def measure_parity(
     photos: Iterable[tuple[ImageArray, MaskArray | None]],
     num_classes: int,
     source: str,
-    advance: Callable[[], None],
+    advance: Advance,
 ) -> ParityReport:
     """Compare all variants with the first, and time them.
 
     Args:
-        variants: From :func:`list_variants`.
-        photos: uint8 (H, W, 3) each, and its truth, uint8 (H, W); all without a truth, or none.
-        num_classes: Classes.
-        source: What the photos are, for the report.
-        advance: Called after each photo.
+        variants: Result of :func:`list_variants`.
+        photos: Pairs of a photo, uint8 (H, W, 3), and its true mask, uint8 (H, W); all masks are
+            None where labels are not known.
+        num_classes: Number of classes.
+        source: Description of the photos for the report.
+        advance: Function to call after each photo.
 
     Raises:
         ModelError: A variant cannot run a photo.
@@ -264,7 +259,7 @@ def _run(variant: Variant, image: ImageArray) -> MaskArray:
 
 
 def _find_fault(row: Parity, torch_miou: float | None) -> str:
-    """Return which bound a variant misses; empty if it keeps its own."""
+    """Return the description of the bound that a variant misses; empty if it keeps its own."""
     where = f"{row.name} {row.precision}"
     if row.precision == "int8" and row.miou is not None and torch_miou is not None:
         loss = torch_miou - row.miou
@@ -284,7 +279,7 @@ def _find_fault(row: Parity, torch_miou: float | None) -> str:
 
 
 def _time_variants(variants: Sequence[Variant]) -> list[float]:
-    """Return the median ms of each, taken in turn, so that the machine's moods weigh on all."""
+    """Return each median in ms; variants take turns, so that other load slows all of them."""
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (*TIMED_HW, 3), np.uint8)
     times_s: list[list[float]] = [[] for _ in variants]

@@ -1,22 +1,18 @@
-"""A network in 8-bit integers: which operators, which ranges, and what keeps its classes.
+"""A network in 8-bit integers (static quantisation).
 
-Owns the choices of static quantisation. Knows nothing of photos: it is given frames.
-
-Every convolution but the classifier is quantised, weights by output channel, and with them the sums
-and enlargements before them. Choices that count, with what each cost an FPN on EfficientNet-Lite2
-is in benchmarks/results.md:
+Every convolution but the classifier is quantised, weights per output channel, and with them the
+sums and enlargements before them. The choices that matter; benchmarks/results.md has the cost of
+each for an FPN on EfficientNet-Lite2:
 
 - Activations are quantised after ReLU and ReLU6, where their range is known, not before.
-- Ranges are means over photos of each photo's extremes: one photo alone does not stretch them.
+- Ranges are means over photos of each photo's extremes, so a single photo does not stretch them.
 - Weights have 7 bits, since a CPU without VNNI adds two products in 16 bits, which 8 would
   overflow; depthwise convolutions do not add pairs, and keep 8.
-- What rounding the weights adds to the mean of a channel is taken from its bias.
+- The shift of a channel's mean that rounding the weights causes is subtracted from its bias.
 """
 
-import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +28,13 @@ from onnxruntime.quantization import (
     QuantType,
     quantize_static,
 )
+from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 from bunri.core.contracts import FloatArray
 from bunri.model.onnx_file import FRAME, collect_nodes
 
 MIN_PHOTOS = 16
-"""Fewer say too little of the range of activations."""
+"""With fewer, the ranges of activations are uncertain."""
 MAX_PHOTOS = 128
 """More take time and memory, and no longer change the ranges."""
 _QUANTIZED = ("Conv", "Clip", "Relu", "Resize", "Add")
@@ -49,17 +46,19 @@ def quantize_network(network: ModelProto, frames: Sequence[FloatArray]) -> Model
     """Return a network in int8, as quantise and dequantise nodes (QDQ) around float operators.
 
     Args:
-        network: From ``FRAME`` to ``FRAME_PROBS``, float32; stays as it is.
-        frames: float32 (3, h, w) each, of photos like those it will see.
+        network: Graph from ``FRAME`` to ``FRAME_PROBS``, float32; left unchanged.
+        frames: Network frames, float32 (3, h, w) each, of photos like those it will predict.
     """
     convolutions = [node for node in network.graph.node if node.op_type == "Conv"]
-    classifier = convolutions[-1].input[1]  # its weights: it may stand at several places
+    classifier = convolutions[-1].input[1]  # its weights: several nodes may share them
     inner = [node for node in convolutions if node.input[1] != classifier]
     needed = collect_nodes(network.graph.node, [node.output[0] for node in inner])
     rest = [node.name for number, node in enumerate(network.graph.node) if number not in needed]
     reduced = [node for node in inner if not _is_depthwise(node)]
     corrected = _correct_biases(network, frames, {node.name: node in reduced for node in inner})
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    # Else the quantiser advises, on the root logger, to prepare the graph, which ours do not need.
+    add_pre_process_metadata(corrected)
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "int8.onnx"
         quantize_static(
             corrected,
@@ -84,7 +83,7 @@ _REDUCED = {"axis": 0, "quant_type": QuantType.QInt8, "symmetric": True, "reduce
 
 
 class _Frames(CalibrationDataReader):  # type: ignore[misc]
-    """Gives frames to the calibration, one by one."""
+    """Frames for the calibration, one by one."""
 
     def __init__(self, frames: Sequence[FloatArray]) -> None:
         self._rest = iter(frames)
@@ -102,9 +101,9 @@ def _is_depthwise(node: NodeProto) -> bool:
 def _correct_biases(
     network: ModelProto, frames: Sequence[FloatArray], is_reduced: Mapping[str, bool]
 ) -> ModelProto:
-    """Return a network whose biases make up for what rounding its weights adds on average.
+    """Return a network whose biases cancel the mean error of its rounded weights.
 
-    Nagel et al. (2019), section 4.2, with means of inputs that were measured.
+    Bias correction of Nagel et al. (2019), section 4.2, with measured means of the inputs.
     """
     corrected = ModelProto()
     corrected.CopyFrom(network)
@@ -137,7 +136,7 @@ def _correct_biases(
 
 
 def _round_weights(weights: npt.NDArray[np.float32], limit: int) -> npt.NDArray[np.float32]:
-    """Return what integers up to ``limit`` make of weights (out, ...), scaled by output."""
+    """Return weights (out, ...) rounded to integers up to ``limit`` times a scale per output."""
     largest = np.abs(weights).reshape(len(weights), -1).max(1).reshape(-1, 1, 1, 1)
     scale = np.where(largest > 0, largest, 1) / limit
     return np.asarray(np.rint(weights / scale) * scale, np.float32)
@@ -166,15 +165,3 @@ def _measure_means(
         for name, mean in zip(names, found, strict=True):
             sums[name] = sums[name] + mean.reshape(-1).astype(np.float64)
     return {name: total / len(frames) for name, total in sums.items()}
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the quantiser from advising a preparation that our graphs do not need."""
-    logger = logging.getLogger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

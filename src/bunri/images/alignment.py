@@ -1,7 +1,4 @@
-"""Laying one small grey picture over another, and measuring how well they agree.
-
-Owns the arithmetic that decides whether two photos show the same picture. Knows nothing of
-photos, fingerprints or how candidates are found.
+"""Alignment of one small grey picture with another, and a measure of their agreement.
 
 All pictures are float32 (48, 48), values 0 to 255: a photo squeezed into a square. A *frame* is
 float64 (4,): top, bottom, left and right of the part that is cut out, as shares of the sides.
@@ -13,11 +10,11 @@ import numpy.typing as npt
 from bunri.core.contracts import FloatArray
 
 PICTURE_PX = 48
-_MAX_OUTSIDE, _MAX_MARGIN = 0.02, 0.16  # how far an alignment may wander, as shares of a side
+_MAX_OUTSIDE, _MAX_MARGIN = 0.02, 0.16  # limits of an alignment, as shares of a side
 _FRAME_LOW = np.array([-_MAX_OUTSIDE, 1 - _MAX_MARGIN] * 2)
 _FRAME_HIGH = np.array([_MAX_MARGIN, 1 + _MAX_OUTSIDE] * 2)
 _MAX_STEPS, _TRIAL_STEPS = 6, 2
-_MIN_TRIAL = 0.5  # copies agree by 0.94 after one step; what is below after two is given up
+_MIN_TRIAL = 0.5  # copies agree by 0.94 after one step; pairs below this after two are given up
 _MAX_MOVE, _SETTLED = 0.03, 3e-4
 _GAIN_LOW, _GAIN_HIGH = 0.3, 3.0
 _WINDOW_PX = 11
@@ -27,16 +24,16 @@ _FAINT_SHARE, _FAINT_LEVELS = 0.2, 1.0
 def align_picture(
     picture: FloatArray, wanted: FloatArray, frame: npt.NDArray[np.float64]
 ) -> tuple[FloatArray, npt.NDArray[np.float64], float]:
-    """Fit the frame and the tone of one picture so that it looks like another.
+    """Fit the frame and the tone of one picture to another.
 
     Gauss-Newton steps on the squared difference (Lucas & Kanade 1981). The model is
     ``clip(gain * cut + offset, 0, 255)``: brightening clips highlights, and pixels that are
     clipped must not pull at the frame.
 
     Args:
-        picture: The picture that is cut.
-        wanted: The picture that it shall look like.
-        frame: Where to start.
+        picture: Picture that is cut.
+        wanted: Picture that it is fitted to.
+        frame: Frame to start with.
 
     Returns:
         The fitted picture, its frame, its gain.
@@ -66,7 +63,7 @@ def align_picture(
 
 
 def _differentiate(cut: FloatArray, gain: float, frame: npt.NDArray[np.float64]) -> FloatArray:
-    """Return (6, 48 * 48): how the fitted picture changes with the frame, gain and offset."""
+    """Return the derivatives of the fitted picture by frame, gain and offset, (6, 48 * 48)."""
     place = (np.arange(PICTURE_PX, dtype=np.float32) + 0.5) / PICTURE_PX
     top, bottom, left, right = frame.tolist()
     down, across = np.gradient(cut)
@@ -87,7 +84,7 @@ def cut_picture(picture: FloatArray, frame: npt.NDArray[np.float64]) -> FloatArr
 
 
 def _make_sampler(start: float, end: float, size: int) -> FloatArray:
-    """Return (size, size): linear interpolation at ``size`` places between two shares."""
+    """Return the matrix (size, size) that interpolates at ``size`` places between two shares."""
     places = (start + (end - start) * (np.arange(size) + 0.5) / size) * size - 0.5
     places = np.clip(places, 0, size - 1)
     before = np.minimum(places.astype(np.intp), size - 2)
@@ -99,11 +96,11 @@ def _make_sampler(start: float, end: float, size: int) -> FloatArray:
 
 
 def measure_agreement(first: FloatArray, second: FloatArray) -> float:
-    """Return how well the slopes of two pictures agree where they agree least.
+    """Return the least correlation, -1 to 1, of the slopes of two pictures in 5 x 5 windows.
 
-    The correlation, -1 to 1, in each of 5 x 5 windows that overlap a little; one strong edge in
-    common is thus not enough. What is faint, against the whole picture or absolutely, counts
-    little: encoding changes it. Shading, which blank walls have in common, does not count.
+    The windows overlap a little; one strong edge in common is thus not enough. Slopes that are
+    faint, against the whole picture or absolutely, count little, since encoding changes them.
+    Shading, which blank walls have in common, does not count.
     """
     x, y = _find_slopes(first), _find_slopes(second)
     energies = np.stack([x**2, y**2, x * y]).sum(axis=1)  # (3, 47, 47)
@@ -113,12 +110,12 @@ def measure_agreement(first: FloatArray, second: FloatArray) -> float:
 
 
 def measure_structure(picture: FloatArray) -> float:
-    """Return the root mean square of what is left of a picture without its shading."""
+    """Return the root mean square of a picture without its shading."""
     return float(_remove_shading(picture).std())
 
 
 def _find_slopes(picture: FloatArray) -> FloatArray:
-    """Return (2, 47, 47): how much (48, 48) changes downwards and to the right."""
+    """Return the slopes of (48, 48) downwards and to the right, (2, 47, 47)."""
     smooth = _BLUR @ _remove_shading(picture) @ _BLUR.T
     return np.stack([np.diff(smooth, axis=0)[:, :-1], np.diff(smooth, axis=1)[:-1]])
 

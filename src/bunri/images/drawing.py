@@ -1,7 +1,4 @@
-"""Masks as pictures: colours, overlays, legends, side by side.
-
-Owns how results look. Knows nothing of where they come from; takes arrays, gives arrays.
-"""
+"""Drawing of masks: colours, overlays, legends and side-by-side comparisons, as arrays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +11,14 @@ from bunri.core.classes import ClassTable
 from bunri.core.contracts import BACKGROUND_INDEX, IGNORE_INDEX, ImageArray, MaskArray
 
 OVERLAY_OPACITY = 0.55
-_BAND_PIXELS = 2**20  # drawn at once, so that large photos are not in memory several times
+_BAND_PIXELS = 2**20  # rows are drawn in bands, or large photos are in memory several times
 _INK = (32, 32, 32)
 _PAPER = (255, 255, 255)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """A photo, uint8 (H, W, 3), with its truth and its prediction, uint8 (H, W)."""
+    """A photo, uint8 (H, W, 3), with its true and its predicted mask, uint8 (H, W)."""
 
     image: ImageArray
     truth: MaskArray
@@ -35,17 +32,12 @@ def color_mask(mask: MaskArray, table: ClassTable) -> ImageArray:
 
 
 def draw_overlay(image: ImageArray, mask: MaskArray, table: ClassTable) -> ImageArray:
-    """Return the photo with its objects tinted and outlined in white.
-
-    The background stays as it is but for the outline, which is drawn above and left of edges.
+    """Return the photo with its objects tinted and outlined in white, uint8 (H, W, 3) RGB.
 
     Args:
         image: uint8 (H, W, 3) RGB.
-        mask: uint8 (H, W).
-        table: For the colours.
-
-    Returns:
-        uint8 (H, W, 3) RGB.
+        mask: uint8 (H, W), class indices.
+        table: Classes with their colours.
     """
     result = np.empty_like(image)
     _draw_overlay_into(result, image, mask, table)
@@ -58,7 +50,7 @@ def _draw_overlay_into(
     height, width = mask.shape
     step = max(1, _BAND_PIXELS // width)
     for first in range(0, height, step):
-        # With the row below, which says where the last row has edges.
+        # With the row below, from which the last row's edges follow.
         below = min(first + step + 1, height)
         drawn = _draw_rows(image[first:below], mask[first:below], table)
         result[first : first + step] = drawn[:step]
@@ -80,11 +72,11 @@ def _to_stencil(where: npt.NDArray[np.bool_]) -> Image.Image:
 
 
 def draw_overlay_layer(mask: MaskArray, table: ClassTable) -> npt.NDArray[np.uint8]:
-    """Return what :func:`draw_overlay` lays over a photo, as a picture of its own.
+    """Return the layer that :func:`draw_overlay` lays over a photo, as a picture of its own.
 
     Args:
-        mask: uint8 (H, W).
-        table: For the colours.
+        mask: uint8 (H, W), class indices.
+        table: Classes with their colours.
 
     Returns:
         uint8 (H, W, 4) RGBA: objects in their full colours, outlined in white; all else clear.
@@ -106,15 +98,12 @@ def _find_edges(mask: MaskArray) -> npt.NDArray[np.bool_]:
 
 
 def draw_legend(classes: Sequence[int], table: ClassTable, width_px: int) -> ImageArray:
-    """Return the names of ``classes`` beside their colours, as many a row as fit.
+    """Return the names of classes beside their colours, uint8 (h, width_px, 3) RGB.
 
     Args:
         classes: Mask indices to name; the background is left out.
-        table: For names and colours.
-        width_px: Of the picture.
-
-    Returns:
-        uint8 (h, width_px, 3) RGB.
+        table: Classes with their names and colours.
+        width_px: Width of the picture; as many names as fit form a row.
     """
     font_px = max(11, min(18, width_px // 32))
     font = ImageFont.load_default(font_px)
@@ -139,7 +128,7 @@ def draw_legend(classes: Sequence[int], table: ClassTable, width_px: int) -> Ima
 
 
 def draw_labelled_overlay(image: ImageArray, mask: MaskArray, table: ClassTable) -> ImageArray:
-    """Return :func:`draw_overlay` with a legend of the classes in it below.
+    """Return :func:`draw_overlay` with a legend of its classes below.
 
     A photo narrower than 240 px is put on a wider ground, so that the legend can be read.
     """
@@ -155,15 +144,12 @@ def draw_labelled_overlay(image: ImageArray, mask: MaskArray, table: ClassTable)
 def draw_comparisons(
     comparisons: Sequence[Comparison], table: ClassTable, *, tile_px: int = 320
 ) -> ImageArray:
-    """Return rows of photo, truth and prediction with column titles and one legend.
+    """Return rows of photo, truth and prediction with titles and one legend, uint8 (h, w, 3) RGB.
 
     Args:
-        comparisons: At least one.
-        table: For names and colours.
+        comparisons: Photos with their masks; at least one.
+        table: Classes with their names and colours.
         tile_px: Longer side of each picture.
-
-    Returns:
-        uint8 (h, 3 * tile_px and gaps, 3) RGB.
     """
     gap_px, title_px = 6, 26
     width_px = 3 * tile_px + 4 * gap_px

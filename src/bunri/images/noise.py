@@ -1,7 +1,4 @@
-"""Random fields: value noise, folds and beads, as float32 arrays.
-
-Owns what makes a surface look uneven. Knows nothing of objects, grounds or light.
-"""
+"""Random fields that make a surface uneven: value noise, folds and beads, as float32 arrays."""
 
 from functools import lru_cache
 
@@ -28,7 +25,7 @@ def make_noise(
         rng: Source of the random grid.
         shape: (H, W) in pixels.
         cell_px: Size of the largest lumps, one number or (along y, along x).
-        octaves: How many times half the size at half the strength is added.
+        octaves: Number of layers, each of half the size at half the strength of the last.
 
     Returns:
         float32 (H, W), about -1 to 1, mean near 0.
@@ -51,7 +48,7 @@ def make_noise(
 
 
 def sample_noise(rng: np.random.Generator, s: FloatArray, t: FloatArray) -> FloatArray:
-    """Return smooth noise at any coordinates, so that it can follow an object's own axes.
+    """Return smooth noise at any coordinates, for example along an object's own axes.
 
     Args:
         rng: Source of the random grid.
@@ -86,7 +83,7 @@ def make_wrinkles(
         rng: Source of the random grids.
         shape: (H, W) in pixels.
         cell_px: Distance between the largest crests.
-        octaves: How many finer generations of crests are added.
+        octaves: Number of layers, each of crests at half the distance of the last.
 
     Returns:
         float32 (H, W), 0 in the hollows to 1 on the crests.
@@ -104,14 +101,14 @@ def make_wrinkles(
 def make_creases(
     rng: np.random.Generator, u: FloatArray, v: FloatArray, *, count: int, warp: FloatArray
 ) -> FloatArray:
-    """Return flat facets between creases, as in paper that was crumpled.
+    """Return flat facets between creases, as in crumpled paper.
 
     Args:
         rng: Source of the creases.
         u: (H, W) coordinates of an object about 2 units wide.
         v: The same, along the other axis.
         count: Number of creases.
-        warp: (H, W) shift of the coordinates, so that creases are not ruled lines.
+        warp: (H, W) shift of the coordinates that bends the creases.
 
     Returns:
         float32 (H, W) height in the units of ``u``, zero mean.
@@ -129,7 +126,7 @@ def look_up_beads(rng: np.random.Generator, s: FloatArray, t: FloatArray) -> Flo
     """Return foam beads at any coordinates.
 
     Args:
-        rng: Chooses the part of the pattern.
+        rng: Source of the part of the pattern.
         s: Coordinates along the first axis; one unit is one bead.
         t: The same along the second axis.
 

@@ -14,22 +14,13 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from bunri.core.contracts import (
-    MAX_PHOTO_BYTES,
-    MAX_PHOTO_PIXELS,
-    ImageArray,
-    MaskArray,
-    check_image,
-)
+from bunri.core.contracts import MAX_PHOTO_BYTES, MAX_PHOTO_PIXELS, ImageArray, MaskArray
 from bunri.core.errors import ImageError, summarize
 
 PHOTO_FORMATS = ("JPEG", "PNG", "WEBP")
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-PhotoLike = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | npt.NDArray[np.uint8]
-"""A photo as a path, encoded bytes, an open binary file, a PIL image or a uint8 (H, W, 3) array."""
 
 _MAGIC_BYTES = 16
 # EXIF orientation -> what makes the picture upright; 1 is upright already.
@@ -42,40 +33,6 @@ _TURNS: dict[object, Image.Transpose] = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-
-def load_photo(photo: PhotoLike) -> ImageArray:
-    """Return a photo in whatever form it is given.
-
-    Args:
-        photo: Path, encoded bytes, open binary file, PIL image, or uint8 (H, W, 3) RGB array.
-
-    Returns:
-        uint8 (H, W, 3) RGB, upright; an array is returned as it is.
-
-    Raises:
-        ImageError: The photo is missing, damaged or too large, or of another type or shape.
-    """
-    if isinstance(photo, np.ndarray):
-        return check_image(photo)
-    if isinstance(photo, bytes):
-        return decode_photo(photo)
-    if isinstance(photo, str | os.PathLike):
-        if isinstance(photo, str) and "://" in photo:
-            raise ImageError(f"{photo} is a URL; bunri reads files.", hint="Download it first.")
-        return read_photo(Path(photo))
-    try:
-        if isinstance(photo, Image.Image):
-            _check_pixels(photo, "photo")
-            return _to_upright_rgb(photo)
-        if hasattr(photo, "read") and isinstance(content := photo.read(), bytes):
-            return decode_photo(content)
-    except (OSError, SyntaxError, ValueError) as error:  # a closed file among others
-        raise ImageError(f"The photo cannot be read: {summarize(error)}.") from error
-    raise ImageError(
-        "A photo must be a path, bytes, a binary file, a PIL image or a uint8 (H, W, 3) array, "
-        f"not {type(photo).__name__}."
-    )
 
 
 def read_photo(path: Path) -> ImageArray:
@@ -143,7 +100,28 @@ def decode_photo(content: bytes, *, name: str = "photo") -> ImageArray:
         ImageError: Empty, too large, damaged, or of another format.
     """
     with _open_photo(io.BytesIO(content), name) as picture:
-        return _to_upright_rgb(picture)
+        return _turn_upright(picture)
+
+
+def convert_picture(picture: Image.Image) -> ImageArray:
+    """Return a PIL image as an array, upright; transparent pixels are laid on white.
+
+    Args:
+        picture: Image of any mode.
+
+    Returns:
+        uint8 (H, W, 3) RGB.
+
+    Raises:
+        ImageError: It is empty or too large, or its file is closed or damaged.
+    """
+    try:
+        if not picture.width * picture.height:
+            raise ImageError("The picture has no pixels.")
+        _check_pixels(picture, "The picture")
+        return _turn_upright(picture)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ImageError(f"The picture cannot be read: {summarize(error)}.") from error
 
 
 @contextmanager
@@ -203,7 +181,7 @@ def _check_pixels(picture: Image.Image, name: str) -> None:
         )
 
 
-def _to_upright_rgb(picture: Image.Image) -> ImageArray:
+def _turn_upright(picture: Image.Image) -> ImageArray:
     turn = _TURNS.get(read_orientation(picture))
     return np.asarray(_convert_to_rgb(picture if turn is None else picture.transpose(turn)))
 

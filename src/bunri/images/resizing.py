@@ -1,10 +1,7 @@
-"""Planes of probabilities at other sizes.
+"""Resizing of probability planes: bilinear, antialiased when shrinking (the triangle filter).
 
-Owns the one rule: bilinear, antialiased when shrinking, as Pillow resizes photos (the triangle
-filter). A band of rows is the same as these rows of the whole, so that nobody needs to hold more.
-Photos themselves are ``images``'. Knows nothing of classes.
-
-Pillow's own resize of floats does the same four times slower, and a band differs from the whole.
+This is the rule by which Pillow resizes photos. Any rows of the result can be computed alone and
+equal those of the whole; Pillow's own resize of floats is four times slower and lacks this.
 """
 
 import functools
@@ -26,7 +23,7 @@ def resize_plane(plane: FloatArray, size_hw: tuple[int, int]) -> FloatArray:
 
 
 def resize_planes(planes: Iterable[FloatArray], size_hw: tuple[int, int]) -> FloatArray:
-    """Return what :func:`resize_plane` gives for each class, float32 (C, H, W)."""
+    """Return :func:`resize_plane` of each class, float32 (C, H, W)."""
     return np.stack([resize_plane(plane, size_hw) for plane in planes])
 
 
@@ -36,13 +33,13 @@ def resize_rows(
     size_hw: tuple[int, int],
     rows: slice,
 ) -> FloatArray:
-    """Return some rows of what :func:`resize_plane` gives, without the others in memory.
+    """Return some rows of :func:`resize_plane`, without the others in memory.
 
     Args:
-        read_rows: Gives rows of the plane, float32 (rows, w).
-        source_hw: Its height and width.
-        size_hw: Height and width at which the plane is wanted.
-        rows: Which of these rows, with start and stop, at least one.
+        read_rows: Function that returns rows of the plane, float32 (rows, w).
+        source_hw: Height and width of the plane.
+        size_hw: Height and width of the result.
+        rows: Rows of the result, with start and stop, at least one.
 
     Returns:
         float32 (rows, W).
@@ -56,12 +53,12 @@ def resize_rows(
 
 
 def find_source_rows(num_from: int, num_to: int, rows: slice) -> slice:
-    """Return the rows of a plane that some rows at another height are made of.
+    """Return the rows of a plane from which some rows at another height are interpolated.
 
     Args:
         num_from: Height of the plane.
-        num_to: The other height.
-        rows: Of that height, with start and stop, at least one.
+        num_to: Height of the result.
+        rows: Rows of the result, with start and stop, at least one.
     """
     places = _find_taps(num_from, num_to)[0][:, rows]
     return slice(int(places.min()), int(places.max()) + 1)
@@ -70,7 +67,7 @@ def find_source_rows(num_from: int, num_to: int, rows: slice) -> slice:
 def _blend(
     source: FloatArray, places: npt.NDArray[np.intp], weights: FloatArray, axis: int
 ) -> FloatArray:
-    """Return weighted sums along an axis: of the source at ``places``, (taps, wanted)."""
+    """Return weighted sums along an axis of the source at ``places``, (taps, wanted)."""
     total: FloatArray = source.take(places[0], axis)
     total *= weights[0]
     for place, weight in zip(places[1:], weights[1:], strict=True):
@@ -82,11 +79,9 @@ def _blend(
 
 @functools.lru_cache(maxsize=64)
 def _find_taps(num_from: int, num_to: int) -> _Taps:
-    """Return where each value along one side is taken from, and how much of it.
+    """Return the source indices of each value along one side, and their weights.
 
-    Returns:
-        Indices and float32 weights, each (taps, num_to); the weights of a value sum to 1. Those
-        beyond the ends are 0.
+    Each is (taps, num_to); the float32 weights of a value sum to 1, and are 0 beyond the ends.
     """
     scale = num_from / num_to
     reach = max(scale, 1.0)

@@ -1,21 +1,19 @@
-"""Which photos are the same picture: equal pixels, or a copy that was edited.
-
-Owns fingerprints and the search among them. Knows nothing of files, labels or splits.
+"""Search for photos that show the same picture: equal pixels, or an edited copy.
 
 A copy is found when it was resized (half to double), encoded again, mirrored, turned by
 quarters, cropped by a tenth (of one side, or at each edge), brightened by a fifth, or all of
 that together; it must lie inside the other photo. The search has two steps. First each photo's
 *views* (all turns and mirrors, times 81 crops) are matched with every other photo at 8 x 8
-pixels, in one matrix product a photo; that leaves few pairs. Then the view is laid over the
-other photo at 48 x 48 pixels, see ``alignment``, and their edges and colours are compared.
+pixels, in one matrix product per photo; that leaves few pairs. Then the view is laid over the
+other photo at 48 x 48 pixels (:mod:`bunri.images.alignment`), and edges and colours are compared.
 
-A photo without structure (a blank wall, a sheet of one colour, even with light falling off
-towards a side) has nothing to be recognised by: only equal pixels make it a twin.
+A photo without structure (a blank wall, even with light falling off towards a side) cannot be
+recognised: only equal pixels make it a twin.
 """
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 
@@ -24,6 +22,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from bunri.core.contracts import FloatArray, ImageArray, check_image
+from bunri.core.progress import Advance
 from bunri.images.alignment import (
     PICTURE_PX,
     align_picture,
@@ -44,17 +43,17 @@ _COARSE_PX = 8
 _MARGINS = (0.0, 0.05, 0.1)
 _SPANS = tuple((start, 1.0 - end) for start in _MARGINS for end in _MARGINS)
 _NUM_TURNS = 8
-_BLOCK = 4096  # photos compared at once; bounds memory
+_BLOCK = 4096  # photos compared at once, which bounds memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fingerprint:
-    """What is kept of a photo to recognise it; 3 kB.
+    """Fingerprint of a photo; 3 kB.
 
     Attributes:
-        pixel_hash: SHA-256 of its size and pixels, 64 hex digits.
-        luma: uint8 (48, 48), brightness, the photo squeezed into a square.
-        chroma: uint8 (2, 16, 16), the colour differences Cb and Cr.
+        pixel_hash: SHA-256 of size and pixels, 64 hex digits.
+        luma: Brightness of the photo squeezed into a square, uint8 (48, 48).
+        chroma: Colour differences Cb and Cr, uint8 (2, 16, 16).
     """
 
     pixel_hash: str
@@ -70,8 +69,7 @@ class Twins:
         first: Position in the first sequence given to :func:`find_twins`.
         second: Position in the second, or in the same where there is only one.
         is_exact: Their pixels are equal.
-        similarity: 1 for equal pixels, else how well they agree where they agree least, 0.86
-            to 1.
+        similarity: 1 for equal pixels, else their least agreement anywhere, 0.86 to 1.
     """
 
     first: int
@@ -105,17 +103,17 @@ def hash_pixels(image: ImageArray) -> str:
 def find_twins(
     prints: Sequence[Fingerprint],
     others: Sequence[Fingerprint] | None = None,
-    advance: Callable[[], None] | None = None,
+    advance: Advance = lambda: None,
 ) -> list[Twins]:
     """Return every pair of photos that show the same picture.
 
-    Each photo is compared with each: twice as many take four times as long.
+    All pairs are compared: twice as many photos take four times as long.
 
     Args:
         prints: Fingerprints of some photos.
         others: Fingerprints of other photos, to find pairs across; without them pairs inside
             ``prints`` are found, with ``first < second``.
-        advance: Called once for each of ``prints``.
+        advance: Function to call once for each of ``prints``.
 
     Returns:
         Pairs in ascending order of ``first``, then ``second``; two photos make at most one.
@@ -138,10 +136,10 @@ def find_twins(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Group:
-    """Fingerprints without repetitions, and what is needed to search among them."""
+    """Distinct fingerprints, with an index of them for the search."""
 
     prints: list[Fingerprint]
-    positions: dict[str, list[int]]  # pixel hash -> where it is in the sequence given
+    positions: dict[str, list[int]]  # pixel hash -> positions in the given sequence
     coarse: FloatArray  # (64, N), one unit column for each of ``prints``
     has_structure: npt.NDArray[np.bool_]  # (N,)
 
@@ -161,7 +159,7 @@ class _Group:
 
 
 def _find_near(
-    rows: _Group, columns: _Group, num_calls: int, advance: Callable[[], None] | None
+    rows: _Group, columns: _Group, num_calls: int, advance: Advance
 ) -> dict[tuple[int, int], float]:
     """Return (place in rows, place in columns) -> similarity of pairs with unequal pixels."""
     found: dict[tuple[int, int], float] = {}
@@ -171,18 +169,17 @@ def _find_near(
                 similarity = _compare(source, target, view)
                 if similarity >= MIN_SIMILARITY:
                     found[pair] = similarity
-        if advance is not None:
-            advance()
+        advance()
     return found
 
 
 def _find_candidates(
     rows: _Group, columns: _Group, call: int, num_calls: int
 ) -> Iterator[tuple[tuple[int, int], Fingerprint, Fingerprint, int]]:
-    """Give (pair, whose view, whole photo, view) for the ``call``-th part of the photos.
+    """Yield (pair, photo with the view, whole photo, view) for one part of the photos.
 
-    A copy shows a part of its original, and either side may be the copy: the views of each are
-    matched with the other's whole photos. Inside one group each photo takes both parts anyway.
+    Either photo of a pair may be the copy, which shows a part of its original: the views of each
+    are matched with the other whole photo. Inside one group each photo takes both parts anyway.
     """
     for a in _share_out(len(rows.prints), call, num_calls):
         for b, view in _match_views(rows, a, columns):
@@ -200,7 +197,7 @@ def _share_out(count: int, call: int, num_calls: int) -> range:
 
 
 def _match_views(group: _Group, place: int, others: _Group) -> Iterator[tuple[int, int]]:
-    """Give (place in others, best view) of photos that may show a view of this one."""
+    """Yield (place in others, best view) of photos that may show a view of this one."""
     if not group.has_structure[place]:
         return
     views = _draw_views(group.prints[place].luma)
@@ -214,7 +211,7 @@ def _match_views(group: _Group, place: int, others: _Group) -> Iterator[tuple[in
 
 
 def _make_averages(spans: Iterable[tuple[float, float]]) -> FloatArray:
-    """Return (spans, 8, 48): matrices that average a part of 48 values down to 8."""
+    """Return matrices (spans, 8, 48) that average a part of 48 values down to 8."""
     matrices = []
     for start, end in spans:
         edges = np.linspace(start, end, _COARSE_PX + 1)[:, None] * PICTURE_PX
@@ -250,7 +247,7 @@ def _normalize(planes: FloatArray) -> FloatArray:
 
 
 def _compare(source: Fingerprint, target: Fingerprint, view: int) -> float:
-    """Return how well a view of ``source`` agrees with ``target``; 0 if their colours differ."""
+    """Return the agreement of a view of ``source`` with ``target``; 0 if their colours differ."""
     turn, rows, columns = map(int, np.unravel_index(view, (_NUM_TURNS, len(_SPANS), len(_SPANS))))
     start = np.array([*_SPANS[rows], *_SPANS[columns]])
     wanted = target.luma.astype(np.float32)

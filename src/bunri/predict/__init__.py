@@ -1,7 +1,6 @@
-"""A trained model on new photos: probabilities, masks and files, in the photo's own frame.
+"""Prediction with trained models: probabilities, masks and files, in the photo's own frame.
 
-Read in this order: ``settings``, ``planes`` (probabilities in bounded memory), ``tta``, ``tiles``,
-``crf``, ``regions``, ``predictor`` (photo to mask), ``ensemble``, ``tune``; ``outputs``,
-``coco_output`` and ``stream`` (files, photo after photo); ``pseudo_labels`` (labels to train on).
-Only ``torch_backend`` needs torch, and it is imported when first used.
+Start with ``predictor`` (one model) and ``ensemble`` (several); ``choices`` opens either.
+``settings`` names all options; ``tta``, ``tiles``, ``crf`` and ``specks`` carry them out, and
+``tune`` searches them. Only ``backends.torch_backend`` needs torch; it is imported when first used.
 """

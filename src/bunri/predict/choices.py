@@ -76,7 +76,7 @@ def open_predictor(models: Models, choices: PredictionChoices = DEFAULT_CHOICES)
         InputError: Choices do not fit the models.
         ConfigError: A setting is unknown or out of range.
         ModelError: A model does not exist or is damaged, or classes differ.
-        MissingExtraError: Something that the models need is not installed.
+        MissingExtraError: A library that the models need is not installed.
     """
     if isinstance(models, AnyPredictor):
         return models

@@ -1,8 +1,7 @@
-"""Predictions as a COCO file, to look at or to correct in an annotation tool.
+"""Predictions as a COCO file, to view or to correct in an annotation tool.
 
-Owns how masks become objects. Each class of a photo is one object: a network tells classes apart,
-not objects. The file is marked as a model's labels (``annotations.pseudo``), so that nothing is
-scored on it by mistake.
+Each class of a photo is one object, since networks separate classes, not objects. The file is
+marked as pseudo-labels (:mod:`bunri.labels.pseudo`), so that no model is scored on it by mistake.
 """
 
 from collections.abc import Sequence
@@ -20,18 +19,18 @@ from bunri.labels.outlines import encode_region, trace_parts
 from bunri.labels.pseudo import INFO_KEY, describe_teacher
 from bunri.labels.records import Annotation, LabelledSet, Photo, Polygons
 from bunri.model.lookup import StoredModel
-from bunri.predict.outputs import Prediction
+from bunri.predict.outputs import PredictedPhoto
 
 Shape = Literal["polygons", "rle"]
 SHAPES: tuple[Shape, ...] = get_args(Shape)
 
 
 class CocoCollector:
-    """Gathers photos and their objects.
+    """Collects photos and their objects.
 
     Args:
-        table: The classes; category ids are their indices.
-        shape: What objects are written as; both hold exactly the pixels of the mask.
+        table: Classes; category ids are their indices.
+        shape: Form of the objects; both hold exactly the pixels of the mask.
     """
 
     def __init__(self, table: ClassTable, shape: Shape) -> None:
@@ -41,8 +40,8 @@ class CocoCollector:
         self._objects: dict[int, tuple[Annotation, ...]] = {}
         self._next_id = 1
 
-    def add(self, prediction: Prediction) -> None:
-        """Take in a photo."""
+    def add(self, prediction: PredictedPhoto) -> None:
+        """Add a photo."""
         id_, mask = len(self._photos) + 1, prediction.mask
         self._photos.append(Photo(id_, prediction.task.file_name, *mask.shape))
         present = [index for index in np.unique(mask).tolist() if index != BACKGROUND_INDEX]
@@ -61,8 +60,8 @@ class CocoCollector:
         """Write the file.
 
         Args:
-            path: The file.
-            models: Who predicted.
+            path: File to write.
+            models: Models that predicted.
 
         Raises:
             OutputError: It cannot be written.

@@ -1,11 +1,7 @@
 """Masks that follow the edges of the photo: a dense CRF over its true colours.
 
-Owns the inputs of the CRF. The inference is pydensecrf's, the code of the paper's author:
-Krähenbühl and Koltun, "Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials",
-NeurIPS 2011.
-
-Colours must be the photo's own, 0 to 255: a normalised image has differences of a few units, which
-all count as alike, so that the CRF only smooths. Such an image is refused.
+The inference is pydensecrf's, the code of the paper's author: Krähenbühl and Koltun, "Efficient
+Inference in Fully Connected CRFs with Gaussian Edge Potentials", NeurIPS 2011.
 """
 
 import importlib.util
@@ -19,22 +15,22 @@ from bunri.images.planes import ClassPlanes, FramePlanes
 from bunri.images.resizing import resize_planes
 from bunri.predict.settings import CrfSettings
 
-_MIN_PROB = 1e-5  # how sure a network may be before the CRF has no say at all
+_MIN_PROB = 1e-5  # lower probabilities would overrule any edge of the photo
 
 
 def refine_planes(planes: ClassPlanes, image: ImageArray, settings: CrfSettings) -> FramePlanes:
-    """Return what a CRF makes of a photo's probabilities.
+    """Return a photo's probabilities refined by a CRF.
 
     Args:
-        planes: Of the photo.
-        image: uint8 (H, W, 3) RGB, the photo itself.
-        settings: Of the CRF.
+        planes: Probabilities of the photo.
+        image: The photo itself, uint8 (H, W, 3) RGB.
+        settings: Settings of the CRF.
 
     Raises:
         ImageError: ``image`` is not uint8.
         MissingExtraError: pydensecrf is not installed.
     """
-    check_image(image)
+    check_image(image)  # differences of a normalised image are so small that all would be alike
     require_crf()
     photo_hw = image.shape[0], image.shape[1]
     size_hw = fit_size_hw(photo_hw, min(settings.max_side_px, max(photo_hw)))
@@ -43,7 +39,7 @@ def refine_planes(planes: ClassPlanes, image: ImageArray, settings: CrfSettings)
 
 
 def require_crf() -> None:
-    """Say how to install the CRF before anything is predicted.
+    """Raise an error if the CRF is not installed, before anything is predicted.
 
     Raises:
         MissingExtraError: pydensecrf is not installed.
@@ -56,7 +52,7 @@ def require_crf() -> None:
 
 
 def _infer(probs: FloatArray, image: ImageArray, settings: CrfSettings) -> FloatArray:
-    """Return float32 (C, h, w), sums to 1, of the classes that are anywhere probable."""
+    """Return float32 (C, h, w), sums to 1; classes that are probable nowhere are left out."""
     from pydensecrf.densecrf import DenseCRF2D
 
     present = np.flatnonzero(probs.max(axis=(1, 2)) > _MIN_PROB)
@@ -72,7 +68,7 @@ def _infer(probs: FloatArray, image: ImageArray, settings: CrfSettings) -> Float
     crf.addPairwiseBilateral(
         sxy=settings.color_px,
         srgb=settings.color_range,
-        rgbim=np.array(image, order="C"),  # it takes no read-only array
+        rgbim=np.array(image, order="C"),  # pydensecrf takes no read-only array
         compat=settings.color_weight,
     )
     inferred = np.array(crf.inference(settings.num_steps), np.float32)

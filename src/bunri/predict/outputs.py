@@ -1,7 +1,4 @@
-"""Predictions as files: index PNG, overlay with legend, and the areas of each class.
-
-Owns names and layout of the output folder. Knows nothing of models.
-"""
+"""Predictions as files: index PNG, overlay with legend, and the area of each class."""
 
 import csv
 import io
@@ -24,7 +21,7 @@ from bunri.labels.soft import Planes, write_planes
 MASKS_NAME, OVERLAYS_NAME, COLORS_NAME, PROBS_NAME = "masks", "overlays", "colors", "probs"
 COMPOSITION_NAME = "composition.csv"
 PROBS_SIDE_PX = 2048
-"""Longer side of kept probabilities, so that twelve planes can be read again as one picture."""
+"""Longer side of written probabilities, so that twelve planes can be read back as one picture."""
 RESULT_FOLDERS = (MASKS_NAME, OVERLAYS_NAME, COLORS_NAME, PROBS_NAME)
 
 
@@ -37,19 +34,19 @@ class PhotoTask:
 
     @property
     def file_name(self) -> str:
-        """The photo's path below what was given, as a COCO file names it."""
+        """Path of the photo below the given folder, as a COCO file names it."""
         return self.name + self.photo.suffix
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Prediction:
-    """A photo and what it shows.
+class PredictedPhoto:
+    """A photo and its prediction, to be written.
 
     Attributes:
-        task: Whose.
+        task: Path and name of the photo.
         image: uint8 (H, W, 3) RGB, upright.
-        mask: uint8 (H, W).
-        probs: Probabilities as they are kept, see ``formats.soft``; None where nobody asked.
+        mask: uint8 (H, W), class indices.
+        probs: Probabilities as :mod:`bunri.labels.soft` writes them; None if they are not wanted.
     """
 
     task: PhotoTask
@@ -59,10 +56,10 @@ class Prediction:
 
 
 def find_photos(paths: Sequence[Path], output_folder: Path) -> list[PhotoTask]:
-    """Return the photos that files and folders stand for, in a fixed order.
+    """Return the photos of files and folders, in a fixed order.
 
-    A file's results carry its stem; photos of a folder, searched through all its levels,
-    keep their path below it. Results of an earlier call below ``output_folder`` are no photos.
+    Results of a file are named by its stem; photos of a folder, searched through all its levels,
+    keep their path below it. Results of an earlier call below ``output_folder`` are left out.
 
     Raises:
         PathError: A path does not exist, or a folder holds no photo.
@@ -108,57 +105,59 @@ def _refuse_collisions(tasks: Sequence[PhotoTask]) -> None:
 
 
 def write_prediction(
-    folder: Path, prediction: Prediction, table: ClassTable, *, keeps_colors: bool = False
+    folder: Path, prediction: PredictedPhoto, table: ClassTable, *, keeps_colors: bool = False
 ) -> dict[str, Any]:
-    """Write ``masks/NAME.png``, ``overlays/NAME.jpg`` and what else was asked for.
+    """Write ``masks/NAME.png`` (indices, colours as palette), ``overlays/NAME.jpg`` and more.
 
     Args:
-        folder: The output folder.
-        prediction: The mask's PNG holds its indices, and the class colours as its palette.
-        table: The classes.
-        keeps_colors: Whether ``colors/NAME.png`` is written, RGB in the class colours.
+        folder: Output folder.
+        prediction: Photo with its mask; ``probs/NAME.png`` is written if it has probabilities.
+        table: Classes of the mask.
+        keeps_colors: Also write ``colors/NAME.png``, RGB in the class colours.
 
     Returns:
-        The row of ``predictions.json``, see :func:`measure_areas`.
+        Row of ``predictions.json``.
 
     Raises:
         OutputError: A file cannot be written.
     """
     name, mask, image = prediction.task.name, prediction.mask, prediction.image
-    mask_path = folder / MASKS_NAME / f"{name}.png"
-    overlay_path = folder / OVERLAYS_NAME / f"{name}.jpg"
     indexed = Image.fromarray(mask)
     indexed.putpalette(table.palette_rgb.tobytes())
-    with replace_atomically(mask_path) as temporary:
-        indexed.save(temporary)  # optimize=True takes nine times as long for a few per cent
-    with replace_atomically(overlay_path) as temporary:
-        Image.fromarray(draw_labelled_overlay(image, mask, table)).save(temporary, quality=90)
-    more = {}
+    overlay = Image.fromarray(draw_labelled_overlay(image, mask, table))
+    # optimize=True takes nine times as long for a few per cent.
+    written = {
+        "mask": _save(indexed, folder / MASKS_NAME, f"{name}.png"),
+        "overlay": _save(overlay, folder / OVERLAYS_NAME, f"{name}.jpg"),
+    }
     if keeps_colors:
-        more["colors"] = path = folder / COLORS_NAME / f"{name}.png"
-        with replace_atomically(path) as temporary:
-            Image.fromarray(color_mask(mask, table)).save(temporary)
+        colored = Image.fromarray(color_mask(mask, table))
+        written["colors"] = _save(colored, folder / COLORS_NAME, f"{name}.png")
     if prediction.probs is not None:
-        more["probs"] = path = folder / PROBS_NAME / f"{name}.png"
-        write_planes(path, prediction.probs)
+        written["probs"] = f"{PROBS_NAME}/{name}.png"
+        write_planes(folder / written["probs"], prediction.probs)
     return {
         "photo": str(prediction.task.photo),
         "height_px": image.shape[0],
         "width_px": image.shape[1],
-        "mask": mask_path.relative_to(folder).as_posix(),
-        "overlay": overlay_path.relative_to(folder).as_posix(),
-        **{key: path.relative_to(folder).as_posix() for key, path in more.items()},
+        **written,
         "classes": measure_areas(mask, table),
     }
 
 
+def _save(picture: Image.Image, folder: Path, name: str) -> str:
+    with replace_atomically(folder / name) as temporary:
+        picture.save(temporary, quality=90)  # of JPEG; PNG has none
+    return f"{folder.name}/{name}"
+
+
 def write_composition(path: Path, rows: Iterable[Mapping[str, Any]], table: ClassTable) -> None:
-    """Write the share of area of each class as CSV: a photo a row, a class a column.
+    """Write the share of each class as CSV, one row per photo and one column per class.
 
     Args:
-        path: The file.
-        rows: Those of ``predictions.json``; one with ``error`` has no shares, and says why.
-        table: The classes.
+        path: File to write.
+        rows: Rows of ``predictions.json``; one with ``error`` has the reason in place of shares.
+        table: Classes of the masks.
 
     Raises:
         OutputError: It cannot be written.
@@ -174,21 +173,21 @@ def write_composition(path: Path, rows: Iterable[Mapping[str, Any]], table: Clas
         if "error" in row:
             shares = [""] * len(table)
         writer.writerow([row["photo"], *sizes, *shares, row.get("error", "")])
-    # A file name that is not UTF-8 holds lone surrogates; see files.write_json.
+    # A file name that is not UTF-8 holds lone surrogates; see write_json.
     write_bytes(path, text.getvalue().encode("utf-8", "backslashreplace"))
 
 
 def measure_areas(mask: MaskArray, table: ClassTable) -> list[dict[str, Any]]:
-    """Return name, pixels and share of each class in ``mask``, largest first."""
-    pixels = np.array([np.count_nonzero(mask == index) for index in range(len(table))])
-    order = sorted(np.flatnonzero(pixels).tolist(), key=lambda index: -int(pixels[index]))
+    """Return index, names, pixels and share of each class in ``mask``, largest first."""
+    pixels = [int(np.count_nonzero(mask == index)) for index in range(len(table))]
+    order = sorted(filter(pixels.__getitem__, range(len(table))), key=lambda i: -pixels[i])
     return [
         {
             "index": index,
             "name": table.classes[index].name,
             "name_ko": table.classes[index].name_ko,
-            "pixels": int(pixels[index]),
-            "share": round(float(pixels[index]) / mask.size, 6),
+            "pixels": pixels[index],
+            "share": round(pixels[index] / mask.size, 6),
         }
         for index in order
     ]

@@ -1,8 +1,4 @@
-"""Photo after photo: read ahead and written behind while the network runs.
-
-Owns threads and their bounds, and what happens to a photo that fails. What is written is decided
-by the function that is given.
-"""
+"""Prediction of many photos: the next are read and the last written while the network runs."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,19 +14,19 @@ from bunri.core.contracts import ImageArray
 from bunri.core.errors import ImageError, InputError
 from bunri.images.photos import read_photo
 from bunri.labels.soft import shrink_plane
-from bunri.predict.outputs import PROBS_SIDE_PX, PhotoTask, Prediction
+from bunri.predict.outputs import PROBS_SIDE_PX, PhotoTask, PredictedPhoto
 from bunri.predict.predictor import AnyPredictor
 
-Write = Callable[[Prediction], dict[str, Any]]
-Given = TypeVar("Given")
-Made = TypeVar("Made")
+Write = Callable[[PredictedPhoto], dict[str, Any]]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _NUM_AHEAD = 2  # photos read, and as many results not yet written, beside those in the network
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A photo that has no prediction, and why."""
+    """A photo without a prediction, and the reason."""
 
     task: PhotoTask
     reason: str
@@ -39,16 +35,17 @@ class Failure:
 def predict_photos(
     predictor: AnyPredictor, tasks: Sequence[PhotoTask], write: Write, *, keeps_probs: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row for each photo, in order: what ``write`` returns, or ``photo`` and ``error``.
+    """Yield a row for each photo, in order: the result of ``write``, or ``photo`` and ``error``.
 
     Args:
-        predictor: The model.
-        tasks: The photos.
-        write: Called in another thread, one photo at a time and in order.
-        keeps_probs: Whether probabilities are wanted.
+        predictor: One or several models.
+        tasks: Photos to predict.
+        write: Function that writes a prediction; called in another thread, one photo at a time
+            and in order.
+        keeps_probs: Hand probabilities to ``write``.
 
     Raises:
-        ModelError: The model gives something that is no number.
+        ModelError: The model's probabilities are not finite.
         OutputError: ``write`` cannot write.
     """
     predict = partial(_predict, predictor, keeps_probs=keeps_probs)
@@ -59,7 +56,8 @@ def predict_photos(
         _open_pool(1) as writer,
     ):
         read = zip(tasks, _map_ahead(reader, _read, tasks, _NUM_AHEAD), strict=True)
-        # One at a time is done here: each thread keeps memory of its own, and large photos are so.
+        # A single photo at a time is predicted in this thread: others would keep memory of their
+        # own, and these are the large photos.
         predicted = (
             _map_ahead(predictors, predict, read, num_at_once)
             if num_at_once > 1
@@ -70,7 +68,7 @@ def predict_photos(
 
 @contextmanager
 def _open_pool(num_threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Give threads; after an error what they have not begun is not done."""
+    """Yield threads; after an error, work they have not begun is cancelled."""
     executor = ThreadPoolExecutor(num_threads)
     try:
         yield executor
@@ -80,7 +78,7 @@ def _open_pool(num_threads: int) -> Iterator[ThreadPoolExecutor]:
 
 def _predict(
     predictor: AnyPredictor, read: tuple[PhotoTask, ImageArray | str], *, keeps_probs: bool
-) -> Prediction | Failure:
+) -> PredictedPhoto | Failure:
     task, image = read
     if isinstance(image, str):
         return Failure(task, image)
@@ -88,7 +86,7 @@ def _predict(
         planes = predictor.predict_planes(image)
         mask = predictor.decide(planes)
         probs = [shrink_plane(plane, PROBS_SIDE_PX) for plane in planes] if keeps_probs else []
-        return Prediction(task, image, mask, np.stack(probs) if keeps_probs else None)
+        return PredictedPhoto(task, image, mask, np.stack(probs) if keeps_probs else None)
     except InputError as error:
         return Failure(task, f"{task.photo}: {error.message}")
     except MemoryError:
@@ -107,7 +105,7 @@ def _read(task: PhotoTask) -> ImageArray | str:
         return f"{task.photo}: there is not enough memory to read it."
 
 
-def _write(write: Write, predicted: Prediction | Failure) -> dict[str, Any]:
+def _write(write: Write, predicted: PredictedPhoto | Failure) -> dict[str, Any]:
     if isinstance(predicted, Failure):
         return {"photo": str(predicted.task.photo), "error": predicted.reason}
     return write(predicted)
@@ -115,12 +113,12 @@ def _write(write: Write, predicted: Prediction | Failure) -> dict[str, Any]:
 
 def _map_ahead(
     executor: ThreadPoolExecutor,
-    function: Callable[[Given], Made],
-    items: Iterable[Given],
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
     num_ahead: int,
-) -> Iterator[Made]:
-    """Yield what the function makes of each item, in order, so many made before they are wanted."""
-    waiting: deque[Future[Made]] = deque()
+) -> Iterator[Result]:
+    """Yield the function's result for each item, in order, computed ``num_ahead`` items ahead."""
+    waiting: deque[Future[Result]] = deque()
     for item in items:
         waiting.append(executor.submit(function, item))
         if len(waiting) > num_ahead:

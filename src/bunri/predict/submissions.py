@@ -39,8 +39,8 @@ def submit(
     Raises:
         AnnotationError: The file cannot be used, or photos are missing.
         ImageError: A photo cannot be used.
-        ModelError: A model does not exist, is damaged, or gives something that is no number.
-        MissingExtraError: Something that the models need is not installed.
+        ModelError: A model does not exist, is damaged, or its probabilities are not finite.
+        MissingExtraError: A library that the models need is not installed.
         OutputError: The submission cannot be written.
     """
     predictor = open_predictor(models, choices)

@@ -1,11 +1,9 @@
-"""A photo piece by piece, in overlapping tiles that blend into each other.
-
-Owns where tiles lie, how they are weighed, and which rows are finished. Knows nothing of models.
+"""Prediction of a photo in overlapping tiles that blend into each other.
 
 Each tile counts most in its middle, where a network sees the most around a pixel, and fades as the
 square of a sine to its edges. Tiles of a row are added up in a band as high as a tile; rows that
-the next row of tiles does not reach are divided by the sum of weights and handed on, so that a band
-is all that is in memory.
+the next row of tiles does not reach are divided by the sum of weights and stored, so that only one
+band is in memory.
 """
 
 from collections.abc import Callable
@@ -16,16 +14,16 @@ from bunri.core.contracts import FloatArray, ImageArray
 from bunri.images.planes import StoredPlanes
 
 PredictTile = Callable[[ImageArray], FloatArray]
-"""From uint8 (h, w, 3) to float32 (C, h, w)."""
+"""Function from a tile, uint8 (h, w, 3), to its probabilities, float32 (C, h, w)."""
 
 
 def place_tiles(length_px: int, tile_px: int, overlap: float) -> list[int]:
-    """Return where tiles start along one side, spread evenly from end to end.
+    """Return the starts of tiles along one side, spread evenly from end to end.
 
     Args:
-        length_px: Of the photo.
-        tile_px: Of a tile; a shorter photo has one tile, as long as it is.
-        overlap: Share of a tile that it has at least in common with the next, below 1.
+        length_px: Length of the photo.
+        tile_px: Length of a tile; a shorter photo has a single tile of its own length.
+        overlap: Least share of a tile in common with the next, below 1.
     """
     if length_px <= tile_px:
         return [0]
@@ -35,7 +33,7 @@ def place_tiles(length_px: int, tile_px: int, overlap: float) -> list[int]:
 
 
 def weigh_side(length_px: int) -> FloatArray:
-    """Return how much each pixel along a tile's side counts, float32, above 0, symmetric."""
+    """Return the weight of each pixel along a tile's side, float32, above 0, symmetric."""
     angles = np.pi * (np.arange(length_px) + 0.5) / length_px
     return (np.sin(angles) ** 2 + 1e-3).astype(np.float32)
 
@@ -43,11 +41,11 @@ def weigh_side(length_px: int) -> FloatArray:
 def predict_tiles(
     image: ImageArray, photo_hw: tuple[int, int], tile_px: int, overlap: float, predict: PredictTile
 ) -> StoredPlanes:
-    """Predict a photo in tiles.
+    """Return the probabilities of a photo, predicted in tiles.
 
     Args:
-        image: uint8 (h, w, 3), the photo at the size it is looked at.
-        photo_hw: The photo's own size.
+        image: Photo at the size that tiles are cut from, uint8 (h, w, 3).
+        photo_hw: Height and width of the photo itself.
         tile_px: Side of a tile.
         overlap: See :func:`place_tiles`.
         predict: See ``PredictTile``.

@@ -11,7 +11,7 @@ from bunri.predict.choices import DEFAULT_CHOICES, Models, PredictionChoices, op
 from bunri.predict.coco_output import CocoCollector, Shape
 from bunri.predict.outputs import (
     COMPOSITION_NAME,
-    Prediction,
+    PredictedPhoto,
     find_photos,
     write_composition,
     write_prediction,
@@ -72,7 +72,7 @@ def predict_to_folder(
     Raises:
         PathError: A photo does not exist, or a folder holds none.
         InputError: Two photos would write the same file, or choices do not fit the models.
-        ModelError: A model does not exist, is damaged, or gives something that is no number.
+        ModelError: A model does not exist, is damaged, or its probabilities are not finite.
         OutputError: A file cannot be written.
     """
     tasks = find_photos(photos, folder)
@@ -81,7 +81,7 @@ def predict_to_folder(
     predictor = open_predictor(models, choices)
     collector = CocoCollector(predictor.table, output.coco_shape) if output.coco else None
 
-    def write(prediction: Prediction) -> dict[str, Any]:
+    def write(prediction: PredictedPhoto) -> dict[str, Any]:
         if collector is not None:
             collector.add(prediction)
         return write_prediction(

@@ -1,10 +1,8 @@
-"""The same photo seen in several ways, and the mean of what is said of it.
+"""Test-time augmentation: several views of a photo, and the mean of their probabilities.
 
-Owns views and their inverse. Knows nothing of models: whoever predicts is given as a function.
-
-Views are made of the pixels that the network would get anyway, after resizing, so that flips and
-turns are undone exactly: nothing is interpolated on the way there or back. Scales are taken from
-the photo itself, not from its reduced copy.
+Views are made after resizing, of the pixels that the network would get anyway, so that flips and
+turns are undone exactly, without interpolation. Scales are made from the photo itself, not from its
+reduced copy.
 """
 
 from collections.abc import Callable
@@ -19,12 +17,12 @@ from bunri.images.resizing import resize_planes
 from bunri.predict.settings import PredictionSettings
 
 RunFrame = Callable[[ImageArray], FloatArray]
-"""From uint8 (h, w, 3), as large as the network shall see it, to float32 (C, h, w)."""
+"""Function from network content, uint8 (h, w, 3), to probabilities, float32 (C, h, w)."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A way to look at a photo: at a scale, turned, then mirrored left to right."""
+    """A view of a photo: at a scale, turned, then mirrored left to right."""
 
     is_mirrored: bool = False
     quarter_turns: int = 0
@@ -32,7 +30,7 @@ class View:
 
     @property
     def is_upright(self) -> bool:
-        """Whether the photo is seen as it is, at whatever scale."""
+        """Whether the photo is neither mirrored nor turned."""
         return not self.is_mirrored and self.quarter_turns == 0
 
     def apply(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -41,18 +39,18 @@ class View:
         return np.ascontiguousarray(turned[:, ::-1] if self.is_mirrored else turned)
 
     def scale_hw(self, size_hw: tuple[int, int]) -> tuple[int, int]:
-        """Return the size at which something of ``size_hw`` at scale 1 is looked at."""
+        """Return the view's size of a photo that is ``size_hw`` at scale 1."""
         height, width = (max(1, round(side * self.scale)) for side in size_hw)
         return height, width
 
     def undo(self, probs: FloatArray) -> FloatArray:
-        """Return planes, (C, h, w), of a view where they belong in the photo."""
+        """Return planes of a view, (C, h, w), mirrored and turned back."""
         straight = probs[:, :, ::-1] if self.is_mirrored else probs
         return np.rot90(straight, -self.quarter_turns, axes=(1, 2))
 
 
 def list_views(settings: PredictionSettings) -> list[View]:
-    """Return the views that settings ask for, each once, the photo as it is first."""
+    """Return the views of settings, each once, the upright photo first."""
     poses = [(False, 0)]
     for is_mirrored, turns in (
         *[(True, 0)] * ("horizontal" in settings.flips),
@@ -68,16 +66,13 @@ def list_views(settings: PredictionSettings) -> list[View]:
 def predict_views(
     image: ImageArray, size_hw: tuple[int, int], views: list[View], run: RunFrame
 ) -> FloatArray:
-    """Return the mean of what is said of all views.
+    """Return the mean probabilities over views, float32 (C, h, w).
 
     Args:
-        image: uint8 (H, W, 3), the photo or a part of it.
-        size_hw: At which size scale 1 is looked at, and results are given.
-        views: At least one.
+        image: Photo or a part of it, uint8 (H, W, 3).
+        size_hw: Height and width of a view at scale 1, and of the result.
+        views: Views; at least one.
         run: See ``RunFrame``.
-
-    Returns:
-        float32 (C, h, w).
     """
     total: FloatArray | None = None
     for view in views:

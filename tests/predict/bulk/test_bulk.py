@@ -20,7 +20,7 @@ from bunri.labels.records import RunLengths
 from bunri.labels.run_lengths import decode_counts, expand_run_lengths
 from bunri.model.info import BundleInfo
 from bunri.model.lookup import StoredModel
-from bunri.predict.bulk.job import BulkJob, run_bulk_job
+from bunri.predict.bulk.job import BulkJob, JobIdentity, run_bulk_job
 from bunri.predict.bulk.job import make_job as prepare_job
 from bunri.predict.bulk.ray_pool import RayPool, open_ray
 from bunri.predict.bulk.source import BulkPhoto, find_bulk_photos, read_uri
@@ -68,11 +68,12 @@ def make_maker(note_start=None, pause_s=0.0, deadly_level=None):
 
 
 def make_job(source, folder, maker=None, weights="1"):
-    return BulkJob(source, folder, maker or make_maker(), {"weights_sha256": weights})
+    identity = JobIdentity(source="photos", weights_sha256=weights, classes=[])
+    return BulkJob(source, folder, maker or make_maker(), identity)
 
 
 def run_job(job, advance=lambda: None, **options):
-    return run_bulk_job(job, show_progress=lambda total: nullcontext(advance), **options)
+    return run_bulk_job(job, progress=lambda label, total: nullcontext(advance), **options)
 
 
 def read_rows(folder):
@@ -508,7 +509,7 @@ def test_ray__a_photo_that_kills_its_worker_takes_no_other_along(photos, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["p", "--engine", "rey"], "no engine 'rey'. Did you mean 'ray'"),
+        (["p", "--engine", "rey"], "'rey' is not one of 'local'"),
         (["p", "--address", "auto"], "are for --engine ray"),
         (["p", "--workers", "2"], "are for --engine ray"),
         (["p", "q", "--engine", "ray"], "one SOURCE, not 2"),

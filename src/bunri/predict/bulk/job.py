@@ -1,21 +1,23 @@
-"""Predicting a million photos: workers on Ray, one writer here, and a restart that goes on.
+"""Prediction of a million photos: workers on Ray, one writer here, and a restart that continues.
 
-Owns what is written when. Workers give rows and masks; only this process writes. A photo is done
-when its row stands in a part under ``rows``, which is written whole or not at all and after the
-masks of its photos. So whatever dies, each photo has one row in the end: workers that are killed
-are replaced and asked again, and if this process is, the next call asks for what has no row.
+Workers return rows and masks; only this process writes. A photo is done when its row stands in a
+part under ``rows``, which is written whole or not at all and after the masks of its photos. So each
+photo has one row in the end, whatever dies: killed workers are replaced and their photos predicted
+again, and after this process is killed the next call predicts the photos without a row.
 """
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bunri.core.errors import InputError, RunError, summarize
 from bunri.core.files import lock_folder, replace_atomically, write_json, write_text
+from bunri.core.json_files import JsonRecord, read_json_record
+from bunri.core.progress import Advance, Progress, show_nothing
 from bunri.core.version import __version__
 from bunri.model.lookup import open_model
 from bunri.predict.bulk.ray_pool import open_ray, predict_with_ray
@@ -25,25 +27,31 @@ from bunri.predict.predictor import load_predictor
 
 MANIFEST_NAME, ROWS_NAME, FAILED_NAME = "bulk.json", "rows", "failed.txt"
 _MAX_PART_ROWS, _MAX_PART_S = 512, 10.0
-"""A part is written when it has so many rows, or after so many seconds."""
-
-Advance = Callable[[], None]
-ShowProgress = Callable[[int], AbstractContextManager[Advance]]
+"""A part is written when it has this many rows, or after this many seconds."""
+_MAX_MANIFEST_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class BulkResult:
-    """What a bulk prediction has come to.
+    """Outcome of a bulk prediction.
 
     Attributes:
-        num_photos: All photos of SOURCE; each has one row.
-        num_predicted: Those that this call predicted, failures included.
-        failures: (photo, reason) of all that failed, in this call or an earlier one.
+        num_photos: Number of photos of SOURCE; each has one row.
+        num_predicted: Number of photos that this call predicted, failures included.
+        failures: (photo, reason) of all failed photos, in this call or an earlier one.
     """
 
     num_photos: int
     num_predicted: int
     failures: tuple[tuple[str, str], ...]
+
+
+class JobIdentity(JsonRecord):
+    """Facts in ``bulk.json`` that must be the same when a job continues in its folder."""
+
+    source: str
+    weights_sha256: str
+    classes: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +60,15 @@ class BulkJob:
 
     Attributes:
         source: See :func:`bunri.predict.bulk.source.find_bulk_photos`.
-        folder: Where results are written.
-        make_predictor: Loads the model in a worker.
-        identity: What must be the same when a folder is gone on with.
+        folder: Output folder.
+        make_predictor: Function that loads the model in a worker.
+        identity: Facts by which the job is recognised.
     """
 
     source: Path
     folder: Path
     make_predictor: MakePredictor
-    identity: dict[str, Any]
+    identity: JobIdentity
 
 
 def make_job(model: str, source: Path, folder: Path) -> BulkJob:
@@ -71,11 +79,11 @@ def make_job(model: str, source: Path, folder: Path) -> BulkJob:
     """
     stored = open_model(model)
     place, info = str(stored.place.absolute()), stored.info
-    identity = {
-        "source": str(source.absolute()),
-        "weights_sha256": info.weights_sha256,
-        "classes": json.loads(json.dumps(info.table.to_json())),  # as it is read again: no tuples
-    }
+    identity = JobIdentity(
+        source=str(source.absolute()),
+        weights_sha256=info.weights_sha256,
+        classes=json.loads(json.dumps(info.table.to_json())),  # tuples as JSON reads them back
+    )
     return BulkJob(source, folder, lambda: load_predictor(place), identity)
 
 
@@ -84,23 +92,23 @@ def run_bulk_job(
     *,
     address: str | None = None,
     num_workers: int | None = None,
-    show_progress: ShowProgress,
+    progress: Progress = show_nothing,
 ) -> BulkResult:
     """Predict every photo of a source that has no row yet.
 
     Writes ``rows/part-N.parquet`` (see :func:`bunri.predict.bulk.worker.build_schema`),
     ``masks/NAME.png`` (values are class indices, colours the palette), ``bulk.json`` and, if
-    photos failed, ``failed.txt``, which is a SOURCE for another call.
+    photos failed, ``failed.txt``, which can be the SOURCE of another call.
 
     Args:
-        job: What to do.
-        address: Of a Ray cluster; None to start Ray here, for as long as it takes.
-        num_workers: Processes that predict; None for one a GPU, or one a CPU core without any.
-        show_progress: Opens a progress bar from a total; what it gives is called after each photo.
+        job: Source, folder and model.
+        address: Address of a Ray cluster; None to start Ray here for the duration of the job.
+        num_workers: Number of worker processes; None for one per GPU, or per core without GPUs.
+        progress: Display of the number of photos done.
 
     Raises:
         PathError: There is nothing to predict.
-        InputError: SOURCE cannot be used, ``folder`` holds results of another model or source,
+        InputError: SOURCE cannot be used, the folder holds results of another model or source,
             or there are too few cores for ``num_workers``.
         MissingExtraError: Ray is not installed.
         RunError: The folder is in use, or Ray cannot be reached or fails; rows so far are kept.
@@ -111,9 +119,12 @@ def run_bulk_job(
     with lock_folder(job.folder):
         _claim_folder(job)
         writer = _Writer(job.folder)
-        left = [photo for photo in photos if photo.uri not in writer.statuses]
+        left = writer.list_missing(photos)
         if left:
-            with open_ray(address, num_workers) as pool, show_progress(len(left)) as advance:
+            with (
+                open_ray(address, num_workers) as pool,
+                progress("Predicting photos", len(left)) as advance,
+            ):
                 for batch_photos, is_last_try in _list_tries(left, writer):
                     tables = predict_with_ray(
                         pool, batch_photos, job.make_predictor, one_by_one=is_last_try
@@ -121,11 +132,8 @@ def run_bulk_job(
                     with closing(tables):  # before Ray ends; it would be started again for them
                         writer.write_tables(tables, advance)
                 _write_lost(left, writer, advance)
-        failures = tuple(
-            (photo.uri, writer.statuses[photo.uri])
-            for photo in photos
-            if writer.statuses[photo.uri]
-        )
+        reasons = ((photo.uri, writer.statuses[photo.uri]) for photo in photos)
+        failures = tuple((uri, reason) for uri, reason in reasons if reason)
         _list_failures(job.folder, failures)
     return BulkResult(len(photos), len(left), failures)
 
@@ -133,50 +141,48 @@ def run_bulk_job(
 def _list_tries(
     photos: Sequence[BulkPhoto], writer: "_Writer"
 ) -> Iterator[tuple[Sequence[BulkPhoto], bool]]:
-    """Yield all photos, then those that got no row, since a photo may kill its worker each time."""
+    """Yield all photos, then those without a row: a photo may kill its worker each time."""
     yield photos, False
-    lost = [photo for photo in photos if photo.uri not in writer.statuses]
+    lost = writer.list_missing(photos)
     if lost:
         yield lost, True
 
 
 def _write_lost(photos: Sequence[BulkPhoto], writer: "_Writer", advance: Advance) -> None:
-    lost = [photo.uri for photo in photos if photo.uri not in writer.statuses]
+    lost = writer.list_missing(photos)
     if lost:
         reason = "the worker process died of it, each time it was tried"
-        rows = [describe_failure(uri, reason) for uri in lost]
-        schema = build_schema()
-        table = import_extra("pyarrow").Table.from_pylist(rows, schema)
+        rows = [describe_failure(photo.uri, reason) for photo in lost]
+        table = import_extra("pyarrow").Table.from_pylist(rows, build_schema())
         writer.write_tables([table], advance)
 
 
 def _claim_folder(job: BulkJob) -> None:
-    """Take an empty folder for this job, or go on with one that is this job's."""
+    """Take an empty folder for this job, or continue in one that is this job's."""
     path = job.folder / MANIFEST_NAME
     if path.exists():
-        try:
-            found = json.loads(path.read_text("utf-8"))
-            other = [key for key, value in job.identity.items() if found[key] != value]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(
-                f"{path} cannot be read: {summarize(error)}.", hint="Choose another folder."
-            ) from error
+        hint = "Choose another folder."
+        found = read_json_record(
+            path, JobIdentity, max_bytes=_MAX_MANIFEST_BYTES, error=RunError, hint=hint
+        )
+        wanted = job.identity.model_dump()
+        other = [key for key, value in found.model_dump().items() if wanted[key] != value]
         if other:
             raise InputError(
                 f"{job.folder} holds results of another job:",
                 problems=[f"{key} differs" for key in other],
                 hint="Give each model and source an --out of its own.",
             )
-        return
-    if any((job.folder / name).exists() for name in (ROWS_NAME, "masks")):
+    elif any((job.folder / name).exists() for name in (ROWS_NAME, "masks")):
         raise InputError(
             f"{job.folder} holds results of something else.", hint="Choose another folder."
         )
-    write_json(path, {"bunri": __version__, **job.identity})
+    else:
+        write_json(path, {"bunri": __version__, **job.identity.model_dump()})
 
 
 class _Writer:
-    """The one who writes; ``statuses`` gives for each photo with a row why it failed, or ""."""
+    """The only writer; ``statuses`` holds each photo with a row, and why it failed, or ""."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -199,12 +205,16 @@ class _Writer:
                 hint="Delete it: its photos will be predicted again.",
             ) from error
 
+    def list_missing(self, photos: Iterable[BulkPhoto]) -> list[BulkPhoto]:
+        """Return the photos without a row."""
+        return [photo for photo in photos if photo.uri not in self.statuses]
+
     def _note(self, table: Any) -> None:  # noqa: ANN401 (pyarrow has no types)
         for row in table.select(["photo", "status", "reason"]).to_pylist():
             self.statuses[row["photo"]] = row["reason"] if row["status"] == FAILED else ""
 
     def write_tables(self, tables: Iterable[Any], advance: Advance) -> None:
-        """Write masks as they come, and rows after them, a part at a time."""
+        """Write masks as they arrive, and their rows afterwards, a part at a time."""
         try:
             for table in tables:
                 self._take(table, advance)
@@ -212,8 +222,7 @@ class _Writer:
                 if self._num_pending >= _MAX_PART_ROWS or is_due:
                     self._write_part()
         finally:
-            # What is predicted is kept, whatever ended the stream.
-            self._write_part()
+            self._write_part()  # predicted photos are kept, whatever ended the stream
 
     def _take(self, table: Any, advance: Advance) -> None:  # noqa: ANN401
         is_new = [uri not in self.statuses for uri in table["photo"].to_pylist()]
@@ -230,7 +239,7 @@ class _Writer:
 
     def _write_mask(self, row: dict[str, Any]) -> None:
         if row["png"] is not None:
-            # Not flushed one by one: the same pixels stand in the row, which is.
+            # Not flushed one by one: the row, which is flushed, holds the same pixels.
             with replace_atomically(self._folder / row["mask"], durable=False) as temporary:
                 temporary.write_bytes(row["png"])
 

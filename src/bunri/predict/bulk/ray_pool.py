@@ -1,7 +1,4 @@
-"""Ray: started or joined quietly, and a stream of photos through workers that hold a model.
-
-Owns everything that is said to Ray. Knows nothing of results on disk.
-"""
+"""Ray, started or joined quietly, and a stream of photos through workers that hold a model."""
 
 import logging
 import os
@@ -11,7 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from bunri.core.errors import InputError, RunError, summarize
@@ -21,20 +18,20 @@ from bunri.predict.bulk.worker import BulkWorker, MakePredictor
 _QUIET_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
-    "RAY_ENABLE_AUTO_CONNECT": "0",  # a thread of Ray's that ends late shall not start it again
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # or a thread of Ray's that ends late starts it again
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # or Ray warns that this will be its default
 }
 _BLOCKS_PER_WORKER = 8
-"""At least so many portions for each worker, so that none waits for another in the end."""
+"""Least number of blocks for each worker, so that none waits for another in the end."""
 _MAX_BLOCK_PHOTOS = 32
-"""What is predicted again if a worker is killed: at most two such portions."""
+"""When a worker is killed, at most two blocks of this size are predicted again."""
 _MAX_RETRIES = 3
-"""How often a portion is tried again after its worker died; a photo may be what kills it."""
+"""Number of tries of a block after its worker died; a photo may be what kills it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RayPool:
-    """How many workers to start, and how many GPUs each one takes."""
+    """Number of workers, and number of GPUs for each."""
 
     num_workers: int
     num_gpus: int
@@ -45,8 +42,8 @@ def open_ray(address: str | None, num_workers: int | None) -> Iterator[RayPool]:
     """Join a Ray cluster, or start Ray on this machine and stop it afterwards.
 
     Args:
-        address: Of the cluster, as in ``ray.init``; None to start Ray here.
-        num_workers: Processes that predict; None for one a GPU, or one a core without any.
+        address: Address of the cluster, as for ``ray.init``; None to start Ray here.
+        num_workers: Number of worker processes; None for one per GPU, or per core without GPUs.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -79,13 +76,13 @@ def open_ray(address: str | None, num_workers: int | None) -> Iterator[RayPool]:
 
 @contextmanager
 def _keep_sigterm() -> Iterator[Callable[[], None]]:
-    """Put back in the end what this process does on SIGTERM: Ray leaves a handler of its own.
+    """Restore the handler of SIGTERM at the end: Ray leaves one of its own.
 
-    Gives a function that sets ours in place of Ray's, which ends with a code of its own. Ours
-    raises, so that what is predicted is still written.
+    Yields a function that replaces Ray's handler, which exits at once, by one that raises, so that
+    predicted photos are still written.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: None  # Python has no signals here, and Ray sets no handler
+        yield lambda: None  # only the main thread has handlers
         return
     earlier = signal.getsignal(signal.SIGTERM)
     try:
@@ -94,7 +91,7 @@ def _keep_sigterm() -> Iterator[Callable[[], None]]:
         _set_sigterm(earlier)
 
 
-def _set_sigterm(handler: Any) -> None:  # noqa: ANN401 (whatever signal.getsignal gave)
+def _set_sigterm(handler: Any) -> None:  # noqa: ANN401 (anything signal.getsignal returns)
     signal.signal(signal.SIGTERM, handler)
 
 
@@ -112,13 +109,14 @@ def predict_with_ray(
 ) -> Generator[Any, None, None]:
     """Yield tables of rows, in any order; see :class:`bunri.predict.bulk.worker.BulkWorker`.
 
-    Photos whose worker died each time give no row.
+    Photos whose worker died each time have no row.
 
     Args:
-        pool: From :func:`open_ray`.
-        photos: At least one.
-        make_predictor: Loads the model in a worker.
-        one_by_one: Let no photo suffer from another that kills its worker; slower.
+        pool: Result of :func:`open_ray`.
+        photos: Photos to predict; at least one.
+        make_predictor: Function that loads the model in a worker.
+        one_by_one: Predict each photo in a block of its own, so that a photo that kills its worker
+            takes no other along; slower.
 
     Raises:
         RunError: Ray fails.
@@ -128,15 +126,15 @@ def predict_with_ray(
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    context.max_errored_blocks = -1  # what is lost is noticed by its missing rows
+    context.max_errored_blocks = -1  # lost photos are found by their missing rows
     num_workers = min(pool.num_workers, len(photos))
     strategy = data.ActorPoolStrategy(
         size=num_workers, max_tasks_in_flight_per_actor=1 if one_by_one else 2
     )
     blocks = _make_blocks(photos, 1 if one_by_one else _choose_block_photos(photos, num_workers))
     with warnings.catch_warnings():
-        # Ray means to rename how retries are limited; without a limit, a photo that kills its
-        # worker would be tried for ever.
+        # Ray warns that it will rename max_task_retries; without it, a photo that kills its worker
+        # would be tried for ever.
         warnings.simplefilter("ignore")
         rows = data.from_arrow(blocks).map_batches(
             BulkWorker,
@@ -153,7 +151,7 @@ def predict_with_ray(
     except ray.exceptions.RayError as error:
         raise RunError(
             f"Ray failed: {summarize(error)}.",
-            hint="What was predicted is kept; the same command goes on.",
+            hint="Predicted photos are kept; the same command continues.",
         ) from error
 
 
@@ -162,13 +160,7 @@ def _choose_block_photos(photos: Sequence[BulkPhoto], num_workers: int) -> int:
 
 
 def _make_blocks(photos: Sequence[BulkPhoto], block_photos: int) -> list[Any]:
-    arrow = import_extra("pyarrow")
-    blocks = []
-    for start in range(0, len(photos), block_photos):
-        chosen = photos[start : start + block_photos]
-        columns = {
-            "uri": [photo.uri for photo in chosen],
-            "mask_name": [photo.mask_name for photo in chosen],
-        }
-        blocks.append(arrow.table(columns))
-    return blocks
+    make_table = import_extra("pyarrow").Table.from_pylist
+    rows = [asdict(photo) for photo in photos]
+    starts = range(0, len(rows), block_photos)
+    return [make_table(rows[start : start + block_photos]) for start in starts]

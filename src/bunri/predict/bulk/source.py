@@ -1,13 +1,9 @@
-"""What a bulk prediction is asked to work on: a folder, a list file, or a Parquet of URIs.
-
-Owns how photos are named in the results, and how one is read from where it lies. Knows nothing
-of models and workers.
-"""
+"""Photos of a bulk prediction: from a folder, a list file, or a Parquet of URIs."""
 
 import hashlib
 import importlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +15,7 @@ from bunri.images.photos import decode_photo, read_photo
 from bunri.predict.outputs import find_photos
 
 URI_COLUMNS = ("uri", "path", "photo")
-"""Names under which a Parquet may hold its photos; the first that is there is taken."""
+"""Columns of a Parquet that may hold its photos; the first one present is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +23,8 @@ class BulkPhoto:
     """One photo to predict.
 
     Attributes:
-        uri: An absolute path, or a URI such as ``s3://bucket/a.jpg``; stands in the results.
-        mask_name: Of its mask below ``masks``, without a suffix.
+        uri: Absolute path, or URI such as ``s3://bucket/a.jpg``, as in the results.
+        mask_name: Name of its mask below ``masks``, without a suffix.
     """
 
     uri: str
@@ -38,13 +34,13 @@ class BulkPhoto:
 def find_bulk_photos(source: Path, output_folder: Path) -> list[BulkPhoto]:
     """Return the photos that SOURCE stands for, in a fixed order.
 
-    A folder's photos are those of all its levels, and masks keep their paths. A list file
-    (``.txt``) holds a path or URI a line, a Parquet (``.parquet``) one a row; their masks are
-    named by a hash of it, spread over 256 folders.
+    A folder is searched through all its levels, and masks keep their paths. A list file (``.txt``)
+    holds one path or URI per line, a Parquet (``.parquet``) one per row; their masks are named by
+    a hash of it, spread over 256 folders.
 
     Raises:
         PathError: There is no such file or folder, or no photo in it.
-        InputError: The file is none of these or is damaged, or a photo comes twice.
+        InputError: The file is of another type or damaged, or lists a photo twice.
         MissingExtraError: A Parquet needs pyarrow, which is not installed.
     """
     if is_folder(source):
@@ -52,10 +48,7 @@ def find_bulk_photos(source: Path, output_folder: Path) -> list[BulkPhoto]:
         return [BulkPhoto(str(task.photo.absolute()), task.name) for task in tasks]
     if not is_file(source):
         raise PathError(f"{source} does not exist.")
-    readers: dict[str, Callable[[Path], list[str]]] = {
-        ".txt": _read_list,
-        ".parquet": _read_parquet,
-    }
+    readers = {".txt": _read_list, ".parquet": _read_parquet}
     read = readers.get(source.suffix.lower())
     if read is None:
         raise InputError(
@@ -79,7 +72,7 @@ def _name_mask(uri: str) -> str:
 
 
 def _make_absolute(text: str, folder: Path) -> str:
-    # The list is the user's own, as arguments are: its paths may lead anywhere.
+    # The list is the user's own, as arguments are, so its paths may lead anywhere.
     return text if "://" in text else str(folder / text)
 
 
@@ -121,7 +114,7 @@ def read_uri(uri: str) -> ImageArray:
         uint8 (H, W, 3) RGB, upright.
 
     Raises:
-        ImageError: It cannot be reached, or see :func:`bunri.images.photos.read_photo`.
+        ImageError: It cannot be reached or decoded.
     """
     if "://" not in uri:
         return read_photo(Path(uri))
@@ -138,7 +131,7 @@ def read_uri(uri: str) -> ImageArray:
 
 
 def import_extra(module: str) -> Any:  # noqa: ANN401 (a module without types)
-    """Return a module of the extra ``[ray]``.
+    """Return a module that the extra ``[ray]`` installs.
 
     Raises:
         MissingExtraError: It is not installed.

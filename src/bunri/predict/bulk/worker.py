@@ -1,7 +1,7 @@
-"""What a worker of a bulk prediction does: photos in, rows of a table out.
+"""Worker of a bulk prediction: photos in, rows of a table out.
 
-Owns the columns of the results. Writes no files, so that workers need no folder in common with
-whoever asked; and whatever is wrong with a photo becomes its row.
+Workers write no files, so they need no folder in common with the process that started them. Any
+fault of a photo becomes its row.
 """
 
 import io
@@ -21,58 +21,40 @@ from bunri.predict.outputs import measure_areas
 from bunri.predict.predictor import Predictor
 
 MakePredictor = Callable[[], Predictor]
-"""Loads the model; runs once in each worker."""
+"""Function that loads the model; called once in each worker."""
 DONE, FAILED = "done", "failed"
 
 
 def build_schema() -> Any:  # noqa: ANN401 (pyarrow has no types)
-    """Return the columns of ``rows/*.parquet``.
+    """Return the columns of ``rows/*.parquet``, one row per photo.
 
-    One row a photo. ``status`` is ``done`` or ``failed``, then with its ``reason``. ``classes``
-    has a struct for each class in the photo, the largest first: index, name, pixels, share, and
-    ``counts``, COCO's compressed run lengths of its pixels.
+    ``status`` is ``done``, or ``failed`` with a ``reason``. ``classes`` holds a struct for each
+    class in the photo, the largest first: index, name, pixels, share, and ``counts``, COCO's
+    compressed run lengths of its pixels.
     """
     arrow = import_extra("pyarrow")
-    one_class = arrow.struct(
-        {
-            "index": arrow.uint8(),
-            "name": arrow.string(),
-            "pixels": arrow.int64(),
-            "share": arrow.float64(),
-            "counts": arrow.string(),
-        }
-    )
-    return arrow.schema(
-        {
-            "photo": arrow.string(),
-            "status": arrow.string(),
-            "reason": arrow.string(),
-            "height_px": arrow.int32(),
-            "width_px": arrow.int32(),
-            "mask": arrow.string(),
-            "classes": arrow.list_(one_class),
-        }
-    )
+    text, number = arrow.string(), arrow.int32()
+    one_class = {"index": arrow.uint8(), "name": text, "pixels": arrow.int64(),
+                 "share": arrow.float64(), "counts": text}  # fmt: skip
+    row = {"photo": text, "status": text, "reason": text, "height_px": number, "width_px": number,
+           "mask": text, "classes": arrow.list_(arrow.struct(one_class))}  # fmt: skip
+    return arrow.schema(row)
 
 
 class BulkWorker:
-    """A model in a process of its own.
-
-    Args:
-        make_predictor: Loads it.
-    """
+    """A model in a process of its own."""
 
     def __init__(self, make_predictor: MakePredictor) -> None:
         self._predictor = make_predictor()
 
     def __call__(self, batch: Any) -> Any:  # noqa: ANN401 (pyarrow has no types)
-        """Return one row a photo, with its mask as PNG in the added column ``png``.
+        """Return one row per photo, with its mask as PNG in the added column ``png``.
 
         Args:
-            batch: Table with the columns ``uri`` and ``mask_name``.
+            batch: pyarrow table with the columns ``uri`` and ``mask_name``.
         """
         arrow = import_extra("pyarrow")
-        photos = [BulkPhoto(row["uri"], row["mask_name"]) for row in batch.to_pylist()]
+        photos = [BulkPhoto(**row) for row in batch.to_pylist()]
         rows = [_predict_row(self._predictor, photo) for photo in photos]
         schema = build_schema().append(arrow.field("png", arrow.binary()))
         return arrow.Table.from_pylist(rows, schema)

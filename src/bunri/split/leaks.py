@@ -90,7 +90,7 @@ def find_leaks(
         found[pair] = "same-group", None
     printed = [place for place, (_, photo) in enumerate(places) if photo.print is not None]
     prints = [photo.print for _, photo in places if photo.print is not None]
-    for twins in find_twins(prints, advance=advance):
+    for twins in find_twins(prints, advance=advance or (lambda: None)):
         pair = printed[twins.first], printed[twins.second]
         found[pair] = "same-pixels" if twins.is_exact else "near-duplicate", twins.similarity
     for pair in _find_pairs(places, lambda photo: photo.name.replace("\\", "/")):

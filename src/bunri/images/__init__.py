@@ -1,1 +1,1 @@
-"""A photo to the network frame and back, and how masks are drawn. Knows nothing of models."""
+"""Photos as arrays: decoding, the network frame and back, fingerprints, drawing."""

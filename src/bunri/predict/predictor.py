@@ -100,36 +100,24 @@ class AnyPredictor(ABC):
         return planes
 
     def predict_probs(self, image: ImageArray) -> FloatArray:
-        """Return the probability of each class at each pixel; errors as :meth:`predict_planes`.
+        """Return the probabilities of a photo, float32 (C, H, W), which sum to 1 over C.
 
-        Args:
-            image: uint8 (H, W, 3) RGB, upright.
-
-        Returns:
-            float32 (C, H, W), sums to 1 over C.
+        Arguments and errors as for :meth:`predict_planes`.
         """
         return np.stack(list(self.predict_planes(image)))
 
     def predict_mask(self, image: ImageArray) -> MaskArray:
-        """Return the class of each pixel; errors as :meth:`predict_planes`.
+        """Return the class of each pixel, uint8 (H, W), an index into ``table``.
 
-        Args:
-            image: uint8 (H, W, 3) RGB, upright.
-
-        Returns:
-            uint8 (H, W), index into ``table``.
+        Arguments and errors as for :meth:`predict_planes`.
         """
         return self.decide(self.predict_planes(image))
 
     def predict_winners(self, image: ImageArray) -> tuple[MaskArray, FloatArray]:
-        """Return the mask and the probability of the class chosen at each pixel.
+        """Return the mask, uint8 (H, W), and the probability of its classes, float32 (H, W).
 
-        Args:
-            image: uint8 (H, W, 3) RGB, upright.
-
-        Returns:
-            uint8 (H, W), index into ``table``, and float32 (H, W). Class thresholds and the
-            removal of small regions may choose a class that is not the most probable one.
+        Class thresholds and the removal of small regions may choose a class that is not the most
+        probable one. Arguments and errors as for :meth:`predict_planes`.
         """
         planes = self.predict_planes(image)
         mask = self.decide(planes)

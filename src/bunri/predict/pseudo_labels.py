@@ -40,7 +40,7 @@ HARD_THRESHOLD, SOFT_THRESHOLD = 0.7, 0.0
 
 @dataclass(frozen=True, slots=True)
 class SoftPlace:
-    """Where the probabilities of photos are written.
+    """Place for the probabilities of photos.
 
     Attributes:
         folder: Folder to write into now.
@@ -168,7 +168,7 @@ def label_photos(
         predictor: One or several models with the class table of ``unlabelled``.
         unlabelled: Photos of :func:`find_unlabelled`.
         thresholds: float32 (C,); see :func:`label_photo`.
-        soft: Where probabilities are written; None to write none.
+        soft: Place for the probabilities; None to write none.
         progress: Display of the number of photos done.
 
     Raises:

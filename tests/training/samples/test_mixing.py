@@ -152,7 +152,7 @@ def test_mix__as_often_as_told(change):
 def paste(store, image, mask, seed, chance=1.0, classes=(1, 3, 5, 7)):
     bank = ObjectBank.cut(store, classes, SIDE)
     torch.manual_seed(seed)
-    step = ObjectPaste(bank, store, chance)
+    step = ObjectPaste(bank, chance)
     pixels = torch.from_numpy(image).permute(2, 0, 1)
     changed, labels = step(pixels, torch.from_numpy(mask))
     return changed.permute(1, 2, 0).numpy(), labels.numpy()

@@ -10,7 +10,6 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from bunri.core.contracts import IGNORE_INDEX, ImageArray, MaskArray
@@ -66,9 +65,13 @@ def _list_steps(config: AugmentConfig, frame_px: int, paste: Step | None) -> lis
     if config.clahe:
         steps.append(_make_random(_spare_mask(load_clahe()), config.clahe))
     if config.hflip:
-        steps.append(_wrap_torchvision(v2.RandomHorizontalFlip(config.hflip)))
+        steps.append(
+            _make_random(lambda image, mask: (image.flip(-1), mask.flip(-1)), config.hflip)
+        )
     if config.vflip:
-        steps.append(_wrap_torchvision(v2.RandomVerticalFlip(config.vflip)))
+        steps.append(
+            _make_random(lambda image, mask: (image.flip(-2), mask.flip(-2)), config.vflip)
+        )
     if config.brightness or config.contrast or config.saturation or config.hue:
         jitter = v2.ColorJitter(config.brightness, config.contrast, config.saturation, config.hue)
         steps.append(_spare_mask(jitter))
@@ -94,16 +97,6 @@ def _spare_mask(change: PhotoChange) -> Step:
         return change(image), mask
 
     return change_photo
-
-
-def _wrap_torchvision(transform: Callable[..., tuple[Tensor, Tensor]]) -> Step:
-    """Return a step from a transform of torchvision, which tells photo and mask apart by type."""
-
-    def call(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        moved = transform(tv_tensors.Image(image), tv_tensors.Mask(mask))
-        return moved[0].as_subclass(Tensor), moved[1].as_subclass(Tensor)
-
-    return call
 
 
 def _fit_square(image: ImageArray, mask: MaskArray, side_px: int) -> tuple[ImageArray, MaskArray]:

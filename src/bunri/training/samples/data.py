@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -119,11 +118,6 @@ class PhotoStore:
     def load(self, index: int) -> tuple[ImageArray, MaskArray]:
         """Return a photo, uint8 (H, W, 3) RGB, and its mask, uint8 (H, W)."""
         return self._kept.get(index) or self._load(index)
-
-    def path_of(self, index: int) -> Path:
-        """Return the path of a photo."""
-        item = self.items[index]
-        return item.dataset.path_of(item.photo)
 
     def is_pseudo(self, index: int) -> bool:
         """Return whether a photo's labels are pseudo-labels of a model."""

@@ -35,15 +35,10 @@ class ObjectPaste:
 
     Args:
         bank: Objects to paste.
-        store: Training photos.
         chance: Probability of pasting, 0 to 1.
-
-    Raises:
-        InputError: The bank holds objects of photos that are not in ``store``.
     """
 
-    def __init__(self, bank: ObjectBank, store: LabelledPhotos, chance: float) -> None:
-        bank.refuse_foreign(store)
+    def __init__(self, bank: ObjectBank, chance: float) -> None:
         self._objects = list(bank.objects.values())
         self._chance = chance
 
@@ -91,7 +86,7 @@ def build_paste(config: Config, store: LabelledPhotos, table: ClassTable) -> Obj
             f"paste: {reason}.",
             hint="Name other classes in augment.paste_classes, or set augment.paste to 0.",
         )
-    return ObjectPaste(bank, store, config.augment.paste)
+    return ObjectPaste(bank, config.augment.paste)
 
 
 def find_rare_classes(classes: Sequence[set[int]], threshold: float) -> list[int]:

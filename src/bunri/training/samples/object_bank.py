@@ -1,19 +1,17 @@
 """Objects cut out of the training photos, to be pasted into others.
 
-A bank with objects of other photos is refused: it would show a network the validation photos that
-it is scored on. A bank does not change once it is cut, so loader processes share it.
+A bank is cut from the training photos of the run itself and from no others: objects of validation
+photos would be learned from. It does not change once it is cut, so loader processes share it.
 """
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from bunri.core.contracts import ImageArray, MaskArray
-from bunri.core.errors import InputError
 from bunri.images.frames import fit_size_hw, resize_image, resize_mask
 from bunri.labels.components import LabelledRuns
 
@@ -29,7 +27,6 @@ class LabelledPhotos(Protocol):
     def __len__(self) -> int: ...
     def list_classes(self) -> list[set[int]]: ...  # noqa: D102
     def load(self, index: int) -> tuple[ImageArray, MaskArray]: ...  # noqa: D102
-    def path_of(self, index: int) -> Path: ...  # noqa: D102
     def is_pseudo(self, index: int) -> bool: ...  # noqa: D102
 
 
@@ -42,13 +39,11 @@ class CutObject:
         pixels: Rectangle around the object at the scale of the network frame, uint8 (h, w, 3) RGB,
             read-only.
         inside: uint8 (h, w), 1 on the object, read-only.
-        photo: Path of the photo.
     """
 
     class_index: int
     pixels: ImageArray
     inside: npt.NDArray[np.uint8]
-    photo: Path
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,35 +82,15 @@ class ObjectBank:
             wanted = {i for i in classes[number] if i in found and num_bytes[i] < share}
             if not wanted:
                 continue
-            for item in _cut_photo(*store.load(number), wanted, frame_px, store.path_of(number)):
+            for item in _cut_photo(*store.load(number), wanted, frame_px):
                 if num_bytes[item.class_index] < share:
                     found[item.class_index].append(item)
                     num_bytes[item.class_index] += item.pixels.nbytes + item.inside.nbytes
         return cls({index: tuple(items) for index, items in found.items() if items})
 
-    def refuse_foreign(self, store: LabelledPhotos) -> None:
-        """Check that all objects are from training photos.
-
-        Args:
-            store: Training photos.
-
-        Raises:
-            InputError: Objects are from other photos; all of these are listed.
-        """
-        own = {store.path_of(number) for number in range(len(store))}
-        used = {item.photo for items in self.objects.values() for item in items}
-        foreign = sorted(used - own)
-        if foreign:
-            raise InputError(
-                f"Objects to paste are from {len(foreign)} photo(s) outside of training:",
-                problems=[str(path) for path in foreign],
-                hint="Cut them from the training photos only; otherwise the model is scored on "
-                "photos that it learned from.",
-            )
-
 
 def _cut_photo(
-    image: ImageArray, mask: MaskArray, wanted: set[int], frame_px: int, photo: Path
+    image: ImageArray, mask: MaskArray, wanted: set[int], frame_px: int
 ) -> Iterator[CutObject]:
     """Yield the objects of some classes in a photo that are large enough."""
     size_hw = fit_size_hw((image.shape[0], image.shape[1]), frame_px)
@@ -125,7 +100,7 @@ def _cut_photo(
             pixels = image[rows, columns].copy()
             for array in (pixels, inside):
                 array.flags.writeable = False
-            yield CutObject(index, pixels, inside, photo)
+            yield CutObject(index, pixels, inside)
 
 
 def _split_region(

@@ -181,15 +181,9 @@ def draw_soil(rng: np.random.Generator, size_px: int) -> FloatArray:
 
 
 GROUNDS: tuple[Ground, ...] = (
-    draw_asphalt,
-    draw_concrete,
-    draw_tiles,
-    draw_paving,
-    draw_planks,
-    draw_grass,
-    draw_floor_sheet,
+    draw_asphalt, draw_concrete, draw_tiles, draw_paving, draw_planks, draw_grass, draw_floor_sheet,
     draw_soil,
-)
+)  # fmt: skip
 
 
 def _tint(tone: FloatArray, color: Color) -> FloatArray:

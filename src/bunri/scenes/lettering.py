@@ -14,41 +14,17 @@ Box = tuple[float, float, float, float]
 Place = Callable[[Points], Points]
 """Maps (N, 2) points of a surface to the object's coordinates."""
 
-_LETTERS: dict[str, tuple[str, ...]] = {
-    # Strokes through a grid of columns a to c and rows 0 (top) to 4.
-    "A": ("a4b0c4", "a3c3"),
-    "B": ("a0a4b4c3b2a2", "a0b0c1b2"),
-    "C": ("c1b0a1a3b4c3",),
-    "D": ("a0a4b4c3c1b0a0",),
-    "E": ("c0a0a4c4", "a2b2"),
-    "F": ("c0a0a4", "a2b2"),
-    "G": ("c1b0a1a3b4c3c2b2",),
-    "H": ("a0a4", "c0c4", "a2c2"),
-    "I": ("b0b4",),
-    "J": ("c0c3b4a3",),
-    "K": ("a0a4", "c0a2c4"),
-    "L": ("a0a4c4",),
-    "M": ("a4a0b2c0c4",),
-    "N": ("a4a0c4c0",),
-    "O": ("b0a1a3b4c3c1b0",),
-    "P": ("a4a0b0c1b2a2",),
-    "Q": ("b0a1a3b4c3c1b0", "b3c4"),
-    "R": ("a4a0b0c1b2a2c4",),
-    "S": ("c1b0a1c3b4a3",),
-    "T": ("a0c0", "b0b4"),
-    "U": ("a0a3b4c3c0",),
-    "V": ("a0b4c0",),
-    "W": ("a0a4b2c4c0",),
-    "X": ("a0c4", "c0a4"),
-    "Y": ("a0b2c0", "b2b4"),
-    "9": ("c1b0a1b2c1c3b4a3",),
-    "5": ("c0a0a2b2c3b4a4",),
-    "1": ("a1b0b4", "a4c4"),
-    "+": ("a2c2", "b1b3"),
-    "-": ("a2c2",),
-    ".": ("b4b4",),
-    " ": (),
-}
+# Strokes of each letter through a grid of columns a to c and rows 0 (top) to 4.
+_LETTERS = {
+    "A": "a4b0c4 a3c3", "B": "a0a4b4c3b2a2 a0b0c1b2", "C": "c1b0a1a3b4c3",
+    "D": "a0a4b4c3c1b0a0", "E": "c0a0a4c4 a2b2", "F": "c0a0a4 a2b2", "G": "c1b0a1a3b4c3c2b2",
+    "H": "a0a4 c0c4 a2c2", "I": "b0b4", "J": "c0c3b4a3", "K": "a0a4 c0a2c4", "L": "a0a4c4",
+    "M": "a4a0b2c0c4", "N": "a4a0c4c0", "O": "b0a1a3b4c3c1b0", "P": "a4a0b0c1b2a2",
+    "Q": "b0a1a3b4c3c1b0 b3c4", "R": "a4a0b0c1b2a2c4", "S": "c1b0a1c3b4a3", "T": "a0c0 b0b4",
+    "U": "a0a3b4c3c0", "V": "a0b4c0", "W": "a0a4b2c4c0", "X": "a0c4 c0a4", "Y": "a0b2c0 b2b4",
+    "9": "c1b0a1b2c1c3b4a3", "5": "c0a0a2b2c3b4a4", "1": "a1b0b4 a4c4", "+": "a2c2 b1b3",
+    "-": "a2c2", ".": "b4b4", " ": "",
+}  # fmt: skip
 _SPACING = 0.45
 """Gap between letters as a share of a letter's width."""
 
@@ -65,7 +41,7 @@ def trace_word(word: str, box: Box, place: Place = np.asarray) -> list[Points]:
     cell = width / (len(word) * (1 + _SPACING) - _SPACING)
     lines = []
     for index, letter in enumerate(word):
-        for stroke in _LETTERS[letter]:
+        for stroke in _LETTERS[letter].split():
             columns = np.array(["abc".index(c) / 2 for c in stroke[::2]])
             rows = np.array([int(r) / 4 for r in stroke[1::2]])
             x = left + (index * (1 + _SPACING) + columns) * cell

@@ -1,6 +1,6 @@
 """Settings of a training run, their defaults and limits, and the recipes inside the package.
 
-The defaults are the recipe ``fpn-lite0``.
+The recipe ``fpn-lite0`` holds the defaults and explains every setting.
 """
 
 from collections.abc import Sequence
@@ -75,7 +75,6 @@ class InputConfig(Section):
     """Preprocessing of a photo for the network, at validation and prediction."""
 
     size_px: FrameSize = 384
-    """Length of the photo's longer side in the network's frame; the rest is padded."""
     normalization: Normalization = "half"
     """``none``: 0..1; ``imagenet``: ImageNet's mean and deviation; ``half``: -1..1."""
 
@@ -86,20 +85,13 @@ class DataConfig(Section):
     overlap_rule: OverlapRule = "largest-first"
     """Rule that decides which object owns a pixel covered by several."""
     memory_mb: int = Field(default=4096, ge=0, le=2**20)
-    """Memory for decoded photos; photos beyond it are decoded each time they are used."""
     allow_leaks: bool = False
-    """Train even if validation photos, or edited copies of them, are among the training photos."""
     pseudo_weight: PositiveFraction = 1.0
-    """Weight in the loss of a photo with pseudo-labels; a photo with true labels weighs 1."""
     repeat_rare: Fraction = 0.5
-    """Repeat photos with a class that appears in less than this share of the photos; 0: off."""
 
 
 class AugmentConfig(Section):
-    """Random changes of training photos: a probability per change, 0 (or null) to turn it off.
-
-    The recipe ``fpn-lite0`` explains each change.
-    """
+    """Random changes of training photos: a probability per change, 0 (or null) to turn it off."""
 
     crop_size_px: FrameSize | None = 256
     """Side of the random resized crop; null trains on whole frames of ``input.size_px``."""
@@ -142,10 +134,7 @@ class AugmentConfig(Section):
 
 
 class LossConfig(Section):
-    """The loss to minimise, a weighted sum: one weight per loss, then the losses' own settings.
-
-    The recipe ``fpn-lite0`` explains each loss.
-    """
+    """The loss to minimise, a weighted sum: one weight per loss, then the losses' own settings."""
 
     ce: LossWeight = 1.0
     ohem: LossWeight = 0.0
@@ -189,23 +178,16 @@ class OptimConfig(Section):
     name: Literal["adam", "adamw", "sgd"] = "adamw"
     lr: Positive = 7e-4
     encoder_lr_scale: NonNegative = 0.3
-    """Learning rate of the encoder as a multiple of ``lr``."""
     layer_decay: PositiveFraction = 1.0
-    """Learning rate of each encoder stage as a multiple of that of the next deeper stage."""
     weight_decay: NonNegative = 1e-2
     momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
-    """Momentum of ``sgd``; the other optimisers ignore it."""
     schedule: Literal["constant", "cosine", "poly"] = "cosine"
     poly_power: Positive = 0.9
     """Exponent of ``poly``: the rate is (1 - share of steps done) to this power."""
     warmup: Fraction = 0.05
-    """Share of all steps during which the rate rises from 0 to ``lr``."""
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
-    """Decay of the exponential moving average of the weights that becomes the model; 0: off."""
     swa_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Last share of all steps whose plain average of weights becomes the model; 0: off."""
     clip_norm: NonNegative = 0.0
-    """Largest norm of the gradient; longer gradients are scaled down to it; 0: off."""
 
     @model_validator(mode="after")
     def _check_averages(self) -> Self:
@@ -222,23 +204,17 @@ class TrainConfig(Section):
 
     epochs: int = Field(default=16, ge=1, le=100_000)
     samples_per_epoch: int | None = Field(default=600, ge=1)
-    """Training samples between two validations; null: each photo once."""
     batch_size: int = Field(default=16, ge=1, le=4096)
     accumulate: int = Field(default=1, ge=1, le=4096)
     """Number of parts in which a batch is processed, to save memory."""
     precision: Precision = "auto"
     memory_format: MemoryFormat = "auto"
-    """Layout of pixels in memory; ``auto`` measures which is faster on this machine."""
     num_workers: int = Field(default=1, ge=0, le=256)
     """Processes that load and augment; 0 loads in the training process."""
     worker_timeout_s: int = Field(default=300, ge=0, le=86_400)
-    """Seconds without a batch after which a loader process is replaced; 0: never."""
     select_by: SelectBy = "global_miou"
-    """Validation score that decides which epoch is kept as best."""
     num_sample_pictures: int = Field(default=4, ge=0, le=64)
-    """Validation photos drawn beside truth and prediction after every epoch."""
     tracker: TrackerName = "none"
-    """Experiment tracker, in addition to the run folder's metrics.jsonl."""
 
     @model_validator(mode="after")
     def _check_parts(self) -> Self:

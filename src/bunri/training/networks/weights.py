@@ -1,12 +1,4 @@
-"""Pretrained weights: ImageNet weights of an encoder, a local file, or a trained model.
-
-Integrity checks:
-
-* Weights from Hugging Face's hub against the SHA-256 by which the hub and its cache name large
-  files, at every use. ``huggingface_hub`` downloads to a temporary file and moves it into place.
-* A local file against ``model.weights_sha256``, if that is set.
-* A trained model as :mod:`bunri.model.bundle` does, a package by pip.
-"""
+"""Pretrained weights: ImageNet weights of an encoder, a local file, or a trained model."""
 
 import contextlib
 import importlib

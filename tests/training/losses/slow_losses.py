@@ -1,4 +1,4 @@
-"""The published formulas in plain Python, pixel by pixel: what the losses must equal.
+"""Reference losses: the published formulas in plain Python, pixel by pixel.
 
 Each takes nested lists, logits [n][c][y][x] and targets [n][y][x], and the settings.
 """
@@ -44,11 +44,11 @@ def focal(logits, targets, settings):
     return average([-((1 - p[label]) ** gamma) * math.log(p[label]) for *_, p, label in pixels])
 
 
-def average_classes(logits, targets, reckon):
-    """Return the mean of ``reckon`` over classes present, of (probability, is true) pairs."""
+def average_classes(logits, targets, compute):
+    """Return the mean of a function of (probability, is true) pairs over the classes present."""
     pixels = list_pixels(logits, targets)
     present = sorted({label for *_, label in pixels})
-    return average([reckon([(p[k], label == k) for *_, p, label in pixels]) for k in present])
+    return average([compute([(p[k], label == k) for *_, p, label in pixels]) for k in present])
 
 
 def dice(logits, targets, _):
@@ -56,22 +56,22 @@ def dice(logits, targets, _):
 
 
 def jaccard(logits, targets, _):
-    def reckon(pairs):
+    def compute(pairs):
         shared = sum(p for p, is_true in pairs if is_true)
         return 1 - shared / sum(1 if is_true else p for p, is_true in pairs)
 
-    return average_classes(logits, targets, reckon)
+    return average_classes(logits, targets, compute)
 
 
 def tversky(logits, targets, settings):
-    def reckon(pairs):
+    def compute(pairs):
         hits = sum(p for p, is_true in pairs if is_true)
         wrong = sum(p for p, is_true in pairs if not is_true)
         missed = sum(1 - p for p, is_true in pairs if is_true)
         alpha, beta = settings["tversky_alpha"], settings["tversky_beta"]
         return 1 - hits / (hits + alpha * wrong + beta * missed)
 
-    return average_classes(logits, targets, reckon)
+    return average_classes(logits, targets, compute)
 
 
 def lovasz(logits, targets, _):
@@ -84,14 +84,14 @@ def lovasz(logits, targets, _):
         either = sum(is_true or m for (_, is_true), m in zip(pairs, made, strict=True))
         return 1 - both / either
 
-    def reckon(pairs):
+    def compute(pairs):
         errors = [1 - p if is_true else p for p, is_true in pairs]
         order = sorted(range(len(pairs)), key=lambda i: -errors[i])
         losses = [lose(set(order[:i]), pairs) for i in range(len(order) + 1)]
         growth = [after - before for before, after in pairwise(losses)]
         return sum(errors[i] * grown for i, grown in zip(order, growth, strict=True))
 
-    return average_classes(logits, targets, reckon)
+    return average_classes(logits, targets, compute)
 
 
 def boundary(logits, targets, _):

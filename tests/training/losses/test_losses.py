@@ -118,7 +118,7 @@ class TestEveryLoss:
         torch.testing.assert_close(gradient, wanted.to(dtype))
 
     def test_under_autocast_as_without(self, compute):
-        """Validation reckons its loss there; nothing may be taken down to half precision."""
+        """Validation computes its loss under autocast; nothing may be cast to half precision."""
         logits, targets = draw((2, 4, 16, 17), 5, ignored=0.1)
         expected = float(compute(logits, targets))
         with torch.autocast("cpu", torch.bfloat16):
@@ -262,7 +262,7 @@ def test_cross_entropy__all_ignored_with_weights_and_smoothing(weights, label_sm
 
 
 def test_cross_entropy__label_smoothing_by_hand():
-    """Truth 0.9 and 0.1 of two classes; smallest where the network says just that."""
+    """Targets 0.9 and 0.1 of two classes; the loss is smallest at these probabilities."""
     value = float(cross_entropy(HAND_LOGITS, HAND_TARGETS, label_smoothing=0.2))
     right, wrong = math.log(4 / 3), math.log(4)
     assert value == pytest.approx((0.9 * right + 0.1 * wrong + 0.9 * wrong + 0.1 * right) / 2)

@@ -351,7 +351,7 @@ def test_timm_twins__hold_the_tensors_of_the_encoder(own):
 
 @pytest.mark.parametrize("own", ["mobilenet_v2", "se_resnet50"])
 def test_timm_twins__compute_the_same(own):
-    """Inception does not, by its padding alone, which holds no tensors."""
+    """Inception is left out: its padding, which has no tensors, differs."""
     torch.manual_seed(1)
     twin: Any = timm.create_model(TIMM_TWINS[own])
     encoder: nn.Module = get_encoder(own, weights=None)

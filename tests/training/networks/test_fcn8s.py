@@ -16,7 +16,7 @@ def network():
 
 
 def describe(layer):
-    """Return the choices that make a layer what it is."""
+    """Return the kind and the sizes of a layer."""
     match layer:
         case nn.Conv2d() | nn.ConvTranspose2d():
             kind = "up" if isinstance(layer, nn.ConvTranspose2d) else "conv"

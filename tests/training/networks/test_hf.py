@@ -50,7 +50,7 @@ TINY_SIZES: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _tiny_sizes():
-    """Add a size ``tiny`` to each network, which nobody would train."""
+    """Add a size ``tiny`` to each network."""
     families = {
         name: dataclasses.replace(
             family, sizes={**family.sizes, "tiny": hf._Size(TINY_SIZES[name], "test/tiny")}
@@ -63,7 +63,7 @@ def _tiny_sizes():
 
 
 def build(config, num_classes):
-    """Return a network as something whose parts may be looked at."""
+    """Return a network, typed so that tests may access its parts."""
     network: Any = build_network(config, num_classes)[0]
     return network
 
@@ -278,7 +278,7 @@ def test_sizes__depths_and_widths_are_those_of_the_published_models():
 
 @pytest.mark.parametrize("name", ["hf_mask2former", "hf_eomt"])
 def test_queries__learn_from_the_loss_on_pixels(name):
-    """Two photos of two halves each, upright and across, are soon known by heart."""
+    """Two photos of two halves each, upright and across, are learned within 40 steps."""
     pixels, targets = torch.zeros(2, 3, 64, 64), torch.zeros(2, 64, 64, dtype=torch.int64)
     pixels[0, :, :32], targets[0, :32] = 1.0, 1
     pixels[1, 0, :, 32:], targets[1, :, 32:] = 1.0, 2

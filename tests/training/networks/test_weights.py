@@ -1,4 +1,4 @@
-"""Pretrained weights: really loaded, or refused with the ways out."""
+"""Pretrained weights: loaded into the right layers, or refused with the ways out."""
 
 import hashlib
 import os
@@ -43,7 +43,7 @@ def encoder_state(network):
 
 @pytest.fixture(scope="module")
 def random_state():
-    """Tensors that fit the default encoder, under its own names."""
+    """Return tensors of the default encoder under its own names."""
     torch.manual_seed(8)
     network, _ = build_network(configure_lite0("none"), 2)
     return {name: tensor.clone() for name, tensor in encoder_state(network).items()}
@@ -197,7 +197,7 @@ def assert_names_ways_out(error):
 
 
 class FakeHub:
-    """Hugging Face's hub as a folder: the file of a repository, and what was asked of it."""
+    """Fake of Hugging Face's hub: a folder with one file, which records the requests."""
 
     def __init__(self, monkeypatch, tmp_path, *, is_up=True):
         self.cache, self.is_up, self.requests = tmp_path / "cache", is_up, []
@@ -261,7 +261,7 @@ def test_fetch_from_hub__unreachable_is_asked_once(monkeypatch, tmp_path):
 
 
 def test_fetch_from_hub__silent_server_is_given_up(monkeypatch, tmp_path):
-    """The real huggingface_hub against a server that takes connections and says nothing."""
+    """The real huggingface_hub against a server that accepts connections and never answers."""
     monkeypatch.setattr("bunri.training.networks.weights._REACH_S", 0.2)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -1,4 +1,4 @@
-"""Every change on painted photos: mask and photo move together, and only as far as told."""
+"""Augmentation of painted photos: mask and photo move together, with the set probabilities."""
 
 import sys
 
@@ -156,7 +156,7 @@ def test_augmentation__changes_something_at_1_and_nothing_at_0(change, crop_size
 
 
 @pytest.mark.parametrize("change", [k for k in ALONE if ALONE[k] == 1.0])
-def test_augmentation__happens_as_often_as_told(change):
+def test_augmentation__happens_as_often_as_set(change):
     """Of 60 at a half: 30, give or take 4 standard deviations of 3.9."""
     image, mask = paint((64, 64))
     crop = {"crop_size_px": 64, "crop_area": (0.02, 0.02)} if change == "crop_object" else {}
@@ -291,5 +291,5 @@ def test_clahe__says_what_is_missing(monkeypatch):
 
 
 def test_shapes__are_of_two_classes():
-    """The painted photo holds what the tests above count on."""
+    """The painted photo has the classes that the tests above rely on."""
     assert {s.class_index for s in SHAPES} == {5, 7}

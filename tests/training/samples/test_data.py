@@ -1,4 +1,4 @@
-"""Which sample comes when, and what the store keeps."""
+"""Order and reproducibility of training samples, and the store of photos."""
 
 import json
 
@@ -195,7 +195,7 @@ def test_store__several_sets_one_after_the_other(data, tmp_path):
 
 
 def test_store__keeps_photos_up_to_the_limit(data, tmp_path):
-    """A photo with its mask takes 64 * 64 * 4 bytes; what is kept outlives its file."""
+    """A photo with its mask takes 64 * 64 * 4 bytes; photos in memory outlive their files."""
     store = open_store(data.train, tmp_path, memory_bytes=2 * 64 * 64 * 4)
     for name in data.shapes["train"]:
         (data.folder / name).unlink()

@@ -1,4 +1,4 @@
-"""Where pixels are read from, with answers known by hand."""
+"""Geometric augmentation, with results computed by hand."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_read__own_pixels_are_the_photo():
 
 
 def test_read__shifted_by_whole_pixels():
-    """5 down and 3 to the left: what comes from outside is black and ignored."""
+    """5 down and 3 to the left: pixels from outside are black and ignored."""
     image = build_photo(20, 30)
     points = build_points(20, 30) + torch.tensor([5.0, -3.0])[:, None, None]
     pixels, labels = read_pixels(image, points, 1.0), read_labels(image[0], points)
@@ -94,7 +94,7 @@ def test_rotate__ignored_is_exactly_what_comes_from_outside():
 
 
 def test_rotate__crop_inside_the_photo_has_nothing_from_outside():
-    """A crop is turned with what is around it: corners are of the photo where it goes on."""
+    """A crop is turned within the photo: its corners show the photo around it."""
     image, mask = np.full((400, 400, 3), 200, np.uint8), np.full((400, 400), 3, np.uint8)
     config = change_nothing_but(crop_size_px=64, crop_area=(0.02, 0.02), rotate=1.0)
     augment = build_augmentation(config, 64)
@@ -117,7 +117,7 @@ def test_others__bring_nothing_from_outside(change):
 
 
 def test_elastic__shifts_by_a_few_percent_and_neighbours_alike():
-    """A photo whose colour is the place of its pixels tells how far each was moved."""
+    """Colours that encode the position of a pixel show how far it was moved."""
     y, x = np.mgrid[0:128, 0:128]
     image = np.stack((y, x, y), -1).astype(np.uint8)
     augment = build_augmentation(change_nothing_but(elastic=1.0), 128)

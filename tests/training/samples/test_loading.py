@@ -1,4 +1,4 @@
-"""Loader processes that die or hang are replaced, and no sample is lost or doubled."""
+"""Loader processes that die or hang are replaced, and no sample is lost or repeated."""
 
 import os
 import signal
@@ -127,12 +127,12 @@ def test_iterate_batches__death_of_a_worker_interrupts_nothing_else(store, tmp_p
     """It dies while its first batch is worked on, and is missed when the next is asked for."""
     reader, writer = os.pipe()
 
-    def die_when_told():
+    def die_on_signal():
         os.read(reader, 1)
         die()
 
     stream, train = open_stream(store)
-    stream.prepare(tmp_path / "once", 3, die_when_told)
+    stream.prepare(tmp_path / "once", 3, die_on_signal)
     warnings: list[str] = []
     batches = iterate_batches(stream, 0, train, warn=warnings.append)
     next(batches)

@@ -1,4 +1,4 @@
-"""Samples made of two photos and of pasted objects: every pixel brings its label along."""
+"""Samples of two photos and of pasted objects: every pixel keeps its label."""
 
 import json
 
@@ -137,7 +137,7 @@ def test_mix__both_ways_use_one_other_photo():
 
 
 @pytest.mark.parametrize("change", ["cutmix", "classmix"])
-def test_mix__as_often_as_told(change):
+def test_mix__as_often_as_set(change):
     """Of 100 at a half: 50, give or take 4 x 5."""
     config, count = change_nothing_but(**{change: 0.5}), 0
     for seed in range(100):
@@ -186,7 +186,7 @@ def test_paste__differs_in_scale_turn_and_place(store):
 
 
 def test_paste__one_to_three_objects_at_half_to_one_and_a_half_their_size(store, monkeypatch):
-    """Seen from what the pasting itself is told to lay where."""
+    """Measured from the calls that paste a single object."""
     laid, draw_on = [], mixing._paste
 
     def note(pixels, labels, item, middle_yx):
@@ -232,7 +232,7 @@ def test_paste__onto_one_pixel(store):
     assert labels[0, 0] in SHAPE_RGB
 
 
-def test_paste__as_often_as_told(store):
+def test_paste__as_often_as_set(store):
     """Of 100 at a half: 50, give or take 4 x 5."""
     image, mask = paint((SIDE, SIDE), [])
     count = sum(bool(paste(store, image, mask, seed, 0.5)[1].any()) for seed in range(100))

@@ -1,4 +1,4 @@
-"""What is cut out of photos, and that it is never of a photo outside training."""
+"""Objects cut out of training photos, and of no others."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ CLASSES = tuple(SHAPE_RGB)
 
 
 class Drawn:
-    """Photos in memory whose masks are given."""
+    """Photos in memory with given masks."""
 
     def __init__(self, *masks, pseudo=()):
         self._masks = [np.array(mask, np.uint8) for mask in masks]
@@ -134,7 +134,7 @@ def test_cut__cannot_be_changed(data, tmp_path):
 
 
 def test_bank__never_holds_a_pixel_of_a_photo_outside_training(tmp_path):
-    """Each side's objects have a colour of their own: the bank shows one of them alone."""
+    """Objects of either file have one colour; the bank has the colour of training only."""
     colors = {"train": (200, 10, 10), "val": (10, 10, 200)}
     shape = Shape(5, 10, 10, 40, 40)
     paths = {}

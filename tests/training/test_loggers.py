@@ -11,7 +11,7 @@ import pytest
 from bunri.core.errors import MissingExtraError
 from bunri.training import loggers
 from bunri.training.config import load_config
-from bunri.training.loggers import RunLogger, flatten_record, flatten_settings
+from bunri.training.loggers import RunLogger, flatten_record
 from bunri.training.plan import RunFolder
 from bunri.training.runs import resume_training, start_training
 from tests.cli.runner import list_train_arguments, run
@@ -67,7 +67,7 @@ class FakeLogger:
         self.experiment = SimpleNamespace(log_artifact=lambda *given: self.pictures.append(given))
 
     def log_hyperparams(self, settings):
-        assert settings["train.epochs"] == 3
+        assert settings["train"]["epochs"] == 3
 
     def log_metrics(self, figures, step):
         self.tracker.fail(f"epoch {step}")
@@ -235,7 +235,7 @@ def test_tensorboard__reads_back_each_epoch_once(data, tmp_path):
         for event, (_, value) in zip(events, expected, strict=True):
             assert math.isclose(event.value, value, rel_tol=1e-6)
     assert [event.step for event in accumulator.Images("samples")] == [1, 2, 3]
-    assert b"optim.lr" in b"".join(
+    assert b"optim/lr" in b"".join(
         path.read_bytes() for path in (folder.path / "tensorboard").iterdir()
     )
 
@@ -251,8 +251,8 @@ def test_mlflow__reads_back_each_epoch_once(data, tmp_path):
     (found,) = client.search_runs([experiment.experiment_id])
     assert found.info.run_name == "run"
     assert found.info.status == "FINISHED"
-    assert found.data.params["optim.lr"] == "0.0007"
-    assert found.data.params["train.tracker"] == "mlflow"
+    assert found.data.params["optim/lr"] == "0.0007"
+    assert found.data.params["train/tracker"] == "mlflow"
     lines = read_lines(folder.metrics)
     for name in flatten_record(lines[0]):
         history = client.get_metric_history(found.info.run_id, name)
@@ -345,12 +345,3 @@ def test_flatten_record__hostile_and_equal_names():
     ]  # fmt: skip
     reduced = flatten_record(build_record(4, [("금속 캔", 0.5)]), ascii_only=True)
     assert "iou/_ _" in reduced
-
-
-def test_flatten_settings__as_set_names_them():
-    values = {"seed": 1, "augment": {"crop_area": [0.1, 1.0], "crop_size_px": None}}
-    assert flatten_settings(values) == {
-        "seed": 1,
-        "augment.crop_area": [0.1, 1.0],
-        "augment.crop_size_px": None,
-    }

@@ -213,7 +213,7 @@ def test_training__sigterm_in_the_middle_of_an_epoch(unbroken, data, tmp_path, s
     assert_same_run(folder, unbroken)
 
 
-def test_training__from_python_leaves_signals_alone(data, tmp_path):
+def test_training__from_python_leaves_signals_and_generators_alone(data, tmp_path):
     """Ctrl-C may then cut a step in two: nothing of its epoch is saved."""
     handlers = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
     found: list[object] = []
@@ -222,9 +222,11 @@ def test_training__from_python_leaves_signals_alone(data, tmp_path):
         found.extend(signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT))
         raise KeyboardInterrupt
 
+    state = torch.get_rng_state()
     with pytest.raises(KeyboardInterrupt):
         train(data, tmp_path / "run", *ONE_STEP, listener=StoppingListener(1, interrupt))
     assert found == handlers
+    assert torch.equal(torch.get_rng_state(), state)
     assert not (tmp_path / "run" / "last.ckpt").exists()
 
 

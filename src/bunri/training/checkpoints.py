@@ -5,7 +5,6 @@ and the step (see ``samples.data``).
 """
 
 import io
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,16 +95,7 @@ class Checkpoint:
             values = torch.load(path, map_location="cpu", weights_only=True)
             values.pop("steps_done", None)  # written by earlier versions, always 0
             return cls(**values)
-        except (
-            OSError,
-            EOFError,
-            RuntimeError,
-            ValueError,
-            TypeError,
-            AttributeError,
-            LookupError,
-            pickle.UnpicklingError,
-        ) as error:
+        except Exception as error:
             raise RunError(
                 f"The checkpoint {path} is damaged ({type(error).__name__}).",
                 hint="Start the run again in another folder.",

@@ -3,7 +3,6 @@
 import copy
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -48,33 +47,15 @@ def check_gradients(parameters: Iterable[nn.Parameter]) -> float:
     return norm
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Snapshot:
-    """State of network, optimiser and average at one moment, copied to main memory."""
+def copy_states(parts: Iterable[Any]) -> list[dict[str, Any]]:
+    """Return the states of network, optimiser and average, copied to main memory."""
+    return [_copy(part.state_dict()) for part in parts]
 
-    network: dict[str, Any]
-    optimizer: dict[str, Any]
-    average: dict[str, Any]
 
-    @classmethod
-    def take(
-        cls, network: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None
-    ) -> "Snapshot":
-        """Copy the state as it is now."""
-        return cls(
-            _copy(network.state_dict()),
-            _copy(optimizer.state_dict()),
-            {} if average is None else _copy(average.state_dict()),
-        )
-
-    def restore(
-        self, network: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None
-    ) -> None:
-        """Bring the state back."""
-        network.load_state_dict(self.network)
-        optimizer.load_state_dict(copy.deepcopy(self.optimizer))  # which it would keep and change
-        if average is not None:
-            average.load_state_dict(self.average)
+def restore_states(parts: Iterable[Any], states: Iterable[dict[str, Any]]) -> None:
+    """Bring the parts back to states that were copied."""
+    for part, state in zip(parts, states, strict=True):
+        part.load_state_dict(copy.deepcopy(state))  # which an optimiser would keep and change
 
 
 def _copy(value: Any) -> Any:  # noqa: ANN401 (a tree of state)
@@ -82,6 +63,4 @@ def _copy(value: Any) -> Any:  # noqa: ANN401 (a tree of state)
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):
         return {key: _copy(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_copy(item) for item in value]
-    return value
+    return [_copy(item) for item in value] if isinstance(value, list) else value

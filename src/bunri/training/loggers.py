@@ -125,7 +125,7 @@ class RunLogger:
             run_id, num_given = "", first_epoch - 1
         self._logger, hint = OPENERS[self._name](self._folder.path, run_id, num_given)
         self._listener.note(f"View the figures: {hint}")
-        self._logger.log_hyperparams(flatten_settings(self._config.model_dump(mode="json")))
+        self._logger.log_hyperparams(self._config.model_dump(mode="json"))
         self._write_state(num_given)
         if self._folder.metrics.is_file():
             for line in self._folder.metrics.read_text("utf-8").splitlines()[num_given:]:
@@ -264,14 +264,3 @@ def flatten_record(record: Mapping[str, Any], *, ascii_only: bool = False) -> di
         name = "iou/" + (allowed.strip(" .")[:80] or "class")
         figures[f"{name} {index}" if name in figures else name] = row["iou"]
     return {name: float(value) for name, value in figures.items() if value is not None}
-
-
-def flatten_settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings under the names that ``--set`` gives them."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= flatten_settings(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat

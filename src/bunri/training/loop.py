@@ -18,8 +18,9 @@ from bunri.training.divergence import (
     MAX_ROLLBACKS,
     RATE_FACTOR,
     DivergenceError,
-    Snapshot,
     check_loss,
+    copy_states,
+    restore_states,
 )
 from bunri.training.leak_check import collect_photo_hashes, refuse_leaks
 from bunri.training.listener import TrainingListener, TrainingResult
@@ -237,9 +238,9 @@ class Trainer:
     def _run_epoch_safely(self, epoch: int) -> None:
         """Run an epoch; if it diverges, start it over at a lower rate, a few times at most."""
         checkpoint = self._checkpoint
-        average = None if self._average is None else self._average.averaged
-        parts = self._module, self._stepper.optimizer, average
-        before, losses_before = Snapshot.take(*parts), list(checkpoint.losses_done)
+        parts: list[Any] = [self._module, self._stepper.optimizer]
+        parts += [] if self._average is None else [self._average.averaged]
+        before, losses_before = copy_states(parts), list(checkpoint.losses_done)
         while True:
             try:
                 self._run_epoch(epoch)
@@ -248,7 +249,7 @@ class Trainer:
                     failure = self._explain_divergence(str(error), epoch)
                     raise self._processes.report_once(failure) from error
                 with self._stop.held_back():
-                    before.restore(*parts)
+                    restore_states(parts, before)
                     checkpoint.losses_done = list(losses_before)
                     checkpoint.num_rollbacks += 1
                     checkpoint.rate_scale *= RATE_FACTOR

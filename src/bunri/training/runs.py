@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+import torch
+
 from bunri.core.files import lock_folder
 from bunri.training.checkpoints import Checkpoint
 from bunri.training.listener import TrainingListener, TrainingResult
@@ -41,7 +43,8 @@ def start_training(
         refuse_used(folder.path, "run")
         plan.write(folder)
 
-    with processes.noticing_loss():
+    # The generator is seeded at every step; whoever calls this keeps the state of theirs.
+    with processes.noticing_loss(), torch.random.fork_rng(devices=[]):
         processes.do_first(lambda: refuse_used(folder.path, "run"))
         with open_logger(plan.config, folder, listener, is_first=processes.is_first) as logger:
             with processes.together():
@@ -69,7 +72,7 @@ def resume_training(
         RunError: There is nothing to resume, it is in use, or its data changed.
     """
     listener = _choose_listener(listener, processes)
-    with processes.noticing_loss():
+    with processes.noticing_loss(), torch.random.fork_rng(devices=[]):
         with processes.together():
             plan = RunPlan.read(folder)
         with (

@@ -1,8 +1,7 @@
 """Validation: loss and confusion matrices of a network on labelled photos."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import torch
@@ -67,7 +66,8 @@ def validate(
         processes: All processes that share the batches.
         advance: Function called after each round of batches, equally often in all processes.
     """
-    batches = list(_batch(range(len(store)), batch_size))
+    positions = range(len(store))
+    batches = [positions[start : start + batch_size] for start in positions[::batch_size]]
     losses = torch.zeros(len(batches), dtype=torch.float64)
     matrices = torch.zeros((len(store), num_classes, num_classes), dtype=torch.int64)
     samples: list[Comparison] = []
@@ -112,9 +112,3 @@ def _batch_loss(logits: list[Tensor], targets: list[Tensor], config: LossConfig)
         total += float(compute_loss(scores, truth, config)) * len(group)
         count += len(group)
     return total / count
-
-
-def _batch(indices: range, size: int) -> Iterator[list[int]]:
-    iterator = iter(indices)
-    while batch := list(islice(iterator, size)):
-        yield batch

@@ -304,6 +304,26 @@ def count_predictions(
     )
 
 
+def count_files(
+    model: str | Path,
+    files: Iterable[tuple[Path, Path]],
+    rule: OverlapRule,
+    progress: Progress = show_nothing,
+) -> Matrices:
+    """Return the confusion matrix of every photo of some files, int64 (N, C, C).
+
+    Args:
+        model: A model as on the command line.
+        files: COCO file and folder of its photos, for each file.
+        rule: Rule that decides which of several objects a pixel belongs to.
+        progress: Progress display; one step per photo.
+    """
+    predictor = open_predictor(model)
+    sets = [open_labels(path, root, predictor.table) for path, root in files]
+    counts = [count_predictions(predictor, one, rule, progress=progress) for one in sets]
+    return np.concatenate([one.sizes["photo"].matrices for one in counts])
+
+
 def predict_corrupted(
     predictor: AnyPredictor, image: ImageArray, severity: int
 ) -> Iterator[tuple[str, ImageArray, MaskArray]]:

@@ -519,7 +519,7 @@ def test_output__train_into_a_used_folder(data, trained):
 @pytest.mark.parametrize("extra", [("--set", "train.epochs=3"), ("--show-config",)])
 def test_options__resume_takes_nothing_else(trained, extra):
     ended = run("train", "--resume", "--out", trained / "first", *extra)
-    assert_refused(ended, "--resume goes on with the data and settings of the run in --out")
+    assert_refused(ended, "--resume continues with the data and settings of the run in --out")
     assert ended.out == ""
 
 
@@ -684,7 +684,7 @@ def test_error__of_the_operating_system_is_a_message(monkeypatch, tmp_path):
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied", str(tmp_path / "secret"))
 
-    monkeypatch.setattr("bunri.training.config.read_recipe", refuse)
+    monkeypatch.setattr("bunri.cli.train.read_recipe", refuse)
     assert_refused(run("train", "--show-config"), f"{tmp_path}/secret: Permission denied")
 
 

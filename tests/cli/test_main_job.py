@@ -266,7 +266,7 @@ def test_train__interrupted_and_resumed(tmp_path, workers):
     process.send_signal(signal.SIGINT)
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert f"Stopped. Go on with: bunri train --resume --out {tmp_path}/run" in rest
+    assert f"Stopped. Continue with: bunri train --resume --out {tmp_path}/run" in rest
     assert "Traceback" not in rest
     resumed = start("train", "--resume", "--out", tmp_path / "run")
     output, progress = resumed.communicate(timeout=120)

@@ -32,7 +32,7 @@ def test_train_folds__stopped_resumed_and_scored(data, tmp_path, monkeypatch):
         patched.setattr(TrainingDisplay, "end_step", stop)
         ended = run(*arguments, *SETTINGS)
     assert ended.code == 130
-    assert f"Go on with: bunri train --resume --out {folder}" in ended.err
+    assert f"Continue with: bunri train --resume --out {folder}" in ended.err
     ended = run(*arguments, *SETTINGS)
     assert ended.code == 2
     assert "Go on with its folds by --resume" in ended.err

@@ -104,7 +104,7 @@ def test_train__told_to_end_and_resumed_by_one(tmp_path):
     _, err = process.communicate(timeout=120)
     assert process.returncode == 143, err
     assert "Traceback" not in err
-    assert err.count("Go on with: bunri train --resume") == 1
+    assert err.count("Continue with: bunri train --resume") == 1
     config = run_folder / "config.yaml"
     config.write_text(config.read_text().replace("epochs: 200", "epochs: 1"))
     ended = run("train", "--resume", "--out", run_folder)

@@ -189,7 +189,7 @@ def test_training__signal_saves_the_steps_that_were_made(
     os.killpg(process.pid, kind)
     error = process.communicate(timeout=30)[1]
     assert process.returncode == (143 if kind == signal.SIGTERM else 130)
-    assert f"Stopped. Go on with: bunri train --resume --out {path}" in error
+    assert f"Stopped. Continue with: bunri train --resume --out {path}" in error
     assert "Traceback" not in error
     saved = Checkpoint.load(RunFolder(path).checkpoint)
     assert saved.num_epochs >= 1

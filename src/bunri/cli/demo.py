@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from bunri.cli.console import print_line, show_progress
-from bunri.cli.options import let_threads_sleep, require_torch
-from bunri.cli.training_display import open_display
+from bunri.cli.options import require_torch
 
 
 def run_demo(
@@ -28,8 +27,9 @@ def run_demo(
     Example: [bold]bunri demo --out demo[/bold]
     """
     require_torch("The demo")
-    let_threads_sleep()
-    from bunri.demo import DemoDisplay, list_next_commands, run_demo  # imports torch
+    # These import torch.
+    from bunri.cli.training_display import open_display
+    from bunri.demo import DemoDisplay, list_next_commands, run_demo
 
     display = DemoDisplay(show_progress, lambda: open_display(shows_epochs=False), print_line)
     result = run_demo(folder, display, num_scenes=num_scenes)

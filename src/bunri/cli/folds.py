@@ -1,31 +1,27 @@
-"""Training by folds on screen; ``bunri train`` is the command."""
+"""Display of a training by folds; ``bunri train`` is the command."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bunri.cli.console import print_line, show_progress
 from bunri.cli.score_display import format_score, print_scores
+from bunri.cli.training_display import explain_stop, open_display
+from bunri.evaluation import count_files
+from bunri.scores.confusion import Matrices
+from bunri.training.folds import FoldsFolder, FoldsRequest, run_folds, start_folds
+from bunri.training.plan import DataSource, RunFolder, RunPlan
+from bunri.training.termination import Termination
 
-if TYPE_CHECKING:
-    from bunri.scores.confusion import Matrices
-    from bunri.training.folds import FoldsRequest
-    from bunri.training.plan import DataSource, RunFolder
 
-
-def train_folds(request: "FoldsRequest | None", path: Path) -> None:
-    """Train all folds and print the score of all photos.
+def train_folds(request: FoldsRequest | None, path: Path) -> None:
+    """Train all folds and print the scores of all photos.
 
     Args:
-        request: What to train; None to go on with what is in ``path``.
-        path: The folder of folds.
+        request: Data and settings of a new training; None to continue the one in ``path``.
+        path: Folder of the folds.
 
     Raises:
-        BunriError: Whatever is wrong with settings, data or the folder.
+        BunriError: Settings, data or the folder cannot be used.
     """
-    from bunri.cli.training_display import explain_stop, open_display
-    from bunri.training.folds import FoldsFolder, run_folds, start_folds
-    from bunri.training.termination import Termination
-
     folder = FoldsFolder(path)
     with explain_stop(path, folder.plan):
         if request is not None:
@@ -42,19 +38,7 @@ def train_folds(request: "FoldsRequest | None", path: Path) -> None:
     print_line(f"Models: {folder.get_run(1).path} and so on   Figures: {folder.out_of_fold}")
 
 
-def _score_run(run: "RunFolder", sources: tuple["DataSource", ...]) -> "Matrices":
-    import numpy as np
-
-    from bunri.evaluation import count_predictions
-    from bunri.labels.coco import read_coco
-    from bunri.predict.predictor import load_predictor
-    from bunri.training.plan import RunPlan
-
-    predictor = load_predictor(str(run.path))
+def _score_run(run: RunFolder, sources: tuple[DataSource, ...]) -> Matrices:
     rule = RunPlan.read(run).config.data.overlap_rule
-    sets = [
-        read_coco(source.annotations, image_root=source.image_root, table=predictor.table)
-        for source in sources
-    ]
-    counts = [count_predictions(predictor, d, rule, progress=show_progress) for d in sets]
-    return np.concatenate([one.sizes["photo"].matrices for one in counts])
+    files = [(source.annotations, source.image_root) for source in sources]
+    return count_files(run.path, files, rule, show_progress)

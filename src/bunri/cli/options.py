@@ -1,7 +1,6 @@
 """Options and arguments that several commands share, and checks that need no file to be read."""
 
 import importlib.util
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -90,14 +89,6 @@ def is_allowed(allowed: Sequence[Path] | None, file: Path, option: str) -> bool:
 
 
 # --- checks -------------------------------------------------------------------------------------
-
-
-def let_threads_sleep() -> None:
-    """Let threads of torch sleep at barriers; call it before torch is imported.
-
-    Threads that spin would take the core from the process that loads the photos.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def require_torch(what: str) -> None:

@@ -7,14 +7,15 @@ from typing import Annotated
 import typer
 
 from bunri.cli.console import print_line
-from bunri.cli.folds import train_folds
-from bunri.cli.options import AllowPseudo, let_threads_sleep, require_torch
+from bunri.cli.options import AllowPseudo, require_torch
 from bunri.cli.score_display import format_score
+from bunri.model.bundle import read_bundle
+from bunri.training.config import DEFAULT_RECIPE, dump_config, load_config, read_recipe
 
 
 def run_train(
     recipe: Annotated[
-        str | None, typer.Option(help="A recipe's name, or a YAML file; without it fpn-lite0.")
+        str | None, typer.Option(help="Name of a recipe, or a YAML file; fpn-lite0 by default.")
     ] = None,
     data: Annotated[
         list[Path] | None, typer.Option(metavar="JSON", help="COCO file to train on; repeatable.")
@@ -29,8 +30,8 @@ def run_train(
             "--folds",
             metavar="K",
             min=2,
-            help="In place of --val: split the photos of --data into K folds, train one model for "
-            "each on the others, and score all photos by the model that never saw them.",
+            help="Instead of --val: split the photos of --data into K folds, train one model per "
+            "fold on the other folds, and score each photo with the model that never saw it.",
         ),
     ] = None,
     also_train: Annotated[
@@ -78,11 +79,11 @@ def run_train(
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume", help="Go on with the run in --out, as it was started; on any --devices."
+            "--resume", help="Continue the run in --out with its own settings; on any --devices."
         ),
     ] = False,
     show_config: Annotated[
-        bool, typer.Option("--show-config", help="Print the resolved settings and end.")
+        bool, typer.Option("--show-config", help="Print the resolved settings and exit.")
     ] = False,
 ) -> None:
     """Train a network and keep its best epoch.
@@ -95,15 +96,13 @@ def run_train(
     Change a setting: [bold]--set optim.lr=3e-4 --set train.epochs=40[/bold]. All settings with
     their meaning: [bold]--show-config[/bold], and the recipes' comments. After Ctrl-C or a
     crash: [bold]bunri train --resume --out runs/first[/bold]. On four GPUs: [bold]--devices
-    4[/bold]; the batch stays as large as it is set.
+    4[/bold]; the size of a batch stays the same.
     """
-    from bunri.training.config import DEFAULT_RECIPE, dump_config, load_config, read_recipe
-
     given = (recipe, data, val, images, val_images, num_folds, also_train, also_images,
              allow_pseudo, overrides, show_config)  # fmt: skip
     if resume and any(given):
         raise typer.BadParameter(
-            "--resume goes on with the data and settings of the run in --out; "
+            "--resume continues with the data and settings of the run in --out; "
             "leave out all options but --out, --devices and --nodes, or start a new run without "
             "--resume."
         )
@@ -120,9 +119,9 @@ def run_train(
         fold_options=(also_train, also_images),
     )
     require_torch("Training")
-    let_threads_sleep()
-    from bunri.cli.training_display import explain_stop, hush_followers, open_display
-    from bunri.model.bundle import read_bundle
+    # These import torch.
+    from bunri.cli.folds import train_folds
+    from bunri.cli.training_display import explain_stop, open_display, silence_followers
     from bunri.training.folds import FoldsFolder, FoldsRequest
     from bunri.training.launching import open_processes, run_workers
     from bunri.training.plan import DataSource, RunFolder, RunPlan
@@ -146,7 +145,7 @@ def run_train(
     folder = RunFolder(run_folder)
     with (
         open_processes(num_devices, num_nodes) as processes,
-        hush_followers(processes),
+        silence_followers(processes),
         explain_stop(run_folder, folder.config),
         open_display() as display,
         Termination() as stop,
@@ -177,7 +176,7 @@ def run_train(
 def _refuse_mixture(
     *, by_folds: bool, val_options: tuple[object, ...], fold_options: tuple[object, ...]
 ) -> None:
-    """Refuse options of a single run beside those of folds."""
+    """Refuse options of a single run together with those of folds."""
     if by_folds and any(val_options):
         raise typer.BadParameter(
             "--folds validates on the photos of --data; leave out --val, or give its file as "

@@ -1,10 +1,10 @@
-"""Training on screen: a bar with loss, mIoU and time left, or a plain line per epoch."""
+"""Display of a training: a bar with loss, mIoU and time left, or a plain line per epoch."""
 
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 from rich.progress import (
@@ -19,22 +19,22 @@ from rich.progress import (
 
 from bunri.cli.console import err, out, print_note
 from bunri.cli.score_display import format_score
+from bunri.core.errors import BunriError
 from bunri.core.progress import Advance
 from bunri.training.listener import TrainingListener
-
-if TYPE_CHECKING:
-    from bunri.training.processes import Processes
+from bunri.training.processes import PeerError, Processes
+from bunri.training.termination import TerminatedError
 
 EXIT_TERMINATED = 143
-"""By SIGTERM: 128 + 15, as shells and schedulers reckon."""
+"""Exit code after SIGTERM: 128 + 15, as shells and schedulers expect it."""
 
 
 class TrainingDisplay(TrainingListener):
     """Shows a training run in the terminal.
 
     Args:
-        bar: Where to draw; None for plain lines.
-        shows_epochs: Whether each epoch gets a line that stays.
+        bar: Bar to draw on; None for plain lines.
+        shows_epochs: Print a line for each epoch.
     """
 
     def __init__(self, bar: Progress | None, *, shows_epochs: bool) -> None:
@@ -99,7 +99,7 @@ class TrainingDisplay(TrainingListener):
             self._bar.advance(self._task)
 
     def roll_back(self, epoch: int, reason: str, rate_scale: float) -> None:
-        """Say that an epoch starts over, and why."""
+        """Print the reason why an epoch starts over."""
         self._mean_loss = None
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=(epoch - 1) * self._steps_per_epoch)
@@ -135,7 +135,7 @@ class TrainingDisplay(TrainingListener):
 
 @contextmanager
 def open_display(*, shows_epochs: bool = True) -> Iterator[TrainingDisplay]:
-    """Give a display that fits where stderr goes."""
+    """Open a bar if stderr is a terminal, plain lines if not."""
     if not err.is_terminal:
         yield TrainingDisplay(None, shows_epochs=shows_epochs)
         return
@@ -154,34 +154,29 @@ def open_display(*, shows_epochs: bool = True) -> Iterator[TrainingDisplay]:
 
 @contextmanager
 def explain_stop(folder: Path, marker: Path) -> Iterator[None]:
-    """Say how to go on with a training that is stopped inside the block.
+    """Print how to continue a training that is stopped inside the block.
 
     Args:
-        folder: What it writes into.
-        marker: A file that is there once it can be gone on with.
+        folder: Folder of the training.
+        marker: File that exists once the training can be continued.
     """
-    from bunri.training.termination import TerminatedError
-
     try:
         yield
     except (KeyboardInterrupt, TerminatedError) as stopped:
         if marker.is_file():
             command = shlex.join(["bunri", "train", "--resume", "--out", str(folder)])
-            print_note(f"Stopped. Go on with: {command}")
+            print_note(f"Stopped. Continue with: {command}")
         if isinstance(stopped, TerminatedError):
             raise typer.Exit(EXIT_TERMINATED) from stopped
         raise
 
 
 @contextmanager
-def hush_followers(processes: "Processes") -> Iterator[None]:
-    """Let only the first of several processes speak, here and until the command ends.
+def silence_followers(processes: Processes) -> Iterator[None]:
+    """Print only from the first of several processes, here and until the command ends.
 
-    Another speaks only of what went wrong in itself alone.
+    Another process prints only an error of its own.
     """
-    from bunri.core.errors import BunriError
-    from bunri.training.processes import PeerError
-
     if processes.is_first:
         yield
         return

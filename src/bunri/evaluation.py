@@ -7,7 +7,7 @@ compared photo by photo later.
 
 import statistics
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,9 +27,8 @@ from bunri.labels.photos import check_photo_headers, read_photo_as_labelled
 from bunri.labels.records import LabelledSet, Photo
 from bunri.labels.rules import OverlapRule
 from bunri.labels.truth import check_truth, check_unseen
-from bunri.model.bundle import RUN_BUNDLE_NAME
 from bunri.predict.choices import DEFAULT_CHOICES, Models, PredictionChoices, open_predictor
-from bunri.predict.ensemble import Ensemble, is_ensemble_file
+from bunri.predict.ensemble import Ensemble
 from bunri.predict.predictor import AnyPredictor
 from bunri.scores.boundary import count_boundary
 from bunri.scores.calibration import Calibration
@@ -153,11 +152,11 @@ def evaluate(
     return Evaluation(result, scores, robustness, tuple(warnings))
 
 
-def choose_result_folder(models: Sequence[str], folder: Path | None) -> tuple[Path | None, str]:
+def choose_result_folder(predictor: AnyPredictor, folder: Path | None) -> tuple[Path | None, str]:
     """Return the folder to save an evaluation in, and otherwise the reason why there is none.
 
     Args:
-        models: Models as on the command line.
+        predictor: The model, or several.
         folder: The user's choice; None for the folder ``evaluation`` of a run. A bare bundle, and
             several models, have no such folder.
 
@@ -167,10 +166,10 @@ def choose_result_folder(models: Sequence[str], folder: Path | None) -> tuple[Pa
     if folder is not None:
         check_writable(folder / RESULT_NAME)
         return folder, ""
-    run = Path(models[0])
-    if len(models) > 1 or is_ensemble_file(models[0]):
+    if isinstance(predictor, Ensemble):
         return None, "The evaluation is not kept; to keep it, add --out FOLDER."
-    if not (run / RUN_BUNDLE_NAME).is_dir():
+    run = predictor.stored[0].run_folder if predictor.stored else None
+    if run is None:
         return None, ""
     try:
         check_writable(run / RUN_RESULT_NAME / RESULT_NAME)

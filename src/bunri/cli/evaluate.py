@@ -88,7 +88,7 @@ def run_evaluate(
         check_page(page, "--report", [data])
     choices = make_choices(weights, combine, tta, tiles, changes, is_plain=is_plain)
     predictor = open_predictor(models, choices)
-    target, why_not = choose_result_folder(models, folder)
+    target, why_not = choose_result_folder(predictor, folder)
     print_warnings([why_not] if why_not else [])
     report = None
     if page is not None:

@@ -27,7 +27,7 @@ def run_tune(
     images: Images = None,
     overlap_rule: Rule = "largest-first",
     score: Annotated[
-        str, typer.Option("--by", metavar="SCORE", help="Score to maximise.")
+        str, typer.Option("--by", metavar="SCORE", help=f"Score to maximise: {', '.join(SCORES)}.")
     ] = "global_miou",
     tries_crf: Annotated[
         bool, typer.Option("--crf", help="Also try a CRF, which takes most of the time.")

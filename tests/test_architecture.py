@@ -18,6 +18,7 @@ ROOMS = (
     "demo", "cli",
 )  # fmt: skip
 NEEDS_TORCH = {
+    "bunri.cli.folds", "bunri.cli.training_display",
     "bunri.demo", "bunri.export", "bunri.predict.backends.torch_backend", "bunri.training",
 }  # fmt: skip
 TORCH_FREE = {"bunri.training.config", "bunri.training.listener"}

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save
 
 from bunri.core.files import hash_file
 from bunri.model.bundle import WEIGHTS_NAME, read_bundle, write_bundle, write_prediction
-from bunri.report.picture_files import PICTURES_NAME, read_pictures
+from bunri.report.pictures import PICTURES_NAME, read_pictures
 from bunri.report.wrapup import files as wrapup_files
 from tests.builders import change_document
 from tests.cli.runner import run
@@ -88,7 +88,7 @@ def test_evaluate__report_with_a_damaged_history(reported, trained, tmp_path):
     (tmp_path / "run" / "metrics.jsonl").write_text("{")
     ended = run("evaluate", tmp_path / "run", trained / "data" / "val.json", "--report",
                 tmp_path / "page.html")  # fmt: skip
-    assert_refused(ended, "metrics.jsonl is damaged")
+    assert_refused(ended, "metrics.jsonl, line 1, is incomplete or damaged")
     assert "Predicting" not in ended.err
 
 
@@ -99,7 +99,7 @@ def test_report__trained_runs_as_a_page(reported, tmp_path):
     assert ended.code == 0, ended.err
     assert "4 photos that all have" in ended.out
     words = read_english((tmp_path / "page.html").read_text("utf-8"))
-    assert "nothing in its settings" in words
+    assert "no change of settings" in words
 
 
 def test_report__wrap_up_of_a_trained_run(reported, trained, tmp_path, monkeypatch):
@@ -144,7 +144,7 @@ def test_report__wrap_up_tells_of_an_ensemble(three, tmp_path, monkeypatch):
     ended = run("report", *runs, "--wrap-up", "--out", tmp_path / "out")
     assert ended.code == 0, ended.err
     words = read_english((tmp_path / "out" / "wrap-up.html").read_text("utf-8"))
-    assert "both is 2 models together, soft (mean of probabilities)." in words
+    assert "both combines 2 models, soft (mean of probabilities)." in words
     values = json.loads(run("compare", *runs, "--json").out)["runs"]
     first, second, both = (f"{one['miou']['global']:.3f}" for one in values)
     assert f"first 2 {first} " in words
@@ -282,5 +282,5 @@ def test_report__damaged_pictures(tmp_path):
     first = write_run(tmp_path / "first")
     (first / "evaluation" / PICTURES_NAME).write_text("{")
     ended = run("report", first, "--wrap-up", "--out", tmp_path / "out")
-    assert_refused(ended, PICTURES_NAME, "is damaged", "--report PAGE.html")
+    assert_refused(ended, PICTURES_NAME, "damaged", "--report PAGE.html")
     assert not (tmp_path / "out").exists()

@@ -10,7 +10,7 @@ from bunri.predict.predictor import AnyPredictor
 from bunri.report.pages.evaluation import write_evaluation_page
 from bunri.report.pages.robustness import Example, RobustnessSection, Tile
 from bunri.report.picture_choice import PictureKeeper
-from bunri.report.picture_files import write_pictures
+from bunri.report.pictures import write_pictures
 from bunri.report.records import read_history
 from bunri.scores.robustness import choose_example
 

@@ -1,8 +1,4 @@
-"""Evaluated runs as rows of a table: what changed, what it gave, what it cost.
-
-Owns how a comparison is told in words. Statistics are ``comparison``'s; where rows stand is the
-pages'.
-"""
+"""Evaluated runs as rows of a table: what changed, the scores, the cost."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +15,7 @@ from bunri.scores.metrics import replace_nan
 from bunri.scores.results import UsedModel
 
 MAX_CHANGES = 12
-"""Settings named of one run; two recipes may differ in all of them."""
+"""Most settings listed for one run; two recipes may differ in all of them."""
 _MAX_VALUE_CHARACTERS = 40
 _VERDICT_KEYS = {
     "better": "verdict_better",
@@ -34,8 +30,8 @@ class Experiment:
     """One run of a table.
 
     Attributes:
-        record: What it left behind.
-        run: Its scores on the photos that all runs have.
+        record: Records of the run.
+        run: Scores on the photos that all runs have.
     """
 
     record: RunRecord
@@ -43,12 +39,12 @@ class Experiment:
 
     @property
     def name(self) -> Text:
-        """What pages call it."""
+        """Name for pages."""
         return clean_name(self.record.name)
 
     @property
     def is_first(self) -> bool:
-        """Whether it is what the others are measured by."""
+        """Whether it is the baseline."""
         return self.run.differences is None
 
     @property
@@ -58,13 +54,13 @@ class Experiment:
 
     @property
     def difference(self) -> Difference | None:
-        """Of its global mIoU to the first run's; None for that one."""
+        """Difference of the global mIoU to the first run; None for the first run."""
         differences = self.run.differences
         return None if differences is None else differences.overall["global_miou"]
 
     @property
     def interval(self) -> Interval:
-        """Of its global mIoU."""
+        """Interval of the global mIoU."""
         return self.run.intervals.overall["global_miou"]
 
 
@@ -79,13 +75,13 @@ def find_best(experiments: Sequence[Experiment]) -> Experiment:
 
 
 def list_changes(experiment: Experiment, t: Texts) -> list[Text]:
-    """Return the settings that are not the first run's, each as "key: old -> new"."""
+    """Return the settings that differ from the first run's, each as "key: old -> new"."""
     changes = [
         clean_name(f"{key}: {_show_setting(old)} \N{RIGHTWARDS ARROW} {_show_setting(new)}")
         for key, (old, new) in experiment.run.settings.items()
     ]
     if len(changes) > MAX_CHANGES:
-        changes = [*changes[:MAX_CHANGES], t("care_more", count=len(changes) - MAX_CHANGES)]
+        changes = [*changes[:MAX_CHANGES], t("warning_more", count=len(changes) - MAX_CHANGES)]
     if experiment.is_ensemble:
         names = [name_model(one) for one in experiment.run.models]
         changes.insert(0, t("ensemble_of", models=join_texts(names)))
@@ -95,12 +91,12 @@ def list_changes(experiment: Experiment, t: Texts) -> list[Text]:
 
 
 def name_model(model: UsedModel) -> Text:
-    """Return the end of the path that a model was given by."""
+    """Return the last two parts of a model's path."""
     return clean_name(shorten_path(Path(model.model)))
 
 
-def tell_changes(experiment: Experiment, t: Texts) -> Text:
-    """Return them in one line, or what else is to be said of them."""
+def describe_changes(experiment: Experiment, t: Texts) -> Text:
+    """Return the changed settings in one line, or that there are none."""
     if experiment.is_first:
         return t("first_run")
     changes = list_changes(experiment, t)
@@ -114,7 +110,7 @@ def _show_setting(value: Any) -> str:  # noqa: ANN401 (any setting)
     return text[: _MAX_VALUE_CHARACTERS - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def tell_verdict(difference: Difference, t: Texts) -> Text:
+def describe_verdict(difference: Difference, t: Texts) -> Text:
     """Return the verdict in words."""
     return t(_VERDICT_KEYS[difference.verdict])
 
@@ -129,8 +125,8 @@ def show_difference(difference: Difference) -> str:
     return f"{show_signed(difference.value)} ({low} \N{HORIZONTAL ELLIPSIS} {high})"
 
 
-def tell_seconds(seconds: float | None, t: Texts) -> Text:
-    """Return a time in a unit that suits it."""
+def show_seconds(seconds: float | None, t: Texts) -> Text:
+    """Return a time in seconds, minutes or hours."""
     if seconds is None:
         return Text("\N{EN DASH}", "\N{EN DASH}")
     if seconds < 100:
@@ -140,6 +136,6 @@ def tell_seconds(seconds: float | None, t: Texts) -> Text:
     return t("hours", number=f"{seconds / 3600:.1f}")
 
 
-def tell_megabytes(num_bytes: float | None) -> str:
+def show_megabytes(num_bytes: float | None) -> str:
     """Return bytes as MB."""
     return "\N{EN DASH}" if num_bytes is None else f"{num_bytes / 1e6:.1f} MB"

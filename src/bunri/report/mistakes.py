@@ -1,11 +1,9 @@
-"""What kind of mistake each wrong pixel is.
-
-Owns the kinds. Knows nothing of pages; what an outline's band is, ``boundary`` says.
+"""Kinds of mistakes.
 
 Every wrong pixel is of one of three kinds: the truth has a class and the prediction Background
-(missed), the other way round (invented), or both have a class and not the same (confused). Those
-of any kind that lie in the band along the outlines of the truth count as boundary, too: a model
-that finds everything and draws it carelessly makes hardly any others.
+(missed), the other way round (invented), or both have different classes (confused). Wrong pixels
+in the band along the outlines of the truth are counted as boundary, too: a model that finds
+everything and draws it carelessly makes hardly any others.
 """
 
 from dataclasses import dataclass
@@ -25,7 +23,7 @@ MISTAKE_COLORS_RGB: dict[MistakeKind, tuple[int, int, int]] = {
     "invented": (28, 126, 214),
     "confused": (194, 37, 92),
 }
-"""A pixel has one of these three kinds, so that a picture needs no colour for the fourth."""
+"""Every wrong pixel has one of these kinds, so that the fourth needs no colour."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,8 +31,8 @@ class Mistakes:
     """Pixels by truth and prediction, of a photo or of many.
 
     Attributes:
-        matrix: int64 (C, C), [truth, prediction] -> pixels; right ones are in it, too.
-        boundary: int64 (C, C), those of them in the band along the outlines of the truth.
+        matrix: int64 (C, C), [truth, prediction] -> pixels, correct ones included.
+        boundary: int64 (C, C), the same for pixels in the band along the outlines of the truth.
     """
 
     matrix: Matrix
@@ -87,7 +85,7 @@ def draw_mistakes(
         image: uint8 (H, W, 3) RGB.
         truth: uint8 (H, W); pixels of 255 stay as they are.
         prediction: uint8 (H, W).
-        opacity: Of the tint, 0 to 1.
+        opacity: Opacity of the tint, 0 to 1.
 
     Returns:
         uint8 (H, W, 3) RGB.

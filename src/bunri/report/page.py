@@ -1,8 +1,4 @@
-"""From a template and values to one HTML file with everything inside it.
-
-Owns escaping, the embedding of pictures and scripts, and that nothing else may run or load.
-Knows nothing of what a page says.
-"""
+"""One HTML file from a template and values, with pictures and scripts embedded."""
 
 import base64
 import hashlib
@@ -23,7 +19,6 @@ from bunri.core.contracts import ImageArray, MaskArray
 from bunri.core.files import write_text
 from bunri.core.version import __version__
 from bunri.scores.intervals import Interval
-from bunri.scores.metrics import replace_nan
 
 
 def embed_picture(image: ImageArray, *, quality: int = 85) -> Markup:
@@ -65,14 +60,14 @@ def write_page(
 ) -> None:
     """Fill a template of ``report/templates`` and write it atomically.
 
-    Every value is escaped; a name that the template uses and ``values`` lacks is our bug. The
-    page forbids its browser to run or load anything but what is given here, so that not even a
-    fault in the escaping would let a file name of somebody's data run as a script.
+    Every value is escaped. The page's policy forbids the browser to run or load anything but the
+    scripts given here, so that not even a fault in the escaping would let a file name run as a
+    script.
 
     Args:
-        path: The page.
-        template: Its name.
-        values: What the template may use. ``scripts``, ``policy`` and ``version`` are added.
+        path: HTML file to write.
+        template: Name of the template.
+        values: Values by name; ``scripts``, ``policy`` and ``version`` are added.
         scripts: JavaScript to run at the end of the page, in order.
 
     Raises:
@@ -116,9 +111,9 @@ def _show_score(value: float | None) -> str:
     return "no data" if value is None or isnan(value) else f"{value:.3f}"
 
 
-def show_figure(value: float) -> str:
-    """Return a score, or a dash where there is no data."""
-    return "\N{EN DASH}" if replace_nan(value) is None else f"{value:.3f}"
+def show_figure(value: float | None) -> str:
+    """Return a score with three digits, or a dash for NaN and None."""
+    return "\N{EN DASH}" if value is None or isnan(value) else f"{value:.3f}"
 
 
 def show_signed(value: float) -> str:
@@ -127,18 +122,18 @@ def show_signed(value: float) -> str:
 
 
 def show_interval(interval: Interval) -> str:
-    """Return where a score lies, or a dash where there is no interval."""
+    """Return an interval, or a dash without one."""
     if interval.to_json() is None:
         return "\N{EN DASH}"
     return f"{interval.low:.3f}\N{EN DASH}{interval.high:.3f}"
 
 
 def show_share(value: float, decimals: int | None = None) -> str:
-    """Return a share as per cent; what is there is never shown as 0.
+    """Return a share in per cent; a share above 0 is never shown as 0.
 
     Args:
-        value: 0..1.
-        decimals: How many digits after the point; without it as many as tell something.
+        value: Share, 0 to 1.
+        decimals: Number of digits after the point; by default 0 to 2, depending on the value.
     """
     if decimals is None:
         decimals = 0 if value == 0 else 1 if value >= 0.01 else 2

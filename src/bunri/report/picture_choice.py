@@ -1,32 +1,28 @@
-"""Which photos of a set are shown: chosen while they are predicted, and no more kept than that.
-
-Owns the choice and the size of a page. How a photo is made small is ``pictures``'.
-"""
+"""Choice of the photos that a page shows, made while they are predicted."""
 
 import heapq
-from collections.abc import Iterable
 
 import numpy as np
 
 from bunri.core.contracts import ImageArray, MaskArray
 from bunri.labels.records import Photo
 from bunri.report.mistakes import Mistakes
-from bunri.report.pictures import MAX_PICTURE_BYTES, Picture, make_picture
+from bunri.report.pictures import MAX_PICTURE_BYTES, Picture, make_picture, sort_pictures
 from bunri.scores.confusion import ClassCounts
 
 MAX_PHOTOS = 100
-"""On one page."""
+"""Most photos on one page."""
 NUM_WORST = 60
-"""Of a larger set; the others of a page lie evenly over the file."""
+"""Number of worst photos of a larger set; the others are spread evenly over the file."""
 _MAX_PAGE_BYTES = 9_000_000  # of all pictures, as base64; plotly.js takes another 5 million
 
 
 class PictureKeeper:
-    """Keeps what a page shows of a set: all photos of a small one, else the worst and some more.
+    """Keeps the photos that a page shows: all of a small set, else the worst and some more.
 
     Args:
-        num_photos: How many there will be.
-        num_classes: Background included.
+        num_photos: Number of photos of the set.
+        num_classes: Number of classes, background included.
     """
 
     def __init__(self, num_photos: int, num_classes: int) -> None:
@@ -45,7 +41,7 @@ class PictureKeeper:
     def watch(
         self, photo: Photo, image: ImageArray, truth: MaskArray, prediction: MaskArray
     ) -> None:
-        """Look at the next photo of the set; for :func:`bunri.evaluation.evaluate_model`."""
+        """Take the next photo, uint8 (H, W, 3) RGB, and its masks, uint8 (H, W)."""
         number, self._num_seen = self._num_seen, self._num_seen + 1
         mistakes = Mistakes.of(truth, prediction, self._num_classes)
         self.mistakes += mistakes
@@ -55,7 +51,7 @@ class PictureKeeper:
             )
 
     def _is_wanted(self, number: int, miou: float) -> bool:
-        """Return whether a photo is shown as things stand; let go of the one it displaces."""
+        """Return whether a photo is shown as things stand; drop the one it displaces."""
         if number in self._spread:
             return True
         if np.isnan(miou):
@@ -68,10 +64,5 @@ class PictureKeeper:
         return displaced != number
 
     def list_pictures(self) -> list[Picture]:
-        """Return what was kept, the worst first."""
+        """Return the photos that were kept, the worst first."""
         return sort_pictures(picture for _, picture in sorted(self._kept.items()))
-
-
-def sort_pictures(pictures: Iterable[Picture]) -> list[Picture]:
-    """Return photos by their mean IoU, the lowest first; those without one come last."""
-    return sorted(pictures, key=lambda one: (np.isnan(one.miou), one.miou))

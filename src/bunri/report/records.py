@@ -1,39 +1,73 @@
-"""What a run left behind, read for pages: epochs, seconds, data files, model facts, scores.
+"""Records of an evaluated run: epochs, training time, data files, model facts and scores."""
 
-Owns how these files are read back. Knows nothing of pages, and only reads.
-"""
-
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from bunri.core.errors import InputError, ModelError, summarize
+from pydantic import Field
+
+from bunri.core.errors import InputError, ModelError
 from bunri.core.files import is_file
+from bunri.core.json_files import JsonRecord, parse_json_record, read_json_record
 from bunri.model.bundle import INFO_NAME, RUN_BUNDLE_NAME, read_bundle
-from bunri.report.picture_files import read_pictures
-from bunri.report.pictures import Picture
+from bunri.report.pictures import Picture, read_pictures
 from bunri.scores.result_files import RUN_RESULT_NAME, find_result, read_result
 from bunri.scores.results import Result
 
 HISTORY_NAME, TIMINGS_NAME, DATA_NAME = "metrics.jsonl", "timings.jsonl", "data.json"
 _MAX_FILE_BYTES = 64 * 2**20
+Line = TypeVar("Line", bound=JsonRecord)
+
+
+class _Mious(JsonRecord):
+    global_miou: float | None = Field(None, alias="global")
+    per_image: float | None = None
+
+
+class _MetricsLine(JsonRecord):
+    """A line of ``metrics.jsonl``."""
+
+    epoch: int
+    train_loss: float | None = None
+    val_loss: float | None = None
+    miou: _Mious | None = None
+    rollbacks: int = 0
+    rate_scale: float = 1.0
+
+
+class _TimingsLine(JsonRecord):
+    """A line of ``timings.jsonl``."""
+
+    train_s: float | None = None
+    val_s: float | None = None
+
+
+class _DataRow(JsonRecord):
+    annotations: str
+    images: str
+    sha256: str | None = None
+
+
+class _DataFiles(JsonRecord):
+    """The file ``data.json``."""
+
+    train: tuple[_DataRow, ...]
+    val: tuple[_DataRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One line of ``metrics.jsonl``; None is "no data".
+    """One epoch of a training; None is "no data".
 
     Attributes:
-        number: Counts from 1.
-        train_loss: Mean over its samples.
-        val_loss: Mean over the validation photos.
-        global_miou: On the validation photos.
-        per_image_miou: The same.
-        num_rollbacks: How often the run was set back to the start of an epoch, up to here.
-        rate_scale: What the learning rate was multiplied with for it.
+        number: Number of the epoch, from 1.
+        train_loss: Mean loss over the samples.
+        val_loss: Mean loss over the validation photos.
+        global_miou: Global mIoU on the validation photos.
+        per_image_miou: Per-image mIoU on the validation photos.
+        num_rollbacks: Number of rollbacks to the start of an epoch so far.
+        rate_scale: Factor of the learning rate after these rollbacks.
     """
 
     number: int
@@ -47,7 +81,7 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """An annotation file that a run used: ``part`` is "train" or "val"."""
+    """An annotation file that a run used; ``part`` is "train" or "val"."""
 
     part: str
     annotations: Path
@@ -57,23 +91,22 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """Everything that is known of one evaluated run.
+    """Records of one evaluated run.
 
     Attributes:
-        name: What pages call it.
-        given: As the user wrote it.
-        result: Its evaluation.
-        pictures: The worst photos of that evaluation, if they were kept.
+        name: Short name for pages.
+        result: Evaluation.
+        pictures: Worst photos of the evaluation, if they were kept.
         history: Epochs in order; empty for an evaluation that lies outside of its run.
-        train_s: Seconds that all epochs took; None if unknown.
+        train_s: Seconds of all epochs; None if unknown.
         data: Annotation files; empty if unknown.
-        training: What the model's bundle says of its training.
-        licenses: Of the photos and of the weights it started from.
-        weights_sha256: Of the single model that was evaluated; empty for several, or if unknown.
+        training: Facts about the training from the model's bundle.
+        licenses: Licences of the photos and of the weights that training started from.
+        weights_sha256: SHA-256 of the weights of a single model; empty for several, or if
+            unknown.
     """
 
     name: str
-    given: str
     result: Result
     pictures: tuple[Picture, ...] = ()
     history: tuple[Epoch, ...] = ()
@@ -97,7 +130,7 @@ def read_records(runs: Sequence[str]) -> list[RunRecord]:
 
 
 def shorten_names(runs: Sequence[str]) -> list[str]:
-    """Return the last part of each path where these differ, else as much as tells them apart."""
+    """Return the shortest ends of the paths that differ from each other."""
     parts = [Path(run).absolute().parts for run in runs]
     for length in range(1, max(map(len, parts), default=0) + 1):
         names = ["/".join(part[-length:]) for part in parts]
@@ -107,7 +140,7 @@ def shorten_names(runs: Sequence[str]) -> list[str]:
 
 
 def shorten_path(path: Path) -> str:
-    """Return the last two parts of a path: pages are for others to read."""
+    """Return the last two parts of a path, since pages are read by others."""
     return "/".join(path.parts[-2:])
 
 
@@ -129,7 +162,6 @@ def _read_record(given: str, name: str) -> RunRecord:
         weights_sha256 = "" if result.combine else result.models[0].weights_sha256
     return RunRecord(
         name=name,
-        given=given,
         result=result,
         pictures=tuple(read_pictures(folder)),
         history=read_history(run),
@@ -147,24 +179,25 @@ def read_history(run: Path) -> tuple[Epoch, ...]:
     Raises:
         InputError: It is damaged.
     """
-    return tuple(_parse_lines(run / HISTORY_NAME, _parse_epoch))
-
-
-def _parse_epoch(row: dict[str, Any]) -> Epoch:
-    miou = row.get("miou") or {}
-    return Epoch(
-        number=int(row["epoch"]),
-        train_loss=_parse_number(row.get("train_loss")),
-        val_loss=_parse_number(row.get("val_loss")),
-        global_miou=_parse_number(miou.get("global")),
-        per_image_miou=_parse_number(miou.get("per_image")),
-        num_rollbacks=int(row.get("rollbacks", 0)),
-        rate_scale=_parse_number(row.get("rate_scale", 1.0)) or 1.0,
-    )
+    epochs = []
+    for line in _read_lines(run / HISTORY_NAME, _MetricsLine):
+        mious = line.miou or _Mious()
+        epochs.append(
+            Epoch(
+                line.epoch,
+                line.train_loss,
+                line.val_loss,
+                mious.global_miou,
+                mious.per_image,
+                line.rollbacks,
+                line.rate_scale or 1.0,
+            )
+        )
+    return tuple(epochs)
 
 
 def list_undone(history: Sequence[Epoch]) -> list[int]:
-    """Return the epochs that were undone at least once, since training blew up in them."""
+    """Return the epochs that were rolled back at least once because training diverged."""
     before = [0, *(epoch.num_rollbacks for epoch in history)]
     return [
         epoch.number
@@ -173,46 +206,34 @@ def list_undone(history: Sequence[Epoch]) -> list[int]:
     ]
 
 
-def _parse_number(value: object) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        raise ValueError(f"{value!r} is no number")
-    return float(value)
-
-
 def _read_train_s(path: Path) -> float | None:
-    seconds = _parse_lines(path, lambda row: (row.get("train_s") or 0) + (row.get("val_s") or 0))
-    return _parse_number(sum(seconds)) if seconds else None
+    lines = _read_lines(path, _TimingsLine)
+    return sum((one.train_s or 0) + (one.val_s or 0) for one in lines) if lines else None
 
 
 def _read_data(path: Path) -> tuple[DataFile, ...]:
     if not is_file(path):
         return ()
-    try:
-        content = json.loads(_read_text(path))
-        return tuple(
-            DataFile(
-                part, Path(row["annotations"]), Path(row["images"]), str(row.get("sha256") or "")
-            )
-            for part in ("train", "val")
-            for row in content[part]
-        )
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise InputError(f"{path} is damaged: {summarize(error)}.") from error
+    files = read_json_record(path, _DataFiles, max_bytes=_MAX_FILE_BYTES)
+    return tuple(
+        DataFile(part, Path(row.annotations), Path(row.images), row.sha256 or "")
+        for part, rows in (("train", files.train), ("val", files.val))
+        for row in rows
+    )
 
 
-def _parse_lines(path: Path, parse: Any) -> list[Any]:  # noqa: ANN401 (a function of one row)
-    """Return what ``parse`` makes of each JSON line; none where there is no file."""
+def _read_lines(path: Path, model: type[Line]) -> list[Line]:
+    """Return the record of each JSON line; none where there is no file."""
     if not is_file(path):
         return []
     try:
-        return [parse(json.loads(line)) for line in _read_text(path).splitlines() if line.strip()]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path} is damaged: {summarize(error)}.") from error
-
-
-def _read_text(path: Path) -> str:
-    if path.stat().st_size > _MAX_FILE_BYTES:
-        raise ValueError(f"it is larger than {_MAX_FILE_BYTES} bytes")
-    return path.read_text("utf-8")
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise InputError(f"{path} is larger than {_MAX_FILE_BYTES} bytes.")
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    return [
+        parse_json_record(line, model, f"{path}, line {number},")
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    ]

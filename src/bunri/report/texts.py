@@ -1,8 +1,4 @@
-"""What pages say, in English and Korean.
-
-Owns how texts are kept (``wording/*.yaml``), chosen and filled in. Knows nothing of what they
-are about.
-"""
+"""Texts of pages in English and Korean, read from ``wording/*.yaml``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +16,7 @@ LANGUAGES = ("en", "ko")
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """The same words in each language; plain text, not HTML."""
+    """A text in each language; plain text, not HTML."""
 
     en: str
     ko: str
@@ -30,10 +26,10 @@ class Text:
         return {"en": self.en, "ko": self.ko}[language]
 
     def __html__(self) -> str:
-        """Return the words for a page, which shows those of its language.
+        """Return the text in both languages as HTML; the page shows one of them.
 
-        ``bdi``, since names from data may run from right to left; these must not turn what
-        stands around them.
+        ``bdi``, since names from data may run from right to left and must not turn the text
+        around them.
         """
         if self.en == self.ko:
             return Markup("<bdi>{}</bdi>").format(self.en)
@@ -73,12 +69,12 @@ def read_texts(*names: str) -> Texts:
 
 
 def clean_name(en: str, ko: str | None = None) -> Text:
-    """Return a name from data, with whatever could steer or turn a line replaced."""
+    """Return a name from data with control and bidirectional characters replaced."""
     return Text(drop_controls(en), drop_controls(en if ko is None else ko))
 
 
 def name_class(info: ClassInfo) -> Text:
-    """Return what a class is called."""
+    """Return the name of a class in both languages."""
     return clean_name(info.name, info.name_ko)
 
 

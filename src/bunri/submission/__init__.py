@@ -1,7 +1,6 @@
 """Writing, reading, checking and voting on the competition's submission.csv.
 
-Owns the format: one row per photo, a 256 x 256 mask as 65,536 integers. Knows nothing of
-models, photos or COCO; masks and image ids come from the caller.
+The file has one row per photo: its id and a 256 x 256 mask as 65,536 integers.
 """
 
 from bunri.submission.align import align_submissions

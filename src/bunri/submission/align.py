@@ -1,8 +1,4 @@
-"""Several submissions side by side: for each photo its mask in every file.
-
-Owns the matching by id and what is said when photos differ. Knows nothing of what is made of the
-masks.
-"""
+"""Several submissions side by side: the masks of each photo, matched by id."""
 
 import zlib
 from collections.abc import Iterator, Sequence
@@ -32,8 +28,8 @@ def align_submissions(
         image_id, and for each file its mask: (256, 256) uint8, values below ``num_classes``.
 
     Raises:
-        SubmissionError: A file has a fault, told at its row; or, at the end, photos of the files
-            differ: what was yielded before is then of no use.
+        SubmissionError: A file has a fault, raised at its row; or, at the end, the photos of the
+            files differ, and the masks yielded before must be discarded.
         PathError: A file cannot be read.
     """
     first, *others = paths
@@ -59,7 +55,7 @@ def align_submissions(
 
 
 class _Reader:
-    """One file, asked for photos by id; ``missing`` lists those it turned out not to have."""
+    """Reader of one file by id; ``missing`` lists the ids that the file lacks."""
 
     def __init__(self, path: Path, num_classes: int) -> None:
         self.path = path
@@ -80,5 +76,5 @@ class _Reader:
         return None
 
     def drain(self) -> list[str]:
-        """Return the photos that nobody asked for."""
+        """Return the ids that were never taken."""
         return [*self._early, *(name for name, _ in self._rows)]

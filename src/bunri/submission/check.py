@@ -1,7 +1,4 @@
-"""Every fault of a submission.csv at once, and whether it has the right photos in order.
-
-Owns the comparison with the expected ids and the counting. Knows nothing of bytes.
-"""
+"""All faults of a submission.csv, and the comparison of its ids with those of test.json."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,12 +10,12 @@ from bunri.submission.stream import Row, scan_rows
 
 @dataclass(frozen=True, slots=True)
 class SubmissionCheck:
-    """What was found in a submission.csv.
+    """Result of :func:`check_submission`.
 
     Attributes:
-        num_rows: Data rows in the file; the header and blank lines are none.
-        faults: The first faults: row by row, then the order of the ids, then missing ids.
-        num_faults: All faults found, those not in ``faults`` included.
+        num_rows: Number of data rows, without the header and blank lines.
+        faults: First faults: row by row, then the order of the ids, then missing ids.
+        num_faults: Number of faults, those not in ``faults`` included.
     """
 
     num_rows: int
@@ -27,29 +24,31 @@ class SubmissionCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether the file can be handed in."""
+        """Whether the file has no fault."""
         return self.num_faults == 0
 
 
 def check_submission(
     path: Path, expected_ids: Sequence[str] | None, num_classes: int = 12, max_faults: int = 10
 ) -> SubmissionCheck:
-    """Find what is wrong with a submission.csv, plain or packed (``.gz``).
+    """Check a submission.csv, plain or packed (``.gz``), and return its faults.
 
-    All rows are read, whatever is found, in memory that does not grow with them. A row gives
-    at most one fault for its id, and of spaces, values and number of pixels one each, the
-    first. Windows line ends are a fault, told once: the notebook wrote line feeds. Rows in
-    another order are one fault, at the first row out of place. Where the file breaks off
-    (no text, damaged gzip data, no rows) ids that are missing are not listed.
+    All rows are read in memory that does not grow with them. A row has at most one fault of its
+    id, and one each of spaces, values and number of pixels. Windows line ends are one fault of
+    the whole file. Rows in another order are one fault, at the first row out of place. Missing
+    ids are not listed if the file breaks off (no text, damaged gzip data, no rows).
 
     Args:
-        path: The file.
-        expected_ids: Every ``file_name`` of test.json in order, or None to leave out this part.
-        num_classes: Classes of the table, background included; at most 255.
-        max_faults: How many faults to keep; all are counted.
+        path: Submission to check.
+        expected_ids: Every ``file_name`` of test.json in order; None leaves the ids unchecked.
+        num_classes: Number of classes, background included; at most 255.
+        max_faults: Largest number of faults to return; all are counted.
+
+    Returns:
+        Faults and number of rows; ``ok`` if there is no fault.
 
     Raises:
-        PathError: The file cannot be opened or read. No content ever raises.
+        PathError: The file cannot be opened or read. No content of a file raises.
     """
     log = _FaultLog(max_faults)
     comparison = None if expected_ids is None else _IdComparison(expected_ids)
@@ -93,7 +92,7 @@ class _IdComparison:
         self._unnamed_rows: set[int] = set()
 
     def add_row(self, row: Row) -> Iterator[Fault]:
-        """Note one row; give a fault if its id is not expected."""
+        """Count one row; yield a fault if its id is not expected."""
         index = None if row.image_id is None else self._index_of.get(row.image_id)
         if index is not None:
             self._row_of_index.setdefault(index, row.number)
@@ -108,7 +107,7 @@ class _IdComparison:
             yield Fault(row.number, "image_id", None, message)
 
     def finish(self) -> Iterator[Fault]:
-        """Give the faults that only the whole file shows."""
+        """Yield the faults of the order and of missing ids."""
         found = list(self._row_of_index)
         moved = [pair for pair in zip(found, sorted(found), strict=True) if pair[0] != pair[1]]
         if moved:

@@ -1,7 +1,4 @@
-"""Two submissions against each other: how often they say the same, and where they differ most.
-
-Owns the counting and which photos are kept. Neither file is taken for the truth.
-"""
+"""Differences between two submissions, and the photos that differ most."""
 
 import heapq
 import zlib
@@ -21,9 +18,9 @@ class PhotoDifference:
     """A photo on which two submissions differ.
 
     Attributes:
-        image_id: As in the files.
-        num_different: How many of the 65,536 pixels have another class.
-        packed: Both masks, packed, since a page may keep a thousand.
+        image_id: Id of the photo in the files.
+        num_different: Number of the 65,536 pixels that differ.
+        packed: Both masks, compressed, since a page may keep a thousand.
     """
 
     image_id: str
@@ -32,7 +29,7 @@ class PhotoDifference:
 
     @property
     def share(self) -> float:
-        """The share of pixels that differ, 0 to 1."""
+        """Share of pixels that differ, 0 to 1."""
         return self.num_different / SUBMISSION_SIZE_PX**2
 
     def unpack_masks(self) -> tuple[MaskArray, MaskArray]:
@@ -47,13 +44,13 @@ class PhotoDifference:
 
 @dataclass(frozen=True, slots=True)
 class SubmissionDifference:
-    """What two submissions have in common and what not.
+    """Agreement of two submissions.
 
     Attributes:
         matrix: int64 (C, C), pixels: row = class in the first file, column = in the second.
-        num_photos: Photos in each file.
-        num_equal: Photos on which every pixel is the same.
-        photos: Those that differ most, in that order, then in the order of the first file.
+        num_photos: Number of photos in each file.
+        num_equal: Number of photos without a different pixel.
+        photos: Photos that differ most, in that order, then in the order of the first file.
     """
 
     matrix: Matrix
@@ -68,17 +65,17 @@ def compare_submissions(
     """Count where two submissions differ; rows may be in any order.
 
     Args:
-        first: A submission, plain or packed (``.gz``).
-        second: The other one.
-        num_classes: Classes of the table, background included; at most 255.
-        max_photos: How many photos to keep at most.
+        first: Submission, plain or packed (``.gz``).
+        second: Submission to compare with it.
+        num_classes: Number of classes, background included; at most 255.
+        max_photos: Largest number of photos to keep.
 
     Raises:
         SubmissionError: A file has a fault, or they are about different photos.
         PathError: A file cannot be read.
     """
     matrix = np.zeros((num_classes, num_classes), np.int64)
-    # The heap's least is the photo to give up first: few differences, late in the file.
+    # The heap's smallest entry is dropped first: few differences, late in the file.
     kept: list[tuple[int, int, PhotoDifference]] = []
     num_photos = num_equal = 0
     for image_id, (left, right) in align_submissions([first, second], num_classes):

@@ -1,12 +1,9 @@
 """One row of submission.csv: from a mask to bytes and from bytes to a mask.
 
-Owns what a row looks like and what can be wrong with it. Knows nothing of files or of other
-rows.
-
 The format is what pandas wrote for the competition's notebook, ``to_csv(index=False)``:
 image_id, a comma, then the pixels row by row, each as ``str(int)``, one space between two.
 image_id stands in double quotes only when it holds a comma, a quote or a line end; needless
-quotes around it are read all the same, since every CSV reader takes them off.
+quotes around it are accepted, since every CSV reader removes them.
 """
 
 import re
@@ -35,18 +32,18 @@ _NEEDLESS_SPACE = re.compile(rb"^ |(?<= ) | \Z")
 _DIGITS_OF = np.frombuffer(
     b"".join(f"{value} ".encode().ljust(4, b"\0") for value in range(256)), np.uint32
 )
-"""For each mask value the four bytes of its digits, a space, and NULs that are taken out."""
+"""Four bytes for each mask value: its digits, a space, and NULs that are removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong in a submission.csv.
+    """A fault of a submission.csv.
 
     Attributes:
         row: 1-based data row, blank lines not counted; the header is row 0.
         column: ``header``, ``image_id`` or ``PredictionString``.
         value_position: 1-based pixel number inside PredictionString, where there is one.
-        message: What is wrong, with the value and the rule; free of control characters.
+        message: Description with the value and the rule; free of control characters.
     """
 
     row: int
@@ -63,7 +60,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class ParsedRow:
-    """What could be read of one row; ``image_id`` and ``mask`` are None where nothing could."""
+    """Content of one row; ``image_id`` and ``mask`` are None where they cannot be read."""
 
     image_id: str | None
     mask: MaskArray | None
@@ -94,7 +91,7 @@ def shrink_mask(mask: MaskArray) -> MaskArray:
 
 
 def choose_pixels(size_hw: tuple[int, int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return which rows (256, 1) and columns (256,) of a photo stand in a submission."""
+    """Return the rows (256, 1) and columns (256,) of a photo that are in a submission."""
     height, width = size_hw
     steps = np.arange(SUBMISSION_SIZE_PX)
     rows, columns = steps * height // SUBMISSION_SIZE_PX, steps * width // SUBMISSION_SIZE_PX
@@ -102,7 +99,7 @@ def choose_pixels(size_hw: tuple[int, int]) -> tuple[npt.NDArray[np.int64], npt.
 
 
 def show(content: str | bytes) -> str:
-    """Return file content as it may stand in a message: short, quoted, controls escaped."""
+    """Return file content for a message: short, quoted, control characters escaped."""
     if isinstance(content, bytes) and is_text(content):
         content = content.decode()
     dots = "..." if len(content) > _SHOWN_CHARACTERS else ""
@@ -128,7 +125,7 @@ def encode_row(image_id: str, mask: npt.NDArray[Any], row: int, num_classes: int
         num_classes: Classes of the table, background included; at most 255.
 
     Raises:
-        SubmissionError: The mask or the id does not fit; says which row and pixel.
+        SubmissionError: The mask or the id does not fit; the message names row and pixel.
     """
     return _encode_image_id(image_id, row) + b"," + _encode_mask(mask, row, num_classes) + b"\n"
 
@@ -164,7 +161,7 @@ def _encode_mask(mask: npt.NDArray[Any], row: int, num_classes: int) -> bytes:
 
 
 def parse_row(body: bytes, row: int, num_classes: int) -> ParsedRow:
-    """Return what one row holds and every fault in it.
+    """Return the content of one row and every fault in it.
 
     Args:
         body: The row without its line end.
@@ -184,7 +181,7 @@ def parse_row(body: bytes, row: int, num_classes: int) -> ParsedRow:
 
 
 def _parse_image_id(body: bytes) -> tuple[str | None, bytes | None, str]:
-    """Return the id, the bytes after it from the comma on, and what is wrong with the id."""
+    """Return the id, the bytes from the comma on, and the fault of the id or an empty text."""
     if body.startswith(b'"'):
         quoted = QUOTED_FIELD.match(body)
         if quoted is None or body[quoted.end() : quoted.end() + 1] not in (b"", b","):
@@ -215,9 +212,9 @@ def _parse_fields(rest: bytes, row: int, num_classes: int) -> tuple[MaskArray | 
 
 
 def decode_mask(text: bytes, row: int, num_classes: int) -> tuple[MaskArray | None, list[Fault]]:
-    """Return the mask in a PredictionString, or None and what is wrong with it.
+    """Return the mask in a PredictionString, or None and its faults.
 
-    Of each kind of fault (spaces, values, number of pixels) the first is given.
+    The first fault of each kind (spaces, values, number of pixels) is returned.
 
     Returns:
         (256, 256) uint8 with values 0 to ``num_classes`` - 1, and no faults; or None.
@@ -254,7 +251,7 @@ def decode_mask(text: bytes, row: int, num_classes: int) -> tuple[MaskArray | No
 
 
 def _decode_plain_mask(text: bytes, num_classes: int) -> MaskArray | None:
-    """Return the mask if nothing is wrong and no value has three digits, as in nearly all rows.
+    """Return the mask if the row has no fault and no value of three digits, as nearly all rows.
 
     Several times as quick as the search for faults, since everything fits in bytes.
     """

@@ -1,8 +1,4 @@
-"""submission.csv as a stream of rows: written whole or not at all, read in flat memory.
-
-Owns opening, packing, line ends, the header and double ids. Knows nothing of what stands
-inside a row, and of which ids there ought to be.
-"""
+"""submission.csv as a stream of rows: written whole or not at all, read in flat memory."""
 
 import gzip
 import re
@@ -29,7 +25,7 @@ from bunri.submission.format import (
 )
 
 MAX_LINE_BYTES = 2**20
-"""A right row takes at most 267 kB: an id and 65,536 values of three digits and a space."""
+"""A valid row has at most 267 kB: an id and 65,536 values of three digits and a space."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _DATA_ROW = re.compile(rb"(?:%b|[^,]*),\d+ \d" % QUOTED_FIELD.pattern)
@@ -39,7 +35,7 @@ _DATA_ROW = re.compile(rb"(?:%b|[^,]*),\d+ \d" % QUOTED_FIELD.pattern)
 class Row:
     """One line of the file as far as it could be read.
 
-    ``cut`` is no line: it tells that nothing more can be read. The mask is (256, 256) uint8.
+    The kind ``cut`` means that nothing more can be read. The mask is (256, 256) uint8.
     """
 
     number: int
@@ -54,22 +50,22 @@ def write_submission(
 ) -> int:
     """Write a submission.csv, whole or not at all.
 
-    One row is in memory at a time, and the ids, which are compared. A name that ends in
-    ``.gz`` is packed; the same rows give the same bytes either way.
+    One row at a time and all ids are in memory. A name that ends in ``.gz`` is packed; the same
+    rows give the same bytes either way. If an exception is raised, an old file is intact.
 
     Args:
-        path: Where the file shall be; missing folders are made.
-        rows: For each photo, in the order of test.json, its COCO ``file_name`` and its mask:
-            (256, 256) uint8, row by row, values 0 to ``num_classes`` - 1.
-        num_classes: Classes of the table, background included; at most 255.
+        path: File to write; missing folders are made.
+        rows: Pairs of COCO ``file_name`` and mask in the order of test.json; masks are uint8
+            (256, 256), values 0 to ``num_classes`` - 1. See :func:`shrink_mask` for larger ones.
+        num_classes: Number of classes, background included; at most 255.
 
     Returns:
-        How many rows were written.
+        Number of rows written.
 
     Raises:
         SubmissionError: A mask or id does not fit, an id comes twice, or there are no rows.
-        OutputError: The file cannot be written; an old one is intact.
-        Exception: Whatever ``rows`` raises, as it is; an old file is intact.
+        OutputError: The file cannot be written.
+        Exception: Any exception of ``rows``, unchanged.
     """
     seen: set[str] = set()
     try:
@@ -91,7 +87,7 @@ def write_submission(
 
 
 class _RowsError(Exception):
-    """Takes an OSError of the caller's past replace_atomically, which would blame the disk."""
+    """Carries an OSError of ``rows`` past replace_atomically, which would blame the disk."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(error)
@@ -119,7 +115,7 @@ def _open_output(temporary: Path, path: Path) -> Iterator[IO[bytes] | gzip.GzipF
 def read_submission(path: Path, num_classes: int = 12) -> Iterator[tuple[str, MaskArray]]:
     """Read a submission.csv row by row, plain or packed (``.gz``).
 
-    Nothing is opened before the first row is asked for. Memory is flat but for the ids.
+    The file is opened when the first row is requested. Only the ids stay in memory.
 
     Args:
         path: The file.
@@ -129,8 +125,7 @@ def read_submission(path: Path, num_classes: int = 12) -> Iterator[tuple[str, Ma
         image_id and mask: (256, 256) uint8, values 0 to ``num_classes`` - 1.
 
     Raises:
-        SubmissionError: At the first fault that :func:`check_submission` would list without
-            a list of expected ids; names row and column.
+        SubmissionError: The file has a fault; the message names row and column.
         PathError: The file cannot be opened or read.
     """
     for row in scan_rows(path, num_classes):
@@ -143,10 +138,10 @@ def read_submission(path: Path, num_classes: int = 12) -> Iterator[tuple[str, Ma
 
 
 def scan_rows(path: Path, num_classes: int) -> Iterator[Row]:
-    """Read a file row by row and tell all that is wrong, the header as row 0.
+    """Read a file row by row with all faults, the header as row 0.
 
-    The line ends must be those of the notebook, a line feed alone: the others are a fault,
-    told once. The last line may lack its line feed.
+    Line ends other than a line feed are one fault of the file. The last line may lack its
+    line feed.
 
     Raises:
         PathError: The file cannot be opened, or the disk fails while reading.
@@ -169,7 +164,7 @@ class _Scanner:
         self._file = file
         self._num_classes = num_classes
         self._row_of_id: dict[str, int] = {}
-        self._told_line_end = False
+        self._has_reported_line_end = False
         self.number = 0
 
     def scan(self) -> Iterator[Row]:
@@ -229,7 +224,7 @@ class _Scanner:
                 message = f"{show(parsed.image_id)} stands in row {earlier:,} already"
                 faults.append(Fault(number, "image_id", None, message))
             elif len(body) > NUM_PIXELS:
-                # A shorter line holds no mask; to forget it keeps memory small for any file.
+                # A shorter line holds no mask; leaving it out keeps memory small for any file.
                 self._row_of_id[parsed.image_id] = number
         return Row(number, "data", tuple(faults), parsed.image_id, parsed.mask)
 
@@ -237,8 +232,8 @@ class _Scanner:
         if not line.endswith(b"\r\n"):
             return line.removesuffix(b"\n"), []
         faults = []
-        if not self._told_line_end:
-            self._told_line_end = True
+        if not self._has_reported_line_end:
+            self._has_reported_line_end = True
             message = r"the line ends in \r\n, as on Windows; save the file with \n line ends"
             faults.append(Fault(row, column, None, message))
         return line[:-2], faults

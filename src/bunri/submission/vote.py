@@ -1,7 +1,4 @@
-"""A hard vote of several submissions: for each pixel the class with most votes.
-
-Owns weights, and who wins a tie. Knows nothing of files but how to read them.
-"""
+"""Hard vote of several submissions: for each pixel the class with most votes."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -22,7 +19,7 @@ from bunri.submission.stream import read_submission
 
 _WEIGHT = re.compile(r"(?a:\d{1,12}(\.\d{1,12})?|\.\d{1,12})")
 MAX_WEIGHT_SUM = 2**40
-"""Of weights as whole numbers; beyond, counting votes and breaking ties would not be exact."""
+"""Largest sum of weights as whole numbers with which votes are counted exactly."""
 
 
 def parse_weights(text: str, num_files: int) -> tuple[int, ...]:
@@ -32,7 +29,7 @@ def parse_weights(text: str, num_files: int) -> tuple[int, ...]:
 
     Args:
         text: One number a file, with commas between; empty for 1 each.
-        num_files: How many there must be.
+        num_files: Number of weights required.
 
     Raises:
         InputError: Another count, no numbers, negative ones, a sum of 0, or a proportion that
@@ -58,7 +55,7 @@ def parse_weights(text: str, num_files: int) -> tuple[int, ...]:
 
 
 def parse_priority(text: str, num_classes: int) -> tuple[int, ...]:
-    """Return the classes that win ties, first one first, from names or indices.
+    """Parse the classes that win ties, in order of priority, from names or indices.
 
     Args:
         text: With commas between; names are those of the competition's table, and can be used
@@ -101,8 +98,8 @@ def complete_priority(first: Sequence[int], path: Path, num_classes: int) -> tup
     """Return all classes in the order in which they win ties.
 
     Classes not in ``first`` follow, the rarest first: by their pixels in one submission, then by
-    index, the higher first. Every class weighs the same in an mIoU, so that a pixel of a rare one
-    is worth most.
+    index, the higher first. Every class has the same weight in an mIoU, so that a pixel of a rare
+    class matters most.
 
     Raises:
         SubmissionError: The file has a fault.
@@ -124,7 +121,7 @@ def vote_submissions(
 
     Args:
         paths: At least one file, plain or packed (``.gz``).
-        weights: What each file's vote counts; at least 0, with a sum from 1 to
+        weights: Weight of each file's vote; at least 0, with a sum from 1 to
             :data:`MAX_WEIGHT_SUM`.
         priority: Every class once; of those with equal votes the first one wins.
         num_classes: Classes of the table, background included; at most 255.
@@ -153,7 +150,7 @@ def vote_masks(
     Returns:
         (256, 256) uint8.
     """
-    # A file without a vote must not even count as one that disagrees.
+    # A file without a vote must not count as disagreeing.
     voters = [(mask.ravel(), weight) for mask, weight in zip(masks, weights, strict=True) if weight]
     winners = voters[0][0].copy()
     is_disputed = np.zeros(winners.shape, np.bool_)

@@ -155,7 +155,7 @@ def test_page__of_many_photos_is_bounded_and_says_so(tmp_path):
     assert len(text) < 15_000_000
     assert text.count("<figure data-card=") <= 100
     shown = text.count("<figure data-card=")
-    assert f"Photos on this page: {shown} of 130." in read_english(text)
+    assert f"Photos on this page: {shown} of 130, " in read_english(text)
 
 
 def test_hostile__no_tag_comes_from_a_name(hostile):

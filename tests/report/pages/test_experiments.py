@@ -7,14 +7,14 @@ import pytest
 
 from bunri.core.errors import InputError, PathError
 from bunri.report.experiments import (
+    describe_changes,
     find_best,
     list_experiments,
     show_difference,
-    tell_changes,
-    tell_seconds,
+    show_seconds,
 )
 from bunri.report.pages.experiments import write_experiments_page
-from bunri.report.picture_files import write_pictures
+from bunri.report.pictures import write_pictures
 from bunri.report.records import list_undone, read_history, read_records, shorten_names
 from bunri.report.texts import read_texts
 from bunri.scores.comparison import compare_results, line_up_results
@@ -99,10 +99,10 @@ def test_read_history__of_a_run_before_they_were_kept(tmp_path):
 def test_page__undone_epochs_are_said(pair, tmp_path):
     undone = write_run(tmp_path / "undone", undone=(2, 3))
     words = read_english(write_page_of(tmp_path / "a.html", *pair, undone)[0])
-    assert "3 undone: 2, 3" in words
-    assert words.count("undone: ") == 1
-    assert "started over at half the rate" in words
-    assert "started over" not in read_english(write_page_of(tmp_path / "b.html", *pair)[0])
+    assert "3 rolled back: 2, 3" in words
+    assert words.count("rolled back: ") == 1
+    assert "repeated at half the learning rate" in words
+    assert "repeated at half" not in read_english(write_page_of(tmp_path / "b.html", *pair)[0])
 
 
 def test_read_records__not_evaluated(tmp_path):
@@ -113,20 +113,18 @@ def test_read_records__not_evaluated(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", ["{", "[]", '{"epoch": "x"}', '{"epoch": 1, "train_loss": "high"}',
-             '{"epoch": 1, "val_loss": NaN}', '{"epoch": 1, "rollbacks": "many"}', "[" * 100_000,
-             '{"epoch": 1, "miou": 3}']
-)  # fmt: skip
+    "line", ["{", '{"epoch": "x"}', '{"epoch": 1, "val_loss": NaN}', "[" * 100_000]
+)
 def test_read_history__damaged(tmp_path, line):
     (tmp_path / "metrics.jsonl").write_text(line)
-    with pytest.raises(InputError, match=r"metrics.jsonl is damaged"):
+    with pytest.raises(InputError, match=r"metrics.jsonl, line 1, is incomplete or damaged"):
         read_history(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["{", '{"train": 3, "val": []}', '{"train": [{}], "val": []}'])
 def test_read_records__data_is_damaged(pair, text):
     (pair[0] / "data.json").write_text(text)
-    with pytest.raises(InputError, match=r"data.json is damaged"):
+    with pytest.raises(InputError, match=r"data.json is incomplete or damaged"):
         read_records([str(pair[0])])
 
 
@@ -142,7 +140,7 @@ def test_page__figures_are_those_of_the_comparison(pair, tmp_path):
     for run in comparison.runs:
         assert f"{run.sheet.global_miou:.3f} " in words
     assert "optim.lr: 0.001 → 0.02" in words
-    assert "the first run, by which the others are measured" in words
+    assert "the baseline" in words
     assert "no evidence +0.000 (+0.000 … +0.000)" in words
     assert " 3 min " in words
     assert "4.0 M" in words
@@ -181,7 +179,7 @@ def test_page__photos_that_not_all_have_are_said(pair, tmp_path):
     text, _ = write_page_of(tmp_path / "a.html", pair[0], part)
     words = read_english(text)
     assert "Scores on the 7 photos" in words
-    assert "first: 5 photos that not all runs have were left out." in words
+    assert "first: 5 photos were left out because not all runs have them." in words
 
 
 def test_page__names_are_letters(tmp_path):
@@ -213,20 +211,20 @@ def make_experiments(*configs):
     comparison = (line_up_results if len(results) == 1 else compare_results)(results)
     from bunri.report.records import RunRecord
 
-    records = [RunRecord(name, name, result) for name, result in results.items()]
+    records = [RunRecord(name, result) for name, result in results.items()]
     return list_experiments(records, comparison)
 
 
-def test_tell_changes__many_are_cut():
+def test_describe_changes__many_are_cut():
     one, other, same, unknown = make_experiments(
         {f"key{i}": i for i in range(40)}, {f"key{i}": -i for i in range(40)},
         {f"key{i}": i for i in range(40)}, {},
     )  # fmt: skip
-    assert tell_changes(one, T) == T("first_run")
-    assert tell_changes(other, T).en.endswith("and 27 more")
-    assert tell_changes(other, T).en.startswith("key1: 1 → -1; key10")
-    assert tell_changes(same, T) == T("no_change")
-    assert tell_changes(unknown, T) == T("settings_unknown")
+    assert describe_changes(one, T) == T("first_run")
+    assert describe_changes(other, T).en.endswith("and 27 more")
+    assert describe_changes(other, T).en.startswith("key1: 1 → -1; key10")
+    assert describe_changes(same, T) == T("no_change")
+    assert describe_changes(unknown, T) == T("settings_unknown")
 
 
 def test_find_best__first_of_equals():
@@ -244,5 +242,5 @@ def test_show_difference__sign_and_interval():
     ("seconds", "shown"),
     [(None, "–"), (0.123, "0.12 s"), (42.4, "42 s"), (600, "10 min"), (9000, "2.5 h")],
 )
-def test_tell_seconds(seconds, shown):
-    assert tell_seconds(seconds, T).en == shown
+def test_show_seconds(seconds, shown):
+    assert show_seconds(seconds, T).en == shown

@@ -68,7 +68,7 @@ def test_view__shows_figures_and_pictures(pair, tmp_path):
     assert "data:image/jpeg" not in page
     assert "99.98%" in page or "100.0%" in page
     assert "IoU" in page
-    assert "두 제출 파일과 서로 다른 곳" in page
+    assert "두 제출 파일의 차이" in page
     assert not re.search(r'(src|href)="http', page)
 
 
@@ -127,7 +127,7 @@ def test_view__pictures_have_bounded_size(monkeypatch, tmp_path):
     [
         (("none.csv", "a.csv"), "Cannot open"),
         (("a.csv", "a.csv", "none.json"), "does not exist"),
-        (("a.csv", "a.csv", "--images", "x"), "there is no TEST.json"),
+        (("a.csv", "a.csv", "--images", "x"), "there is none"),
         (("a.csv", "broken.csv"), "header"),
         (("a.csv", "b.csv.gz", "--out", "folder"), "a folder has this name"),
     ],

@@ -18,7 +18,7 @@ from tests.report.pages.test_experiments import write_run
 from tests.report.pages.test_stats import HOSTILE, Reader, needs_browser, strip_scripts
 
 SECTIONS = ["Goal", "Data and split", "Experiments", "What helped", "What did not", "Ensemble",
-            "Error analysis", "Regrets", "How to reproduce"]  # fmt: skip
+            "Error analysis", "Lessons", "How to reproduce"]  # fmt: skip
 
 
 @pytest.fixture
@@ -56,14 +56,14 @@ def test_wrapup__every_section_from_the_records(runs, tmp_path, no_browser):
     places = [words.index(f"{i}. {title} ") for i, title in enumerate(SECTIONS, start=1)]
     assert places == sorted(places)
     assert "Best run: first, global mIoU" in words
-    assert "No run is better than first beyond chance." in words
+    assert "No run is significantly better than first." in words
     assert "No evidence: other (optim.lr: 0.001 → 0.02; seed: 1 → 3), +0.000" in words
     assert "None of the runs is an ensemble" in words
-    assert "twin differs from first in nothing but its seed" in words
+    assert "twin differs from first only in its seed" in words
     assert "other: 2 settings were changed at once" in words
-    assert "first was best at its last epoch (3)" in words
+    assert "first was best in its last epoch (3)" in words
     assert "the validation loss was lowest in epoch 2 of 3 and 100.0% higher at the end" in words
-    assert "blew up" not in words
+    assert "diverged" not in words
     assert "epochs were trained" not in words
     assert "Seeds: first 1, twin 2, other 3." in words
     assert words.count(": mean IoU 0.") == 5
@@ -101,7 +101,7 @@ def test_wrapup__markdown_says_what_the_page_says(runs, tmp_path, no_browser):
 def test_wrapup__training_that_blew_up_or_was_cut_short(tmp_path, no_browser):
     run = write_run(tmp_path / "rough", undone=(1, 3), config={"train": {"epochs": 8}})
     words = read_english(write_wrapup_of(tmp_path / "out", run)[0])
-    told = "training blew up in epoch 1, 3 and started over at half the rate"
+    told = "training diverged in epoch 1, 3 and was repeated at half the learning rate"
     assert f"rough: {told}; it ended at 0.25 times the rate that was set." in words
     assert "rough: 3 of 8 epochs were trained." in words
 
@@ -114,7 +114,7 @@ def test_wrapup__doctor_and_changed_files(runs, tmp_path, no_browser):
     (tmp_path / "train.json").write_text("[]")
     text, _ = write_wrapup_of(tmp_path / "out", *runs, diagnose=lambda file: found)
     words = read_english(text)
-    assert "train.json is no longer the file that was used" in words
+    assert "train.json is missing or no longer the file that was used" in words
     assert "bbox-mismatch" not in words
 
 
@@ -124,8 +124,8 @@ def test_wrapup__one_run_without_anything_else(tmp_path, no_browser):
     (run / "timings.jsonl").unlink()
     text, _ = write_wrapup_of(tmp_path / "out", run)
     words = read_english(text)
-    assert words.count("There is one run only; nothing to compare it with.") == 2
-    assert "No pictures: they are kept by bunri evaluate" in words
+    assert words.count("There is only one run, so there is nothing to compare it with.") == 2
+    assert "No pictures. To include them, run bunri evaluate" in words
     assert "only: its folder holds no training history" in words
     assert not (tmp_path / "out" / "recipes").exists()
 

@@ -1,8 +1,4 @@
-"""The evaluation page: how good a model is, how sure that is, and what its mistakes look like.
-
-Owns which figures stand where, and what needs a warning. Takes a finished evaluation and the
-pictures that were kept of it.
-"""
+"""The evaluation page: scores, their intervals, and pictures of mistakes."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +8,7 @@ import numpy as np
 
 from bunri.core.classes import ClassTable
 from bunri.report.mistakes import MISTAKE_COLORS_RGB, MISTAKE_KINDS, Mistakes
-from bunri.report.page import read_script, show_count, show_share, write_page
+from bunri.report.page import read_script, show_count, show_figure, show_share, write_page
 from bunri.report.pages.robustness import (
     RobustnessSection,
     build_robustness_plots,
@@ -31,7 +27,7 @@ from bunri.scores.metrics import list_class_scores, replace_nan
 from bunri.scores.results import Result, SizeScores
 
 MIN_SHARE = 0.005
-"""Of a photo's pixels that a kind of mistake must take to make the photo one of that kind."""
+"""Smallest share of a photo's pixels with which a kind of mistake is listed for the photo."""
 SCRIPTS = ("panels.js", "sort.js", "gallery.js", "mistakes.js")
 
 
@@ -48,12 +44,12 @@ def write_evaluation_page(
 
     Args:
         path: The HTML file.
-        result: The evaluation.
-        scores: Keys are ``results.SIZES``.
+        result: Evaluation.
+        scores: Scores by size; keys are ``results.SIZES``.
         pictures: Photos to show, the worst first.
-        mistakes: Of all photos.
-        history: Of the training, if it is known.
-        robustness: What corruptions cost, if that was asked.
+        mistakes: Mistakes of all photos.
+        history: Epochs of the training, if they are known.
+        robustness: Section about corruptions, if they were asked for.
 
     Raises:
         OutputError: The file cannot be written.
@@ -69,7 +65,7 @@ def write_evaluation_page(
         "num_photos": len(result.photos),
         "figures": list(_list_figures(own, t)),
         "small": scores["submission"],
-        "cares": list(_list_cares(result, own, len(pictures), t)),
+        "warnings": list(_list_warnings(result, own, len(pictures), t)),
         "classes": classes,
         "class_scores": [t(score.key) for score in list_class_scores()],
         "class_rows": _list_class_rows(own),
@@ -105,7 +101,7 @@ def describe_classes(table: ClassTable) -> list[dict[str, Any]]:
 
 
 def _list_figures(own: SizeScores, t: Texts) -> Iterator[dict[str, Any]]:
-    """Yield the head figures: name, value, interval, and what it is."""
+    """Yield the overall scores: name, value, interval and explanation."""
     for score, value, interval in own.list_overall():
         yield {
             "name": t(score.key),
@@ -116,7 +112,7 @@ def _list_figures(own: SizeScores, t: Texts) -> Iterator[dict[str, Any]]:
 
 
 def _list_ways(result: Result, t: Texts) -> Iterator[Text]:
-    """Yield how photos were predicted, where that is more than one model in one look."""
+    """Yield sentences about ensembles and settings of prediction, if there are any."""
     if result.combine:
         members = [clean_name(f"{one.model} × {one.weight:g}") for one in result.models]
         how = t(f"combine_{result.combine}")
@@ -126,25 +122,27 @@ def _list_ways(result: Result, t: Texts) -> Iterator[Text]:
         yield t("way_prediction", settings=join_texts(settings))
 
 
-def _list_cares(result: Result, own: SizeScores, num_shown: int, t: Texts) -> Iterator[Text]:
-    """Yield what a reader may be misled by."""
+def _list_warnings(result: Result, own: SizeScores, num_shown: int, t: Texts) -> Iterator[Text]:
+    """Yield warnings about scores that may mislead."""
     if result.is_tuned_here:
-        yield t("care_tuned_here")
+        yield t("warning_tuned_here")
     if len(result.photos) < MIN_PHOTOS:
-        yield t("care_few_photos", limit=MIN_PHOTOS)
+        yield t("warning_few_photos", limit=MIN_PHOTOS)
     rows = list(zip(map(name_class, result.table.classes), own.sheet.classes, strict=True))
     absent = [name for name, one in rows if not one.photos]
     rare = [
-        t("care_rare_class", name=name, photos=one.photos)
+        t("warning_rare_class", name=name, photos=one.photos)
         for name, one in rows
         if 0 < one.photos < MIN_PHOTOS
     ]
     if absent:
-        yield t("care_absent_classes", classes=join_texts(absent))
+        yield t("warning_absent_classes", classes=join_texts(absent))
     if rare:
-        yield t("care_rare_classes", limit=MIN_PHOTOS, classes=join_texts(rare))
+        yield t("warning_rare_classes", limit=MIN_PHOTOS, classes=join_texts(rare))
     if num_shown < len(result.photos):
-        yield t("care_part_of_photos", shown=num_shown, total=len(result.photos), worst=NUM_WORST)
+        yield t(
+            "warning_part_of_photos", shown=num_shown, total=len(result.photos), worst=NUM_WORST
+        )
 
 
 def _list_class_rows(own: SizeScores) -> list[dict[str, Any]]:
@@ -199,12 +197,12 @@ def _describe_confusion(
 
 
 def _shorten_share(share: float) -> str:
-    """Return a share as whole per cent without the sign; what is below half of one is a dot."""
+    """Return a share in whole per cent without the sign; a dot below half a per cent."""
     return "·" if share < 0.005 else f"{100 * share:.0f}"
 
 
 def shade_cell(share: float) -> str:
-    """Return the CSS colours of a cell of a heat map, on the scale that plots have, too."""
+    """Return the CSS colours of a cell of a heat map, on the same scale as in plots."""
     stops = (0.0, 0.35, 0.7, 1.0)
     lower = max(i for i in range(3) if share >= stops[i])
     part = (share - stops[lower]) / (stops[lower + 1] - stops[lower])
@@ -229,7 +227,7 @@ def _describe_picture(picture: Picture) -> dict[str, Any]:
     total = max(1, sum(cell[2] for cell in picture.cells))
     return {
         "name": clean_name(picture.file_name),
-        "score": "–" if np.isnan(picture.miou) else f"{picture.miou:.3f}",
+        "score": show_figure(picture.miou),
         "size_hw": picture.size_hw,
         "photo": f"data:image/jpeg;base64,{picture.photo}",
         "classes": present,
@@ -251,7 +249,7 @@ def _find_shown(pictures: Sequence[Picture]) -> set[int]:
 
 
 def _pack_masks(pictures: Sequence[Picture], table: ClassTable) -> dict[str, Any]:
-    """Return what ``templates/mistakes.js`` reads; no name is in it."""
+    """Return the data that ``templates/mistakes.js`` reads; it holds no names."""
     return {
         "kindColors": MISTAKE_COLORS_RGB,
         "colors": [list(info.color_rgb) for info in table.classes],

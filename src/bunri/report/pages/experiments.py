@@ -1,7 +1,4 @@
-"""The page of several runs side by side: a table to sort, classes, learning curves.
-
-Owns which figures stand where.
-"""
+"""The page of several runs side by side: a sortable table, classes, learning curves."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,14 +6,14 @@ from typing import Any
 
 from bunri.report.experiments import (
     Experiment,
+    describe_changes,
+    describe_verdict,
     find_best,
     list_changes,
     list_experiments,
     show_difference,
-    tell_changes,
-    tell_megabytes,
-    tell_seconds,
-    tell_verdict,
+    show_megabytes,
+    show_seconds,
 )
 from bunri.report.page import read_script, show_count, write_page
 from bunri.report.pages.evaluation import describe_classes
@@ -38,9 +35,9 @@ def write_experiments_page(
     """Write the page.
 
     Args:
-        path: The HTML file.
-        records: Of the runs, in the order of ``comparison``.
-        comparison: Of all of them; the first is what the others are measured by.
+        path: HTML file to write.
+        records: Records of the runs, in the order of ``comparison``.
+        comparison: Comparison of all runs; the first is the baseline.
 
     Raises:
         OutputError: The file cannot be written.
@@ -54,7 +51,7 @@ def write_experiments_page(
         "best": find_best(experiments).name,
         "first": experiments[0].name,
         "rows": [describe_row(one, experiments, t) for one in experiments],
-        "cares": [*_list_tuning_cares(experiments, t), *list_photo_cares(comparison, t)],
+        "warnings": [*_list_tuning_warnings(experiments, t), *list_photo_warnings(comparison, t)],
         "classes": describe_classes(comparison.table),
         "class_rows": _list_class_rows(comparison),
         "names": [one.name for one in experiments],
@@ -67,13 +64,13 @@ def write_experiments_page(
 def describe_row(
     experiment: Experiment, experiments: Sequence[Experiment], t: Texts
 ) -> dict[str, Any]:
-    """Return what the table says of a run; ``values`` are what columns are sorted by."""
+    """Return the table row of a run; columns are sorted by the keys ending in ``_value``."""
     sheet, cost, record = experiment.run.sheet, experiment.run.cost, experiment.record
     small = experiment.run.small
     difference = experiment.difference
     return {
         "name": experiment.name,
-        "says": tell_changes(experiment, t),
+        "note": describe_changes(experiment, t),
         "changes": [] if experiment.is_first else list_changes(experiment, t),
         "global": replace_nan(sheet.global_miou),
         "global_interval": experiment.interval,
@@ -84,15 +81,15 @@ def describe_row(
         "per_image_interval": experiment.run.intervals.overall["per_image_miou"],
         "difference": difference and show_difference(difference),
         "difference_value": None if difference is None else replace_nan(difference.value),
-        "verdict": difference and tell_verdict(difference, t),
+        "verdict": difference and describe_verdict(difference, t),
         "verdict_class": difference and difference.verdict.replace(" ", "-"),
         "epochs": len(record.history) or None,
         "undone": ", ".join(map(str, list_undone(record.history))),
-        "train": tell_seconds(record.train_s, t),
+        "train": show_seconds(record.train_s, t),
         "train_value": record.train_s,
-        "photo": tell_seconds(cost.get("photo_s"), t),
+        "photo": show_seconds(cost.get("photo_s"), t),
         "photo_value": cost.get("photo_s"),
-        "size": tell_megabytes(cost.get("file_bytes")),
+        "size": show_megabytes(cost.get("file_bytes")),
         "size_value": cost.get("file_bytes"),
         "parameters": _show_millions(cost.get("parameters")),
         "parameters_value": cost.get("parameters"),
@@ -108,7 +105,7 @@ def _show_millions(count: float | None) -> str:
 def _place_interval(
     experiment: Experiment, experiments: Sequence[Experiment]
 ) -> dict[str, float] | None:
-    """Return where an interval lies on a scale that holds those of all runs, in per cent."""
+    """Return the position of an interval in per cent of the range of all runs' intervals."""
     known = [one.interval for one in experiments if one.interval.to_json() is not None]
     interval: Interval = experiment.interval
     if interval.to_json() is None:
@@ -123,17 +120,17 @@ def _place_interval(
     }
 
 
-def _list_tuning_cares(experiments: Sequence[Experiment], t: Texts) -> Iterator[Text]:
+def _list_tuning_warnings(experiments: Sequence[Experiment], t: Texts) -> Iterator[Text]:
     for one in experiments:
         if one.record.result.is_tuned_here:
-            yield t("care_run_tuned_here", name=one.name)
+            yield t("warning_run_tuned_here", name=one.name)
 
 
-def list_photo_cares(comparison: Comparison, t: Texts) -> Iterator[Text]:
-    """Yield which photos were left out, since not all runs have them."""
+def list_photo_warnings(comparison: Comparison, t: Texts) -> Iterator[Text]:
+    """Yield the photos of each run that were left out because not all runs have them."""
     for run, left_out in zip(comparison.runs, comparison.left_out, strict=True):
         if left_out:
-            yield t("care_left_out", name=clean_name(run.name), count=left_out)
+            yield t("warning_left_out", name=clean_name(run.name), count=left_out)
 
 
 def _list_class_rows(comparison: Comparison) -> list[dict[str, Any]]:

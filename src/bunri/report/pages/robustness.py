@@ -1,7 +1,4 @@
-"""The part of the evaluation page about corruptions: what they cost, and how one photo fares.
-
-Owns which figures stand where. Takes finished scores and pictures.
-"""
+"""The section of the evaluation page about corruptions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,13 +28,13 @@ _KINDS = {one.name: one.kind for one in CORRUPTIONS}
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A small picture of a photo under a corruption, and of what was predicted.
+    """A small picture of a photo under a corruption, and of the prediction.
 
     Attributes:
-        name: Of the corruption, or ``clean``.
-        photo: Data URL.
-        layer: Data URL of what lies over the photo.
-        classes: Indices of what was predicted.
+        name: Name of the corruption, or ``clean``.
+        photo: Data URL of the photo.
+        layer: Data URL of the predicted classes to lay over the photo.
+        classes: Indices of the predicted classes.
     """
 
     name: str
@@ -47,7 +44,7 @@ class Tile:
 
     @classmethod
     def of(cls, name: str, image: ImageArray, mask: MaskArray, table: ClassTable) -> Self:
-        """Make a photo, uint8 (H, W, 3), and its mask, uint8 (H, W), small."""
+        """Return a reduced photo, uint8 (H, W, 3), with its mask, uint8 (H, W)."""
         photo_hw = image.shape[0], image.shape[1]
         size_hw = fit_size_hw(photo_hw, min(TILE_PX, max(photo_hw)))
         layer = draw_overlay_layer(resize_mask(mask, size_hw), table)
@@ -60,9 +57,9 @@ class Example:
     """One photo, clean and under every corruption.
 
     Attributes:
-        file_name: As in the annotation file.
+        file_name: Name in the annotation file.
         photo_hw: Height and width in pixels.
-        tiles: The clean one first.
+        tiles: Pictures, the clean one first.
     """
 
     file_name: str
@@ -72,14 +69,14 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class RobustnessSection:
-    """What the section is made of."""
+    """Scores under corruptions and an example photo."""
 
     scores: RobustnessScores
     example: Example
 
 
 def describe_robustness(section: RobustnessSection, t: Texts) -> dict[str, Any]:
-    """Return what ``templates/evaluation_robustness.html`` shows."""
+    """Return the values of ``templates/evaluation_robustness.html``."""
     scores, example = section.scores, section.example
     drops = {one.name: one.drop for one in scores.corruptions}
     return {
@@ -93,7 +90,7 @@ def describe_robustness(section: RobustnessSection, t: Texts) -> dict[str, Any]:
         "tiles": [
             {
                 "name": t(f"corruption_{tile.name}"),
-                "says": t(f"corrupted_{tile.name}"),
+                "note": t(f"corrupted_{tile.name}"),
                 "change": _show_change(drops[tile.name]) if tile.name in drops else "",
                 "photo": tile.photo,
                 "layer": tile.layer,
@@ -118,7 +115,7 @@ def _describe_drop(drop: Difference) -> dict[str, Any]:
 
 
 def _show_interval(drop: Difference) -> str:
-    """Return where a drop lies; as its ends may be negative, no dash is between them."""
+    """Return the interval of a drop, without a dash, since its ends may be negative."""
     if drop.interval.to_json() is None:
         return ""
     ends = f"{drop.interval.low:.3f} \N{HORIZONTAL ELLIPSIS} {drop.interval.high:.3f}"
@@ -132,7 +129,7 @@ def _show_change(drop: Difference) -> str:
 
 
 def plot_robustness(scores: RobustnessScores, t: Texts, language: str) -> Plot:
-    """Return the drops as bars, the greatest first, in the colours of their kinds."""
+    """Return the drops as bars, the largest first, coloured by kind of corruption."""
     kinds = dict.fromkeys(_KINDS.values())
     names = {kind: t(f"kind_{kind}").to(language) for kind in kinds}
     bars = []

@@ -1,8 +1,4 @@
-"""The statistics page: what is in a data set, told to people.
-
-Owns which figures stand where, and what needs a warning. Takes finished statistics; opens only
-the sample photos.
-"""
+"""The statistics page of data sets."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,7 +26,7 @@ RARE_PHOTOS = 5
 """A class in fewer photos cannot be in every one of the usual five folds."""
 MAX_SIZES_SHOWN = 12
 MAX_CLASSES_NAMED = 12
-"""In one warning."""
+"""Most classes listed in one warning."""
 # The more photos, the smaller each: the gallery has about as many pixels, whatever their number.
 _GALLERY_PIXELS = 24 * 512**2
 _SIDE_PX = (144, 512)
@@ -41,11 +37,11 @@ class Sample:
     """A photo of the gallery.
 
     Attributes:
-        set_name: Which set it is from.
-        file_name: As in the annotation file.
+        set_name: Name of its data set.
+        file_name: Name in the annotation file.
         size_hw: Height and width of the embedded picture in pixels.
         photo: Data URL of the photo.
-        layer: Data URL of what is laid over it; None without labels.
+        layer: Data URL of the labels to lay over it; None without labels.
         classes: (class index, share of the pixels), the largest first, background left out.
     """
 
@@ -64,7 +60,7 @@ def prepare_samples(
 
     Args:
         choices: See :func:`bunri.stats.gallery.choose_photos`.
-        rule: How masks are drawn from labels.
+        rule: Rule by which overlapping labels are drawn.
         advance: Called after each photo.
 
     Raises:
@@ -113,9 +109,9 @@ def write_stats_page(
     Args:
         path: The HTML file.
         sets: At least one; all with one class table.
-        samples: For the gallery.
-        rule: How masks were drawn from labels.
-        figures_name: The file with the same figures for machines.
+        samples: Photos of the gallery.
+        rule: Rule by which overlapping labels were drawn.
+        figures_name: Name of the JSON file with the same figures.
 
     Raises:
         OutputError: The file cannot be written.
@@ -136,7 +132,7 @@ def write_stats_page(
 def _collect_values(
     sets: Sequence[SetStatistics], samples: Sequence[Sample], t: Texts
 ) -> dict[str, Any]:
-    """Return what the template shows that comes from the data."""
+    """Return the values of the template that come from the data."""
     classes = [
         {"index": index, "name": name_class(info), "color": f"rgb{info.color_rgb}"}
         for index, info in enumerate(sets[0].table.classes)
@@ -158,9 +154,9 @@ def _collect_values(
         "foreground": classes[BACKGROUND_INDEX + 1 :],
         "files": join_texts([clean_name(figures.dataset.source.name) for figures in sets]),
         "licenses": _join_licenses(sets),
-        "background": _tell_background(sets, t),
+        "background": _describe_background(sets, t),
         "object_share": _measure_object_share(sets),
-        "cares": list(_list_cares(sets, t)),
+        "warnings": list(_list_warnings(sets, t)),
         "num_classes_seen": _count_seen_classes(sets),
         "samples": samples,
         "sample_classes": {index for sample in samples for index, _ in sample.classes},
@@ -173,7 +169,7 @@ def _join_licenses(sets: Sequence[SetStatistics]) -> Text | None:
     return join_texts([clean_name(name) for name in names]) if names else None
 
 
-def _tell_background(sets: Sequence[SetStatistics], t: Texts) -> Text:
+def _describe_background(sets: Sequence[SetStatistics], t: Texts) -> Text:
     return join_texts(
         [
             t(
@@ -201,19 +197,19 @@ def _count_seen_classes(sets: Sequence[SetStatistics]) -> int:
     return int(np.any(seen, axis=0).sum()) if seen else 0
 
 
-def _list_cares(sets: Sequence[SetStatistics], t: Texts) -> Iterator[Text]:
-    """Yield what a reader may be misled by."""
+def _list_warnings(sets: Sequence[SetStatistics], t: Texts) -> Iterator[Text]:
+    """Yield warnings about figures that may mislead."""
     if any(figures.color is None for figures in sets):
-        yield t("care_no_photos")
+        yield t("warning_no_photos")
     for figures in sets:
         name = clean_name(figures.name)
         if figures.labels is None:
-            yield t("care_unlabelled", set=name)
+            yield t("warning_unlabelled", set=name)
         else:
-            yield from _list_label_cares(figures, figures.labels, name, t)
+            yield from _list_label_warnings(figures, figures.labels, name, t)
 
 
-def _list_label_cares(
+def _list_label_warnings(
     figures: SetStatistics, labels: LabelStatistics, name: Text, t: Texts
 ) -> Iterator[Text]:
     rows = [
@@ -222,20 +218,20 @@ def _list_label_cares(
     ]
     absent = [class_name for class_name, photos in rows if photos == 0]
     rare = [
-        t("care_rare_class", name=class_name, photos=photos)
+        t("warning_rare_class", name=class_name, photos=photos)
         for class_name, photos in rows
         if 0 < photos < RARE_PHOTOS
     ]
     num_empty = sum(one.empty_objects for one in labels.classes)
     if absent:
-        yield t("care_absent", set=name, classes=_list_some(absent, t))
+        yield t("warning_absent", set=name, classes=_list_some(absent, t))
     if rare:
-        yield t("care_rare", set=name, limit=RARE_PHOTOS, classes=_list_some(rare, t))
+        yield t("warning_rare", set=name, limit=RARE_PHOTOS, classes=_list_some(rare, t))
     if num_empty:
-        yield t("care_empty", set=name, count=num_empty)
+        yield t("warning_empty", set=name, count=num_empty)
 
 
 def _list_some(names: list[Text], t: Texts) -> Text:
     rest = len(names) - MAX_CLASSES_NAMED
     shown = names[:MAX_CLASSES_NAMED]
-    return join_texts([*shown, t("care_more", count=rest)] if rest > 0 else shown)
+    return join_texts([*shown, t("warning_more", count=rest)] if rest > 0 else shown)

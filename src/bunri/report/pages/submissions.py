@@ -1,8 +1,4 @@
-"""The page that shows two submissions and where they differ.
-
-Owns which figures stand where, and how large the page may become. Takes finished counts; opens
-only the photos.
-"""
+"""The page of two submissions and their differences."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,10 +20,10 @@ from bunri.scores.confusion import ClassCounts
 from bunri.submission import SUBMISSION_SIZE_PX, SubmissionDifference
 
 MAX_PICTURE_BYTES = 12 * 10**6
-"""Of all pictures together; photos that find no room are left out, those that differ least."""
+"""Largest size of all pictures together; photos that differ least are left out."""
 _SAME_RGB, _DIFFERENT_RGB = (38, 46, 43), (255, 64, 129)
 _MAX_NAMED = 3
-"""How many pairs of classes are named below a photo."""
+"""Most pairs of classes listed below a photo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +64,14 @@ def write_submissions_page(
 
     Args:
         path: The HTML file.
-        names: What the two files are called.
-        difference: What was counted.
-        table: For names and colours.
-        dataset: Where photos are looked for by ``file_name``; None to show masks alone.
+        names: Names of the two files.
+        difference: Differences between the files.
+        table: Class table for names and colours.
+        dataset: Data set that photos are taken from by ``file_name``; None to show masks alone.
         advance: Called after each photo.
 
     Returns:
-        How many photos are shown.
+        Number of photos on the page.
 
     Raises:
         OutputError: The file cannot be written.
@@ -96,7 +92,7 @@ def write_submissions_page(
 def _collect_values(
     names: tuple[str, str], difference: SubmissionDifference, table: ClassTable
 ) -> dict[str, Any]:
-    """Return what the template shows but for the photos."""
+    """Return the values of the template without the photos."""
     matrix = difference.matrix
     rows, columns, total = matrix.sum(axis=1), matrix.sum(axis=0), max(1, int(matrix.sum()))
     iou = ClassCounts.of(matrix).iou
@@ -150,7 +146,7 @@ def _make_cards(
 
 
 def _embed_photo(dataset: LabelledSet, photo: Photo) -> Markup | None:
-    """Return the photo as large as its masks, None if it cannot be read: masks still say much."""
+    """Return the photo as large as its masks; None if it cannot be read, masks remain useful."""
     try:
         image = read_photo(dataset.path_of(photo))
     except (ImageError, PathError):
@@ -159,7 +155,7 @@ def _embed_photo(dataset: LabelledSet, photo: Photo) -> Markup | None:
 
 
 def _find_pairs(first: MaskArray, second: MaskArray, num_classes: int) -> list[_Pair]:
-    """Return the pairs of different classes with most pixels in common."""
+    """Return the commonest pairs of different classes."""
     is_different = first != second
     codes = first[is_different].astype(np.int64) * num_classes + second[is_different]
     values, counts = np.unique(codes, return_counts=True)

@@ -1,7 +1,4 @@
-"""The plots of an evaluation: training curves, and confidence against accuracy.
-
-Owns which figures stand in them and what is said of each point. How they look is ``line_plots``'.
-"""
+"""Plots of an evaluation: training curves, and accuracy against confidence."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,7 +1,4 @@
-"""Plots of values with their intervals, drawn as bars.
-
-Owns how they look. Knows nothing of what the values mean, nor of languages; see ``plots``.
-"""
+"""Plots of values with their intervals as bars."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,14 +22,14 @@ from bunri.scores.intervals import Interval
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A value and what is said of it; NaN is "no data".
+    """A value with its interval.
 
     Attributes:
-        label: What stands beside it.
-        group: What its colour stands for, in words.
-        value: Its length; may be negative.
-        interval: Drawn over it, if there is one.
-        hover: Said of it.
+        label: Label beside the bar.
+        group: Name of the group that the bar's colour stands for.
+        value: Length of the bar, possibly negative; NaN is "no data".
+        interval: Interval to draw over the bar.
+        hover: Lines of the hover label.
     """
 
     label: str
@@ -46,9 +43,9 @@ def plot_interval_bars(bars: Sequence[Bar], groups: Sequence[str], axis_title: s
     """Return horizontal bars, the first at the top, with their intervals as whiskers.
 
     Args:
-        bars: In order.
-        groups: All groups, in the order of their colours and of the legend.
-        axis_title: Of the values.
+        bars: Bars from top to bottom.
+        groups: Names of the groups, in the order of their colours and of the legend.
+        axis_title: Title of the value axis.
     """
     traces = []
     for number, group in enumerate(groups):

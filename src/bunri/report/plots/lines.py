@@ -1,7 +1,4 @@
-"""Plots of lines: curves over values, over epochs, and against the diagonal.
-
-Owns how they look. Knows nothing of what the values mean, nor of languages; see ``plots``.
-"""
+"""Plots of lines: curves over values, over epochs, and against the diagonal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +15,12 @@ from bunri.report.plots.parts import (
 from bunri.report.plots.plots import Plot, Series, assemble_plot
 
 MAX_LINE_CHARACTERS = 24
-"""Of a name in the legend, which is as wide as a phone allows."""
+"""Longest name in the legend, which has to fit a phone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Points (x, y) from left to right, and what is said of each."""
+    """Points (x, y) from left to right with their hover labels."""
 
     name: str
     x: Sequence[float]
@@ -87,10 +84,10 @@ def plot_reliability(line: Line, weights: Sequence[float], x_title: str, y_title
     """Return points with shares on both axes against the diagonal where they should lie.
 
     Args:
-        line: The points.
-        weights: Of each point, 0..1; its mark's area grows with it.
-        x_title: Of the axis.
-        y_title: Of the axis.
+        line: Points.
+        weights: Weights of the points, 0 to 1; the marks' areas grow with them.
+        x_title: Title of the x axis.
+        y_title: Title of the y axis.
     """
     ideal = go.Scatter(
         x=[0, 1],

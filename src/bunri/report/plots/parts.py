@@ -1,7 +1,4 @@
-"""What the plots of a page have in common: axes, rows, colours, and text that stays text.
-
-Owns these. Knows nothing of plotly but the names of its settings; imports none of it.
-"""
+"""Common parts of plots: axes, rows, colours and escaped labels."""
 
 from collections.abc import Sequence
 from html import escape
@@ -10,7 +7,7 @@ from typing import Any
 Parts = dict[str, Any]
 """Settings of plotly by name."""
 Lines = Sequence[str]
-"""What stands in a hover label, line by line; plain text."""
+"""Lines of a hover label; plain text."""
 
 MAX_LABEL_CHARACTERS = 18
 MAX_LINE_CHARACTERS = 80
@@ -50,23 +47,23 @@ def describe_class_axis(labels: Sequence[str]) -> Parts:
 
 
 def place_rows(num_labels: int, num_series: int, number: int) -> list[float]:
-    """Return where the bars of one series stand, so that those of a label lie side by side."""
+    """Return the positions of one series' bars, so that those of a label lie side by side."""
     offset = (number - (num_series - 1) / 2) * 0.8 / num_series
     return [label + offset for label in range(num_labels)]
 
 
 def choose_bar_width(num_series: int) -> float:
-    """Return how thick a bar is, where the rows of two labels are 1 apart."""
+    """Return the thickness of a bar, where the rows of two labels are 1 apart."""
     return 0.8 / num_series * (0.9 if num_series > 1 else 0.85)
 
 
 def choose_height(num_labels: int, num_series: int) -> int:
-    """Return how high a plot of horizontal bars is, in pixels."""
+    """Return the height of a plot of horizontal bars in pixels."""
     return max(26, _ROW_PX * num_series + 10) * num_labels + 80
 
 
 def choose_opacity(number: int, count: int) -> float:
-    """Return how full the colour of a series is: the first 1, the others less."""
+    """Return the opacity of a series' colour: 1 for the first, less for the others."""
     return 1.0 if count == 1 else 1.0 - 0.7 * number / (count - 1)
 
 
@@ -76,7 +73,7 @@ def fill_color(color_rgb: tuple[int, int, int], opacity: float) -> str:
 
 
 def choose_ink(shade: float | None) -> str:
-    """Return the colour of text on a cell; which one reads best is the colour scheme's to say."""
+    """Return the CSS colour of text that is readable on a cell of this shade."""
     for limit, name in ((0.45, "low"), (0.58, "middle")):
         if (shade or 0) < limit:
             return f"var(--ink-{name})"
@@ -89,7 +86,7 @@ def choose_series_color(number: int) -> str:
 
 
 def describe_hover(hovers: Sequence[Lines]) -> Parts:
-    """Return what a trace says of each of its points."""
+    """Return the hover labels of a trace."""
     return {"hovertext": [join_lines(lines) for lines in hovers], "hoverinfo": "text"}
 
 
@@ -99,11 +96,11 @@ def join_lines(lines: Lines) -> str:
 
 
 def clean_label(text: str, *, limit: int = MAX_LABEL_CHARACTERS) -> str:
-    """Return text so that plotly shows it letter by letter; it reads tags and entities in labels.
+    """Return text escaped for plotly, which interprets tags and entities in labels.
 
     Args:
         text: Plain text.
-        limit: Characters to show at most.
+        limit: Longest text in characters.
     """
     if len(text) > limit:
         text = text[: limit - 1] + "…"

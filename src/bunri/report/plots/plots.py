@@ -1,9 +1,7 @@
 """Plots for pages, drawn by plotly in the browser.
 
-Owns how plots look: positions, outlines, what a finger may do. Knows nothing of what the values
-mean, nor of languages: every text arrives finished. Colours that change with the page's scheme
-are CSS variables, whose values ``templates/plots.js`` puts in. Only this file, ``line_plots`` and
-``interval_plots`` import plotly.
+Colours that change with the page's colour scheme are CSS variables, whose values
+``templates/plots.js`` fills in. Texts arrive in one language.
 """
 
 from collections.abc import Sequence
@@ -48,7 +46,7 @@ class Series:
     values: Sequence[float | None]
     hovers: Sequence[Lines]
     texts: Sequence[str] = field(default=())
-    """What stands beside each bar, if anything."""
+    """Texts beside the bars, if any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ def plot_class_bars(
 ) -> Plot:
     """Return one group of horizontal bars for each class, in its colour; shares on the axis.
 
-    Series are told apart by how full their colour is.
+    Series differ in the opacity of their colour.
     """
     traces = []
     for number, one in enumerate(series):
@@ -133,7 +131,7 @@ def plot_class_ranges(
 def _trace_ranges(
     series: RangeSeries, rows: Sequence[float], fills: Sequence[str], width: float
 ) -> list[Any]:
-    """Return whiskers, boxes and medians of one series; hovering tells the same of the last two."""
+    """Return the whiskers, boxes and medians of one series."""
     kept = [(y, q, i) for i, (y, q) in enumerate(zip(rows, series.quantiles, strict=True)) if q]
     y = [row for row, _, _ in kept]
     common = {"name": clean_label(series.name), "showlegend": False}
@@ -325,7 +323,7 @@ def assemble_plot(traces: Sequence[Any], **layout: Any) -> Plot:  # noqa: ANN401
 
 
 def _explain_opacities(names: Sequence[str]) -> list[Any]:
-    """Return bars that are never seen: they give the legend grey keys, since no class is meant."""
+    """Return invisible bars that give the legend grey keys, since it is not about a class."""
     return [
         go.Bar(
             name=clean_label(name),

@@ -1,7 +1,4 @@
-"""The plots of the statistics page: which figures stand in which plot, and what they say.
-
-Owns labels, hover texts and bins. Knows nothing of plotly, nor of the page's layout.
-"""
+"""Plots of the statistics page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +43,7 @@ def build_plots(sets: Sequence[SetStatistics], t: Texts) -> dict[str, dict[str, 
     """
     found: dict[str, dict[str, Plot]] = {}
     for language in LANGUAGES:
-        for key, plot in _plot_all(sets, _Voice(t, language)).items():
+        for key, plot in _plot_all(sets, _Language(t, language)).items():
             found.setdefault(key, {})[language] = plot
     for number, (_, labels) in enumerate(list_labelled(sets)):
         for index, one in enumerate(labels.classes):
@@ -62,13 +59,13 @@ def list_labelled(sets: Sequence[SetStatistics]) -> _Labelled:
 
 
 @dataclass(frozen=True, slots=True)
-class _Voice:
+class _Language:
     """Texts in one language."""
 
     texts: Texts
     language: str
 
-    def say(self, key: str, **values: str | int | Text) -> str:
+    def text(self, key: str, **values: str | int | Text) -> str:
         return self.texts(key, **values).to(self.language)
 
     def name_set(self, figures: SetStatistics) -> str:
@@ -81,7 +78,7 @@ class _Voice:
         return f"{self.name_class(info)} · {self.name_set(figures)}"
 
 
-def _plot_all(sets: Sequence[SetStatistics], voice: _Voice) -> dict[str, Plot]:
+def _plot_all(sets: Sequence[SetStatistics], voice: _Language) -> dict[str, Plot]:
     labelled = list_labelled(sets)
     found: dict[str, Plot] = {}
     if labelled:
@@ -113,7 +110,7 @@ def _list_classes(figures: SetStatistics) -> list[tuple[int, ClassInfo]]:
     return [(i, c) for i, c in enumerate(figures.table.classes) if i != BACKGROUND_INDEX]
 
 
-def _plot_measure(labelled: _Labelled, unit: str, voice: _Voice) -> Plot:
+def _plot_measure(labelled: _Labelled, unit: str, voice: _Language) -> Plot:
     """Return bars of the share of photos, objects or pixels that each class has."""
     classes = _list_classes(labelled[0][0])
     series = []
@@ -124,7 +121,7 @@ def _plot_measure(labelled: _Labelled, unit: str, voice: _Voice) -> Plot:
         hovers = []
         for (index, info), share in zip(classes, shares, strict=True):
             count = show_count(counts[index])
-            says = voice.say(
+            says = voice.text(
                 f"hover_{unit}", count=count, total=show_count(total), share=show_share(share)
             )
             hovers.append((voice.head(info, figures), says))
@@ -135,18 +132,18 @@ def _plot_measure(labelled: _Labelled, unit: str, voice: _Voice) -> Plot:
         [voice.name_class(info) for _, info in classes],
         [info.color_rgb for _, info in classes],
         series,
-        voice.say(f"axis_{unit}_share"),
+        voice.text(f"axis_{unit}_share"),
     )
 
 
-def _plot_areas(labelled: _Labelled, voice: _Voice) -> Plot:
+def _plot_areas(labelled: _Labelled, voice: _Language) -> Plot:
     """Return a box of object sizes for each class."""
     classes = _list_classes(labelled[0][0])
     series = []
     for figures, labels in labelled:
         areas = [labels.classes[index].area for index, _ in classes]
         hovers = [
-            (voice.head(info, figures), *_tell_areas(area, voice)) if area else ()
+            (voice.head(info, figures), *_describe_areas(area, voice)) if area else ()
             for (_, info), area in zip(classes, areas, strict=True)
         ]
         quantiles = [area.quantiles_px[1:-1] if area else None for area in areas]
@@ -155,25 +152,25 @@ def _plot_areas(labelled: _Labelled, voice: _Voice) -> Plot:
         [voice.name_class(info) for _, info in classes],
         [info.color_rgb for _, info in classes],
         series,
-        voice.say("axis_area"),
+        voice.text("axis_area"),
     )
 
 
-def _tell_areas(area: AreaStatistics, voice: _Voice) -> Lines:
+def _describe_areas(area: AreaStatistics, voice: _Language) -> Lines:
     q05, q25, q50, q75, q95 = map(show_count, area.quantiles_px[1:-1])
     return (
-        voice.say("hover_area_count", count=show_count(area.num_objects)),
-        voice.say("hover_area_median", median=q50),
-        voice.say("hover_area_half", low=q25, high=q75),
-        voice.say("hover_area_most", low=q05, high=q95),
+        voice.text("hover_area_count", count=show_count(area.num_objects)),
+        voice.text("hover_area_median", median=q50),
+        voice.text("hover_area_half", low=q25, high=q75),
+        voice.text("hover_area_most", low=q05, high=q95),
     )
 
 
 # -- objects and photos --------------------------------------------------------------------
 
 
-def _plot_doublings(labelled: _Labelled, voice: _Voice) -> Plot:
-    """Return how many objects of all classes have each size, doubling by doubling."""
+def _plot_doublings(labelled: _Labelled, voice: _Language) -> Plot:
+    """Return the shares of objects of each size, doubling by doubling."""
     kept = [(figures, labels.all_areas) for figures, labels in labelled if labels.all_areas]
     num_bins = max(len(area.doublings) for _, area in kept)
     series = []
@@ -182,20 +179,20 @@ def _plot_doublings(labelled: _Labelled, voice: _Voice) -> Plot:
         hovers = []
         for bin_, count in enumerate(counts):
             low, high = show_count(2**bin_), show_count(2 ** (bin_ + 1) - 1)
-            says = voice.say(
+            says = voice.text(
                 "hover_object",
                 count=show_count(count),
                 total=show_count(area.num_objects),
                 share=show_share(count / area.num_objects),
             )
             hovers.append(
-                (voice.name_set(figures), voice.say("hover_doubling", low=low, high=high), says)
+                (voice.name_set(figures), voice.text("hover_doubling", low=low, high=high), says)
             )
         shares = [count / area.num_objects for count in counts]
         series.append(Series(voice.name_set(figures), shares, hovers))
     labels = [_shorten(2**bin_) for bin_ in range(num_bins)]
     return plots.plot_counts(
-        labels, series, voice.say("axis_area_from"), voice.say("axis_object_share")
+        labels, series, voice.text("axis_area_from"), voice.text("axis_object_share")
     )
 
 
@@ -208,9 +205,9 @@ def _shorten(power: int) -> str:
 
 
 def _plot_counts(
-    distributions: Sequence[tuple[SetStatistics, Distribution]], unit: str, voice: _Voice
+    distributions: Sequence[tuple[SetStatistics, Distribution]], unit: str, voice: _Language
 ) -> Plot:
-    """Return how many photos hold each number of classes or objects."""
+    """Return the shares of photos with each number of classes or objects."""
     highest = max(value for _, distribution in distributions for value, _ in distribution)
     bins = _choose_bins(highest)
     labels = [_name_bin(low, high) for low, high in bins]
@@ -220,17 +217,17 @@ def _plot_counts(
         for (low, high), label in zip(bins, labels, strict=True):
             count = sum(n for v, n in distribution if low <= v and (high is None or v <= high))
             shares.append(count / figures.num_photos)
-            says = voice.say(
+            says = voice.text(
                 "hover_photo",
                 count=show_count(count),
                 total=show_count(figures.num_photos),
                 share=show_share(shares[-1]),
             )
-            head = voice.say(f"hover_{unit}_value", value=label)
+            head = voice.text(f"hover_{unit}_value", value=label)
             hovers.append((voice.name_set(figures), head, says))
         series.append(Series(voice.name_set(figures), shares, hovers))
     return plots.plot_counts(
-        labels, series, voice.say(f"{unit}_per_photo"), voice.say("axis_photo_share")
+        labels, series, voice.text(f"{unit}_per_photo"), voice.text("axis_photo_share")
     )
 
 
@@ -247,8 +244,8 @@ def _name_bin(low: int, high: int | None) -> str:
     return str(low) if low == high else f"{low}\N{EN DASH}{high}"
 
 
-def _plot_together(figures: SetStatistics, labels: LabelStatistics, voice: _Voice) -> Plot:
-    """Return in how many photos two classes are seen together, shaded by the row's share."""
+def _plot_together(figures: SetStatistics, labels: LabelStatistics, voice: _Language) -> Plot:
+    """Return the numbers of photos that hold two classes, shaded by the row's share."""
     classes = [(i, c) for i, c in _list_classes(figures) if labels.classes[i].photos]
     shades, texts, hovers = [], [], []
     for row, info in classes:
@@ -260,8 +257,8 @@ def _plot_together(figures: SetStatistics, labels: LabelStatistics, voice: _Voic
             [
                 (
                     f"{voice.name_class(info)} + {voice.name_class(other)}",
-                    voice.say("hover_together", count=show_count(count)),
-                    voice.say(
+                    voice.text("hover_together", count=show_count(count)),
+                    voice.text(
                         "hover_together_share",
                         share=show_share(count / total),
                         name=voice.name_class(info),
@@ -276,7 +273,7 @@ def _plot_together(figures: SetStatistics, labels: LabelStatistics, voice: _Voic
 # -- photos --------------------------------------------------------------------------------
 
 
-def _plot_sizes(sets: Sequence[SetStatistics], voice: _Voice) -> Plot:
+def _plot_sizes(sets: Sequence[SetStatistics], voice: _Language) -> Plot:
     """Return a bubble for each size of photo."""
     series = []
     for figures in sets:
@@ -285,16 +282,16 @@ def _plot_sizes(sets: Sequence[SetStatistics], voice: _Voice) -> Plot:
             (
                 voice.name_set(figures),
                 f"{width:.0f} × {height:.0f}",
-                voice.say("hover_size", count=show_count(n)),
+                voice.text("hover_size", count=show_count(n)),
             )
             for width, height, n in points
         ]
         series.append((voice.name_set(figures), points, hovers))
-    return plots.plot_bubbles(series, voice.say("axis_width"), voice.say("axis_height"))
+    return plots.plot_bubbles(series, voice.text("axis_width"), voice.text("axis_height"))
 
 
-def _plot_colors(color: ColorStatistics, voice: _Voice) -> Plot:
-    """Return how often values of red, green and blue occur."""
+def _plot_colors(color: ColorStatistics, voice: _Language) -> Plot:
+    """Return the distributions of the values of red, green and blue."""
     binned = color.histogram.reshape(3, -1, _VALUES_PER_COLOR_BIN).sum(2)
     starts = list(range(0, 256, _VALUES_PER_COLOR_BIN))
     curves = []
@@ -302,13 +299,13 @@ def _plot_colors(color: ColorStatistics, voice: _Voice) -> Plot:
         shares = [count / color.num_pixels for count in counts]
         hovers = [
             (
-                voice.say(channel),
-                voice.say("hover_values", low=low, high=low + _VALUES_PER_COLOR_BIN - 1),
+                voice.text(channel),
+                voice.text("hover_values", low=low, high=low + _VALUES_PER_COLOR_BIN - 1),
                 show_share(share),
             )
             for low, share in zip(starts, shares, strict=True)
         ]
         rounded = [float(f"{share:.4g}") for share in shares]
-        curves.append((Series(voice.say(channel), rounded, hovers), f"var(--{channel})"))
+        curves.append((Series(voice.text(channel), rounded, hovers), f"var(--{channel})"))
     middles = [start + (_VALUES_PER_COLOR_BIN - 1) / 2 for start in starts]
-    return plot_curves(middles, curves, voice.say("axis_value"), voice.say("axis_pixel_share"))
+    return plot_curves(middles, curves, voice.text("axis_value"), voice.text("axis_pixel_share"))

@@ -1,7 +1,4 @@
-"""What a wrap-up says of data, and of how to do it all again.
-
-Owns these two sections, both read from what runs recorded.
-"""
+"""Sections of the wrap-up about data and reproduction."""
 
 import json
 import platform
@@ -23,18 +20,18 @@ _PACKAGES = ("bunri", "torch", "torchvision", "timm", "segmentation-models-pytor
 
 
 def describe_data(experiments: Sequence[Experiment], t: Texts) -> Iterator[Block]:
-    """Yield which files were trained and evaluated on, and what each class rests on."""
+    """Yield the files of training and evaluation, and the photos and pixels of each class."""
     trained: dict[str, list[Text]] = {}
     for one in experiments:
         if files := one.record.training.get("trained on"):
             trained.setdefault(str(files), []).append(one.name)
-    told = [
+    lines = [
         t("trained_on", name=join_texts(names), files=clean_name(files))
         for files, names in trained.items()
     ]
-    told += _tell_evaluation(experiments, t)
-    told += _tell_licenses(experiments, t)
-    yield Bullets(told)
+    lines += _describe_evaluation(experiments, t)
+    lines += _describe_licenses(experiments, t)
+    yield Bullets(lines)
     counts = Counter(file for one in experiments for file in dict.fromkeys(one.record.data))
     yield Grid(
         [t("file"), t("part"), t("used_by"), plain("SHA-256")],
@@ -61,7 +58,7 @@ def describe_data(experiments: Sequence[Experiment], t: Texts) -> Iterator[Block
     )
 
 
-def _tell_evaluation(experiments: Sequence[Experiment], t: Texts) -> Iterator[Text]:
+def _describe_evaluation(experiments: Sequence[Experiment], t: Texts) -> Iterator[Text]:
     files: dict[str, list[str]] = {}
     for one in experiments:
         name = shorten_path(Path(one.record.result.data))
@@ -71,7 +68,7 @@ def _tell_evaluation(experiments: Sequence[Experiment], t: Texts) -> Iterator[Te
         yield t("evaluated_on", files=shown, rule=clean_name(rule))
 
 
-def _tell_licenses(experiments: Sequence[Experiment], t: Texts) -> Iterator[Text]:
+def _describe_licenses(experiments: Sequence[Experiment], t: Texts) -> Iterator[Text]:
     pairs = dict.fromkeys(
         (str(one.record.licenses.get("data")), str(one.record.licenses.get("weights")))
         for one in experiments
@@ -82,12 +79,12 @@ def _tell_licenses(experiments: Sequence[Experiment], t: Texts) -> Iterator[Text
 
 
 def name_recipe(number: int) -> str:
-    """Return the file name of the settings of a run; runs count from 0."""
+    """Return the file name of the settings of a run, which is counted from 0."""
     return f"run_{number + 1}.yaml"
 
 
 def describe_reproduction(experiments: Sequence[Experiment], t: Texts) -> Iterator[Block]:
-    """Yield the commands that would do it all again, seeds and versions."""
+    """Yield the commands that reproduce the runs, seeds and versions."""
     yield Paragraph(t("reproduce_intro"))
     lines: list[str] = []
     for number, one in enumerate(experiments):
@@ -102,10 +99,10 @@ def describe_reproduction(experiments: Sequence[Experiment], t: Texts) -> Iterat
     seeds = {one.name: one.record.result.config.get("seed") for one in experiments}
     known = [clean_name(f"{name.en} {seed}") for name, seed in seeds.items() if seed is not None]
     versions = join_texts([clean_name(one) for one in _list_versions()])
-    told = [t("reproduce_versions", versions=versions)]
+    notes = [t("reproduce_versions", versions=versions)]
     if known:
-        told.insert(0, t("reproduce_seeds", seeds=join_texts(known)))
-    yield Bullets(told)
+        notes.insert(0, t("reproduce_seeds", seeds=join_texts(known)))
+    yield Bullets(notes)
 
 
 def _name_folder(experiment: Experiment) -> str:
@@ -131,7 +128,7 @@ def _list_commands(experiment: Experiment, recipe: str) -> Iterator[str]:
 
 
 def _list_members(ensemble: Experiment, experiments: Sequence[Experiment]) -> list[str]:
-    """Return how to name the models of an ensemble."""
+    """Return the folders or paths of the models of an ensemble."""
     pairs = [(member, find_member(member, experiments)) for member in ensemble.run.models]
     return [
         shorten_path(Path(member.model)) if found is None else _name_folder(found)

@@ -1,7 +1,4 @@
-"""A document in sections, told once and written as HTML by a template or as Markdown here.
-
-Owns the pieces a document is made of and how Markdown is escaped. Knows nothing of what they say.
-"""
+"""Documents in sections, written as HTML by a template or as Markdown here."""
 
 import re
 from collections.abc import Sequence
@@ -31,7 +28,7 @@ class Bullets:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A table; columns from ``numbers_from`` on hold numbers."""
+    """A table; columns from index ``numbers_from`` on hold numbers."""
 
     head: Sequence[Text]
     rows: Sequence[Sequence[Text]]
@@ -41,7 +38,7 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A picture: JPEG, and what it shows."""
+    """A JPEG picture with its caption."""
 
     name: str
     jpeg: bytes
@@ -51,7 +48,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Lines as they are typed."""
+    """Lines of commands."""
 
     lines: Sequence[str]
     kind: str = "code"
@@ -69,18 +66,18 @@ class Section:
 
 
 def plain(value: str | int) -> Text:
-    """Return words that are the same in every language."""
+    """Return a text that is the same in every language."""
     return Text(str(value), str(value))
 
 
 def write_markdown(title: Text, sections: Sequence[Section], language: str, t: Texts) -> str:
-    """Return a document in one language; names in it are letters, never markup.
+    """Return a document as Markdown in one language; names in it are escaped.
 
     Args:
-        title: Its heading.
-        sections: What it says.
+        title: Heading of the document.
+        sections: Sections in order.
         language: One of ``texts.LANGUAGES``.
-        t: Must know "table_empty".
+        t: Texts with the key "table_empty".
     """
     parts = [f"# {_escape(title.to(language))}"]
     for section in sections:
@@ -120,7 +117,7 @@ def _write_grid(grid: Grid, language: str, t: Texts) -> str:
 
 
 def _escape(text: str) -> str:
-    """Return text that Markdown shows letter by letter, on one line."""
+    """Return text escaped for Markdown, on one line."""
     escaped = _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
     escaped = escaped.replace("&", "&amp;").replace("<", "&lt;")
     return _LINE_START.sub(r"\1\\", escaped)  # no list, rule or quotation begins with it

@@ -1,17 +1,17 @@
-"""What a wrap-up says of ensembles: who took part, what it gave, and what one model alone gives.
+"""The section of the wrap-up about ensembles.
 
-Owns this section, and how members are found again among the runs: by the SHA-256 of their
-weights, so that a run that was trained again since is not taken for the member it once was.
+Members are found again among the runs by the SHA-256 of their weights, so that a run that was
+trained again since is not taken for the member.
 """
 
 from collections.abc import Iterator, Sequence
 
 from bunri.report.experiments import (
     Experiment,
+    describe_verdict,
     find_best,
     name_model,
     show_difference,
-    tell_verdict,
 )
 from bunri.report.page import show_figure, show_interval
 from bunri.report.texts import Text, Texts, join_texts
@@ -20,7 +20,7 @@ from bunri.scores.comparison import Comparison, pair_results
 from bunri.scores.results import UsedModel
 
 
-def tell_ensembles(
+def describe_ensembles(
     experiments: Sequence[Experiment], comparison: Comparison, t: Texts
 ) -> Iterator[Block]:
     """Yield for each ensemble its members and what it gains over the best of them."""
@@ -28,7 +28,7 @@ def tell_ensembles(
     if not ensembles:
         yield Paragraph(t("no_ensemble"))
     for one in ensembles:
-        yield from _tell_ensemble(one, experiments, comparison, t)
+        yield from _describe_ensemble(one, experiments, comparison, t)
 
 
 def find_member(member: UsedModel, experiments: Sequence[Experiment]) -> Experiment | None:
@@ -38,7 +38,7 @@ def find_member(member: UsedModel, experiments: Sequence[Experiment]) -> Experim
     return next(known, None)
 
 
-def _tell_ensemble(
+def _describe_ensemble(
     ensemble: Experiment, experiments: Sequence[Experiment], comparison: Comparison, t: Texts
 ) -> Iterator[Block]:
     members = [(member, find_member(member, experiments)) for member in ensemble.run.models]
@@ -56,7 +56,7 @@ def _tell_ensemble(
     if unknown:
         yield Paragraph(t("members_unknown", models=join_texts(unknown)))
     if known:
-        yield Paragraph(_tell_gain(ensemble, find_best(known), comparison, t))
+        yield Paragraph(_describe_gain(ensemble, find_best(known), comparison, t))
 
 
 def _list_scores(experiment: Experiment | None) -> list[Text]:
@@ -71,7 +71,9 @@ def _list_scores(experiment: Experiment | None) -> list[Text]:
     ]
 
 
-def _tell_gain(ensemble: Experiment, best: Experiment, comparison: Comparison, t: Texts) -> Text:
+def _describe_gain(
+    ensemble: Experiment, best: Experiment, comparison: Comparison, t: Texts
+) -> Text:
     """Return the difference to the best member, from the same draws of photos for both."""
     differences = pair_results(best.record.result, ensemble.record.result, comparison.photos)
     gain = differences.overall["global_miou"]
@@ -79,5 +81,5 @@ def _tell_gain(ensemble: Experiment, best: Experiment, comparison: Comparison, t
         "ensemble_gain",
         best=best.name,
         difference=show_difference(gain),
-        verdict=tell_verdict(gain, t),
+        verdict=describe_verdict(gain, t),
     )

@@ -1,9 +1,5 @@
-"""The files of a wrap-up: a page, Markdown, pictures, settings, and PDFs if there is a browser.
+"""Files of the wrap-up: a page, Markdown, pictures, settings, and PDFs if there is a browser."""
 
-Owns their names and how they are written. What they say is ``wrapup``'s.
-"""
-
-import base64
 import io
 import tempfile
 from collections.abc import Sequence
@@ -19,10 +15,8 @@ from bunri.core.files import check_writable, write_bytes, write_text
 from bunri.images.drawing import draw_overlay
 from bunri.report.experiments import find_best, list_experiments
 from bunri.report.mistakes import draw_mistakes
-from bunri.report.page import write_page
-from bunri.report.picture_choice import sort_pictures
-from bunri.report.picture_files import unpack_photo
-from bunri.report.pictures import Picture, decode_mask
+from bunri.report.page import show_figure, write_page
+from bunri.report.pictures import Picture, sort_pictures, unpack_picture
 from bunri.report.records import RunRecord
 from bunri.report.texts import LANGUAGES, Texts, clean_name, read_texts
 from bunri.report.wrapup.data import name_recipe
@@ -54,13 +48,13 @@ def write_wrapup(
     """Write a wrap-up; files of an earlier one are replaced, others are left alone.
 
     Args:
-        folder: Where.
-        records: Of the runs, in the order of ``comparison``.
-        comparison: Of all of them.
-        diagnose: See ``wrapup_regrets``.
+        folder: Output folder.
+        records: Records of the runs, in the order of ``comparison``.
+        comparison: Comparison of all runs.
+        diagnose: Function that checks an annotation file; see ``lessons``.
 
     Returns:
-        Why there is no PDF; empty where there are.
+        Reason why there is no PDF; empty if there is one.
 
     Raises:
         OutputError: A file cannot be written.
@@ -88,11 +82,7 @@ def write_wrapup(
 
 def _draw_figure(number: int, picture: Picture, table: ClassTable, t: Texts) -> Figure:
     """Return photo, truth, prediction and mistakes side by side."""
-    image = unpack_photo(picture)
-    truth, prediction = (
-        decode_mask(base64.b64decode(packed), picture.size_hw)
-        for packed in (picture.truth, picture.prediction)
-    )
+    image, truth, prediction = unpack_picture(picture)
     tiles = (
         image,
         draw_overlay(image, truth, table),
@@ -108,8 +98,8 @@ def _draw_figure(number: int, picture: Picture, table: ClassTable, t: Texts) -> 
     drawn.thumbnail((4 * _TILE_PX, 2 * _TILE_PX))
     buffer = io.BytesIO()
     drawn.save(buffer, "JPEG", quality=85)
-    score = "\N{EN DASH}" if np.isnan(picture.miou) else f"{picture.miou:.3f}"
-    caption = t("picture_caption", name=clean_name(picture.file_name), score=score)
+    name, score = clean_name(picture.file_name), show_figure(picture.miou)
+    caption = t("picture_caption", name=name, score=score)
     return Figure(f"{number}.jpg", buffer.getvalue(), caption)
 
 

@@ -1,7 +1,4 @@
-"""From a page to a PDF, by a browser that is installed.
-
-Owns how Chromium is found and called. Knows nothing of what a page says.
-"""
+"""PDF of a page, printed by an installed Chromium."""
 
 import shutil
 import subprocess
@@ -33,9 +30,9 @@ def print_page(browser: str, page: Path, pdf: Path) -> None:
     """Print a page as PDF.
 
     Args:
-        browser: See :func:`find_browser`.
+        browser: Path of a Chromium; see :func:`find_browser`.
         page: The HTML file.
-        pdf: Where the PDF goes.
+        pdf: PDF file to write.
 
     Raises:
         OutputError: The browser gave no PDF, or it cannot be written.

@@ -1,8 +1,4 @@
-"""The wrap-up: what a series of experiments was for, what came out, and what was learned.
-
-Owns which sections there are and what they say, from the records alone: nothing is predicted and
-nothing is guessed. How a document is written is ``documents``' and the template's.
-"""
+"""Sections of the wrap-up, written from the records of runs alone."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,20 +8,20 @@ import numpy as np
 from bunri.core.contracts import BACKGROUND_INDEX
 from bunri.report.experiments import (
     Experiment,
+    describe_changes,
+    describe_verdict,
     find_best,
     show_difference,
-    tell_changes,
-    tell_seconds,
-    tell_verdict,
+    show_seconds,
 )
 from bunri.report.mistakes import count_kinds
 from bunri.report.page import show_count, show_figure, show_interval, show_share
-from bunri.report.pages.experiments import list_photo_cares
+from bunri.report.pages.experiments import list_photo_warnings
 from bunri.report.texts import Text, Texts, join_texts, name_class
 from bunri.report.wrapup.data import describe_data, describe_reproduction
 from bunri.report.wrapup.documents import Block, Bullets, Figure, Grid, Paragraph, Section, plain
-from bunri.report.wrapup.ensembles import tell_ensembles
-from bunri.report.wrapup.lessons import Diagnose, list_regrets
+from bunri.report.wrapup.ensembles import describe_ensembles
+from bunri.report.wrapup.lessons import Diagnose, list_lessons
 from bunri.scores.comparison import Comparison
 from bunri.scores.confusion import Matrix
 
@@ -34,13 +30,13 @@ NUM_CONFUSIONS, NUM_WEAKEST = 6, 3
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What a wrap-up is written from.
+    """Input of a wrap-up.
 
     Attributes:
-        experiments: The runs, in order; the first is what the others are measured by.
-        comparison: Of all of them.
+        experiments: Runs in order; the first is the baseline.
+        comparison: Comparison of all runs.
         figures: Pictures of the best run's worst photos, if there are any.
-        diagnose: Looks at an annotation file; see ``wrapup_regrets``.
+        diagnose: Function that checks an annotation file; see ``lessons``.
     """
 
     experiments: Sequence[Experiment]
@@ -50,22 +46,22 @@ class Material:
 
 
 def write_sections(material: Material, t: Texts) -> list[Section]:
-    """Return the whole document."""
-    tellers: dict[str, Callable[[Material, Texts], Iterator[Block]]] = {
-        "section_goal": _tell_goal,
+    """Return all sections of the document."""
+    writers: dict[str, Callable[[Material, Texts], Iterator[Block]]] = {
+        "section_goal": _write_goal,
         "section_data": lambda m, t: describe_data(m.experiments, t),
-        "section_experiments": _tell_experiments,
-        "section_helped": _tell_helped,
-        "section_no_help": _tell_failed,
-        "section_ensemble": lambda m, t: tell_ensembles(m.experiments, m.comparison, t),
-        "section_error_analysis": _tell_mistakes,
-        "section_regrets": _tell_regrets,
+        "section_experiments": _write_experiments,
+        "section_helped": _write_helped,
+        "section_no_help": _write_failed,
+        "section_ensemble": lambda m, t: describe_ensembles(m.experiments, m.comparison, t),
+        "section_error_analysis": _write_mistakes,
+        "section_lessons": _write_lessons,
         "section_reproduce": lambda m, t: describe_reproduction(m.experiments, t),
     }
-    return [Section(t(key), list(tell(material, t))) for key, tell in tellers.items()]
+    return [Section(t(key), list(write(material, t))) for key, write in writers.items()]
 
 
-def _tell_goal(material: Material, t: Texts) -> Iterator[Block]:
+def _write_goal(material: Material, t: Texts) -> Iterator[Block]:
     table = material.comparison.table
     best = find_best(material.experiments)
     sheet, intervals = best.run.sheet, best.run.intervals.overall
@@ -84,19 +80,19 @@ def _tell_goal(material: Material, t: Texts) -> Iterator[Block]:
     )
 
 
-def _tell_experiments(material: Material, t: Texts) -> Iterator[Block]:
+def _write_experiments(material: Material, t: Texts) -> Iterator[Block]:
     rows = []
     for one in material.experiments:
         difference = one.difference
         rows.append(
             [
                 one.name,
-                tell_changes(one, t),
+                describe_changes(one, t),
                 plain(show_figure(one.run.sheet.global_miou)),
                 plain(show_interval(one.interval)),
-                plain("\N{EN DASH}") if difference is None else tell_verdict(difference, t),
-                tell_seconds(one.record.train_s, t),
-                tell_seconds(one.run.cost.get("photo_s"), t),
+                plain("\N{EN DASH}") if difference is None else describe_verdict(difference, t),
+                show_seconds(one.record.train_s, t),
+                show_seconds(one.run.cost.get("photo_s"), t),
             ]
         )
     head = ("run_name", "what_changed", "global_miou", "interval_head", "verdict", "train_time",
@@ -104,56 +100,60 @@ def _tell_experiments(material: Material, t: Texts) -> Iterator[Block]:
     yield Grid([t(key) for key in head], rows, numbers_from=2)
     if len(rows) > 1:
         yield Paragraph(t("caption_experiments", first=material.experiments[0].name))
-    cares = list(list_photo_cares(material.comparison, t))
-    if cares:
-        yield Bullets(cares)
+    warnings = list(list_photo_warnings(material.comparison, t))
+    if warnings:
+        yield Bullets(warnings)
 
 
-def _tell_helped(material: Material, t: Texts) -> Iterator[Block]:
+def _write_helped(material: Material, t: Texts) -> Iterator[Block]:
     first, *others = material.experiments
     if not others:
         yield Paragraph(t("one_run"))
         return
-    items = [_tell_one("helped", one, t) for one in others if _judge(one) == "better"]
+    items = [_describe_run("helped", one, t) for one in others if _find_verdict(one) == "better"]
     if not items:
         yield Paragraph(t("none_helped", first=first.name))
-    items += _tell_classes(others, "better", "class_better", t)
+    items += _list_changed_classes(others, "better", "class_better", t)
     if items:
         yield Bullets(items)
 
 
-def _tell_failed(material: Material, t: Texts) -> Iterator[Block]:
+def _write_failed(material: Material, t: Texts) -> Iterator[Block]:
     _, *others = material.experiments
     if not others:
         yield Paragraph(t("one_run"))
         return
-    items = [_tell_one("did_worse", one, t) for one in others if _judge(one) == "worse"]
-    items += [_tell_one("did_nothing", one, t) for one in others if _judge(one) == "no evidence"]
+    items = [_describe_run("did_worse", one, t) for one in others if _find_verdict(one) == "worse"]
+    items += [
+        _describe_run("did_nothing", one, t)
+        for one in others
+        if _find_verdict(one) == "no evidence"
+    ]
     if not items:
         yield Paragraph(t("none_failed"))
-    items += _tell_classes(others, "worse", "class_worse", t)
+    items += _list_changed_classes(others, "worse", "class_worse", t)
     if items:
         yield Bullets(items)
 
 
-def _judge(experiment: Experiment) -> str:
+def _find_verdict(experiment: Experiment) -> str:
     return "" if experiment.difference is None else experiment.difference.verdict
 
 
-def _tell_one(key: str, experiment: Experiment, t: Texts) -> Text:
+def _describe_run(key: str, experiment: Experiment, t: Texts) -> Text:
     difference = experiment.difference
     return t(
         key,
         name=experiment.name,
-        changes=tell_changes(experiment, t),
+        changes=describe_changes(experiment, t),
         difference="" if difference is None else show_difference(difference),
     )
 
 
-def _tell_classes(
+def _list_changed_classes(
     experiments: Sequence[Experiment], verdict: str, key: str, t: Texts
 ) -> Iterator[Text]:
-    """Yield for each run the classes whose IoU differs that way beyond chance."""
+    """Yield for each run the classes whose IoU differs with this verdict."""
     for one in experiments:
         if one.run.differences is None:
             continue
@@ -169,7 +169,7 @@ def _tell_classes(
             yield t(key, run=one.name, classes=join_texts(names))
 
 
-def _tell_mistakes(material: Material, t: Texts) -> Iterator[Block]:
+def _write_mistakes(material: Material, t: Texts) -> Iterator[Block]:
     best = find_best(material.experiments)
     matrix = best.record.result.sizes["photo"].matrices.sum(0)
     classes = [name_class(info) for info in best.record.result.table.classes]
@@ -182,7 +182,7 @@ def _tell_mistakes(material: Material, t: Texts) -> Iterator[Block]:
     known = [i for i, one in enumerate(sheet.classes) if i != BACKGROUND_INDEX and one.photos]
     weakest = sorted(known, key=lambda i: sheet.classes[i].iou)[:NUM_WEAKEST]
     if weakest:
-        told = [
+        lines = [
             t(
                 "class_score",
                 name=classes[i],
@@ -191,7 +191,7 @@ def _tell_mistakes(material: Material, t: Texts) -> Iterator[Block]:
             )
             for i in weakest
         ]
-        yield Paragraph(t("worst_classes", classes=join_texts(told)))
+        yield Paragraph(t("worst_classes", classes=join_texts(lines)))
     yield Paragraph(t("caption_confusions"))
     yield _list_confusions(matrix, classes, t)
     if material.figures:
@@ -217,6 +217,6 @@ def _list_confusions(matrix: Matrix, classes: Sequence[Text], t: Texts) -> Grid:
     return Grid([t(key) for key in head], rows, numbers_from=2)
 
 
-def _tell_regrets(material: Material, t: Texts) -> Iterator[Block]:
-    regrets = list(list_regrets(material.experiments, material.diagnose, t))
-    yield Bullets(regrets) if regrets else Paragraph(t("regret_none"))
+def _write_lessons(material: Material, t: Texts) -> Iterator[Block]:
+    lessons = list(list_lessons(material.experiments, material.diagnose, t))
+    yield Bullets(lessons) if lessons else Paragraph(t("lesson_none"))

@@ -154,7 +154,7 @@ def test_report__wrap_up_tells_of_an_ensemble(three, tmp_path, monkeypatch):
     gain = values[2]["miou"]["global"] - best["miou"]["global"]
     name = "first" if best is values[0] else "second"
     shown = f"{gain:+.3f}".replace("-", "\N{MINUS SIGN}")
-    against = f"Against {name}, the best of its models on these photos"
+    against = f"Compared with {name}, the best of its models on these photos"
     assert f"{against}, its global mIoU differs by {shown}" in words
     assert "both: its folder holds no training history" not in words
     again = "bunri evaluate runs/first runs/second data/val.json --combine soft --weights 2,1"

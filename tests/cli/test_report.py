@@ -171,7 +171,7 @@ def test_report__page_tells_of_an_ensemble(three, tmp_path):
         f"ensemble of {name}/first, {name}/second prediction.flips: none → ['horizontal']" in words
     )
     page = read_english((three / "both.html").read_text("utf-8"))
-    assert "Several models together, soft (mean of probabilities): " in page
+    assert "Ensemble, soft (mean of probabilities): " in page
     assert "Settings of prediction: flips=['horizontal']." in page
 
 
@@ -183,8 +183,8 @@ def test_report__member_that_is_not_among_the_runs(three, tmp_path, monkeypatch)
                 tmp_path / "out")  # fmt: skip
     assert ended.code == 0, ended.err
     words = read_english((tmp_path / "out" / "wrap-up.html").read_text("utf-8"))
-    assert f"without a score here: {three.name}/second." in words
-    assert "Against second, the best of its models" in words  # which is first, by its weights
+    assert f"therefore without a score: {three.name}/second." in words
+    assert "Compared with second, the best of its models" in words  # which is first, by its weights
 
 
 def test_compare__says_what_an_ensemble_is(three, monkeypatch):
@@ -221,7 +221,7 @@ def test_report__settings_that_were_chosen_on_the_same_photos(
         assert run("report", three / "first", tmp_path / "tuned", *given).code == 0
     for page in ("out/wrap-up.html", "runs.html"):
         words = read_english((tmp_path / page).read_text("utf-8"))
-        assert "tuned: how to predict was chosen by bunri tune on" in words
+        assert "tuned: the prediction settings were chosen by bunri tune on" in words
 
 
 def test_report__leaves_other_files_alone(reported, tmp_path, monkeypatch):

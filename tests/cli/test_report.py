@@ -172,7 +172,7 @@ def test_report__page_tells_of_an_ensemble(three, tmp_path):
     )
     page = read_english((three / "both.html").read_text("utf-8"))
     assert "Ensemble, soft (mean of probabilities): " in page
-    assert "Settings of prediction: flips=['horizontal']." in page
+    assert "Prediction settings: flips=['horizontal']." in page
 
 
 def test_report__member_that_is_not_among_the_runs(three, tmp_path, monkeypatch):
@@ -216,7 +216,7 @@ def test_report__settings_that_were_chosen_on_the_same_photos(
     assert "too high" not in plain.err
     ended = run("evaluate", tmp_path / "tuned", data, "--report", tmp_path / "page.html")
     assert f"chosen by bunri tune on {data} itself" in ended.err
-    assert "the scores are too kind" in read_english((tmp_path / "page.html").read_text("utf-8"))
+    assert "the scores are optimistic" in read_english((tmp_path / "page.html").read_text("utf-8"))
     for given in (["--wrap-up", "--out", tmp_path / "out"], ["--out", tmp_path / "runs.html"]):
         assert run("report", three / "first", tmp_path / "tuned", *given).code == 0
     for page in ("out/wrap-up.html", "runs.html"):

@@ -15,7 +15,7 @@ SOURCE = ROOT / "src" / "bunri"
 ROOMS = (
     "core", "images", "labels", "scores", "submission", "corruptions", "formats", "doctor",
     "split", "stats", "scenes", "model", "training", "predict", "evaluation", "export", "report",
-    "demo", "cli",
+    "demo", "api", "cli",
 )  # fmt: skip
 NEEDS_TORCH = {
     "bunri.cli.folds", "bunri.cli.training_display",

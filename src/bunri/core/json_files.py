@@ -82,18 +82,11 @@ def read_json_record(
     error: type[BunriError] = InputError,
     hint: str = "",
 ) -> R:
-    """Return the record in a JSON file.
-
-    Args:
-        path: The file.
-        model: The record's class.
-        max_bytes: Largest file that is read.
-        error: Class of the error to raise.
-        hint: Next step for the user, in case of an error.
+    """Return the record in a JSON file of at most ``max_bytes``.
 
     Raises:
-        BunriError: Of class ``error``: the file cannot be read, is larger than ``max_bytes``, or
-            does not hold such a record.
+        BunriError: Of class ``error``, with ``hint``: the file cannot be read, is larger, or
+            does not hold such a record; see :func:`parse_json_record`.
     """
     try:
         with path.open("rb") as file:

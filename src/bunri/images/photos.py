@@ -14,13 +14,23 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from bunri.core.contracts import MAX_PHOTO_BYTES, MAX_PHOTO_PIXELS, ImageArray, MaskArray
+from bunri.core.contracts import (
+    MAX_PHOTO_BYTES,
+    MAX_PHOTO_PIXELS,
+    ImageArray,
+    MaskArray,
+    check_image,
+)
 from bunri.core.errors import ImageError, summarize
 
 PHOTO_FORMATS = ("JPEG", "PNG", "WEBP")
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+
+PhotoLike = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | npt.NDArray[np.uint8]
+"""A photo as a path, encoded bytes, an open binary file, a PIL image or a uint8 (H, W, 3) array."""
 
 _MAGIC_BYTES = 16
 # EXIF orientation -> what makes the picture upright; 1 is upright already.
@@ -33,6 +43,42 @@ _TURNS: dict[object, Image.Transpose] = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+def load_photo(photo: PhotoLike) -> ImageArray:
+    """Return a photo in whatever form it is given.
+
+    Args:
+        photo: Path, encoded bytes, open binary file, PIL image, or uint8 (H, W, 3) RGB array.
+
+    Returns:
+        uint8 (H, W, 3) RGB, upright; an array is returned as it is.
+
+    Raises:
+        ImageError: The photo is missing, damaged or too large, or of another type or shape.
+    """
+    if isinstance(photo, np.ndarray):
+        return check_image(photo)
+    if isinstance(photo, bytes):
+        return decode_photo(photo)
+    if isinstance(photo, str | os.PathLike):
+        if isinstance(photo, str) and "://" in photo:
+            raise ImageError(f"{photo} is a URL; bunri reads files.", hint="Download it first.")
+        return read_photo(Path(photo))
+    try:
+        if isinstance(photo, Image.Image):
+            _check_pixels(photo, "photo")
+            return _turn_upright(photo)
+        if hasattr(photo, "read") and isinstance(content := photo.read(), bytes):
+            return decode_photo(content)
+    except AssertionError as error:  # Pillow's, for a picture whose file was closed too early
+        raise ImageError("The photo's file is closed.", hint="Call photo.load() first.") from error
+    except (OSError, SyntaxError, ValueError) as error:  # a closed file among others
+        raise ImageError(f"The photo cannot be read: {summarize(error)}.") from error
+    raise ImageError(
+        "A photo must be a path, bytes, a binary file, a PIL image or a uint8 (H, W, 3) array, "
+        f"not {type(photo).__name__}."
+    )
 
 
 def read_photo(path: Path) -> ImageArray:

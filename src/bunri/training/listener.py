@@ -1,11 +1,11 @@
 """The events of a training run, for whoever follows it."""
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from bunri.core.progress import Advance, show_nothing
+from bunri.core.progress import Advance, Progress, show_nothing
 
 
 class TrainingListener:
@@ -48,3 +48,36 @@ class TrainingResult:
 
     best: Mapping[str, Any]
     num_epochs: int
+
+
+class ProgressListener(TrainingListener):
+    """Shows a training as one :data:`~bunri.core.progress.Progress`, an item per step.
+
+    Args:
+        progress: The display; closed by leaving the ``with`` block.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._open = ExitStack()
+        self._advance: Advance | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._open.close()
+
+    def progress(self, label: str, total: int) -> AbstractContextManager[Advance]:
+        """Open a display of work before training."""
+        return self._progress(label, total)
+
+    def start_training(self, first_epoch: int, num_epochs: int, steps_per_epoch: int) -> None:
+        """Open the display of training."""
+        total = (num_epochs - first_epoch + 1) * steps_per_epoch
+        self._advance = self._open.enter_context(self._progress("Training", total))
+
+    def end_step(self, loss: float) -> None:  # noqa: ARG002 (the event's)
+        """Advance by one step."""
+        if self._advance is not None:
+            self._advance()

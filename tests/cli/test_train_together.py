@@ -1,10 +1,12 @@
 """``bunri train`` in several processes: started by bunri, by torchrun, and refused."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -91,7 +93,9 @@ def test_train__two_processes(tmp_path, command):
 
 
 @pytest.mark.slow
-def test_train__told_to_end_and_resumed_by_one(tmp_path):
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGKILL])
+def test_train__ended_and_resumed_by_one(tmp_path, kind):
+    """By SIGTERM to the command, or by the death of one of its processes."""
     data = write_data(tmp_path / "data")
     run_folder = tmp_path / "run"
     settings = ("train.epochs=200", "data.allow_leaks=true", "train.num_sample_pictures=0")
@@ -100,11 +104,20 @@ def test_train__told_to_end_and_resumed_by_one(tmp_path):
     while not (run_folder / "last.ckpt").exists():
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)  # to the first alone; the other hears of it
+    if kind == signal.SIGTERM:
+        process.send_signal(kind)
+    else:
+        workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(workers[1]), kind)
     _, err = process.communicate(timeout=120)
-    assert process.returncode == 143, err
     assert "Traceback" not in err
-    assert err.count("Continue with: bunri train --resume") == 1
+    if kind == signal.SIGTERM:
+        assert process.returncode == 143, err
+        assert err.count("Continue with: bunri train --resume") == 1
+    else:
+        assert process.returncode == 2, err
+        assert "Process 1 of 2 was killed (SIGKILL), and the others were ended." in err
+        assert "Go on with --resume" in err
     config = run_folder / "config.yaml"
     config.write_text(config.read_text().replace("epochs: 200", "epochs: 1"))
     ended = run("train", "--resume", "--out", run_folder)

@@ -146,6 +146,4 @@ def divide(part: npt.ArrayLike, whole: npt.ArrayLike) -> Scores:
 
 def mean_rows(values: Scores) -> Scores:
     """Return the mean of each row's values without NaN, float64 (...); NaN for a row of NaN."""
-    if values.ndim == 1:  # without zeros in place of NaN, which would change the rounding
-        values = values[~np.isnan(values)]
     return divide(np.nansum(values, axis=-1), (~np.isnan(values)).sum(-1))

@@ -172,7 +172,9 @@ def bootstrap_counts(
     _check(counts.truth.shape, num_draws, level)
     sample = _tally(counts)
     draws = _draw_scores([sample], num_draws, seed)[0]
-    bounds = find_bounds(_score(sample.sum(0)), draws, _score(sample.sum(0) - sample), level)
+    bounds = find_bounds(
+        _score(sample.sum(0, keepdims=True))[0], draws, _score(sample.sum(0) - sample), level
+    )
     bounds = np.where(_find_supported(counts), np.clip(bounds, 0, 1), np.nan)
     intervals = [Interval(low, high) for low, high in bounds.T.tolist()]
     return ScoreIntervals(*_name_scores(intervals), level, num_draws, seed)
@@ -278,7 +280,7 @@ def bootstrap_differences(
     _check(baseline.truth.shape, num_draws, level)
     samples = [_tally(counts) for counts in (baseline, *candidates)]
     columns = (
-        [_score(sample.sum(0)) for sample in samples],
+        [_score(sample.sum(0, keepdims=True))[0] for sample in samples],
         _draw_scores(samples, num_draws, seed),
         [_score(sample.sum(0) - sample) for sample in samples],
     )

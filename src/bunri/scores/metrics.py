@@ -22,6 +22,12 @@ def _no_counts(counts: ClassCounts) -> Scores:
     return np.full(counts.hits.shape[:-1], np.nan)
 
 
+def _average_iou(counts: ClassCounts) -> Scores:
+    """Return the mean IoU; of a single row, zeros for absent classes would change the rounding."""
+    iou = counts.iou
+    return mean_rows(iou[~np.isnan(iou)]) if iou.ndim == 1 else mean_rows(iou)
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """An entry of the list of scores.
@@ -56,7 +62,7 @@ OVERALL_SCORES: tuple[Score, ...] = (
         "전체 mIoU(global)",
         "one matrix over the set",
         "모든 사진을 합친 혼동 행렬에서 구한 클래스 평균",
-        lambda counts: counts.miou,
+        _average_iou,
     ),
     Score(
         "per_image_miou",
@@ -265,10 +271,10 @@ def compute_scores(matrices: Matrices, batch_size: int = 16) -> ScoreSheet:
         "batches": ClassCounts.of(np.add.reduceat(matrices, starts, axis=0)),
     }
     # A photo or batch with every pixel ignored has no data and takes no part in the mean.
-    overall = {
-        score.key: float(mean_rows(np.atleast_1d(score.compute(counts[score.basis]))))
-        for score in list_scores("set", "photos", "batches")
-    }
+    overall = {}
+    for score in list_scores("set", "photos", "batches"):
+        values = np.atleast_1d(score.compute(counts[score.basis]))
+        overall[score.key] = float(mean_rows(values[~np.isnan(values)]))
     by_class = {score.key: score.compute(total).tolist() for score in list_class_scores("set")}
     pixels = zip(
         (photos.truth > 0).sum(0).tolist(),

@@ -50,7 +50,7 @@ def parse_json_record(
         hint: Next step for the user, in case of an error.
 
     Raises:
-        BunriError: Of class ``error``: the text is not JSON, or values are absent or wrong; all
+        BunriError: An error of class ``error``: the text is not JSON, or values are absent or wrong; all
             faults at once. Also where a newer version of bunri wrote the file in a format that
             this one cannot read.
     """
@@ -85,7 +85,7 @@ def read_json_record(
     """Return the record in a JSON file of at most ``max_bytes``.
 
     Raises:
-        BunriError: Of class ``error``, with ``hint``: the file cannot be read, is larger, or
+        BunriError: An error of class ``error``: the file cannot be read, is larger, or
             does not hold such a record; see :func:`parse_json_record`.
     """
     try:

@@ -50,8 +50,8 @@ def parse_json_record(
         hint: Next step for the user, in case of an error.
 
     Raises:
-        BunriError: An error of class ``error``: the text is not JSON, or values are absent or wrong; all
-            faults at once. Also where a newer version of bunri wrote the file in a format that
+        BunriError: An error of class ``error``: the text is not JSON, or values are absent or
+            wrong; all faults at once. Also where a newer version of bunri wrote the file in a format that
             this one cannot read.
     """
     try:

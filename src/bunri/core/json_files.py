@@ -50,9 +50,8 @@ def parse_json_record(
         hint: Next step for the user, in case of an error.
 
     Raises:
-        BunriError: An error of class ``error``: the text is not JSON, or values are absent or
-            wrong; all faults at once. Also where a newer version of bunri wrote the file in a format that
-            this one cannot read.
+        BunriError: An error of class ``error``: the text is not JSON, values are absent or wrong
+            (all faults at once), or a newer version of bunri wrote it in a later format.
     """
     try:
         if model.newest_format is not None:

@@ -39,7 +39,7 @@ def test_add__photos_add_up():
     for i in range(4):
         parts.add(truth[:, i : i + 1], prediction[:, i : i + 1], confidence[:, i : i + 1])
     assert parts.error == pytest.approx(one.error)
-    assert (one.num_photos, parts.num_photos) == (1, 4)
+    assert (len(one.photos), len(parts.photos)) == (1, 4)
 
 
 def test_add__ignored_pixels_do_not_count_whatever_their_confidence():
@@ -106,7 +106,7 @@ def test_add__confidence_that_is_none(value):
     calibration = Calibration()
     with pytest.raises(InputError, match="a number from 0 to 1; found"):
         calibration.add(row(1, 1), row(1, 1), sure(0.5, value))
-    assert calibration.num_photos == 0
+    assert calibration.photos == []
     assert calibration.pixels.sum() == 0
 
 

@@ -202,11 +202,11 @@ def test_read_result__json_is_no_evaluation(folder, text):
 
 
 @pytest.mark.parametrize(
-    ("number", "age", "hint"), [(3, "newer", "upgrade"), (1, "older", "again")]
+    ("number", "match", "hint"), [(3, "newer", "upgrade"), (1, "format", "again")]
 )
-def test_read_result__of_another_format(folder, number, age, hint):
+def test_read_result__of_another_format(folder, number, match, hint):
     change_json(folder, format=number, bunri="9.0")
-    with pytest.raises(InputError, match=age) as caught:
+    with pytest.raises(InputError, match=match) as caught:
         read_result(folder)
     assert hint in caught.value.hint
 

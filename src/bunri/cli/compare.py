@@ -9,8 +9,7 @@ from bunri.cli.console import clean, make_table, out, print_json, print_line
 from bunri.cli.options import AsJson, BatchSize
 from bunri.cli.score_display import format_interval, format_score, print_left_out
 from bunri.core.classes import ClassTable
-from bunri.scores.compare_runs import compare_runs
-from bunri.scores.comparison import ComparedRun, ComparedScores, Comparison
+from bunri.scores.comparison import ComparedRun, ComparedScores, Comparison, compare_runs
 from bunri.scores.intervals import Difference, ScoreDifferences
 from bunri.scores.metrics import list_scores, put_last
 

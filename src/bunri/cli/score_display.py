@@ -39,7 +39,7 @@ def print_score(label: str, value: float, interval: Interval | None, note: str =
 
 
 def _print_class_scores(scores: ScoreSheet, intervals: ScoreIntervals, table: ClassTable) -> None:
-    head = f"{100 * intervals.level:g} %"
+    head = f"{100 * intervals.draws.level:g} %"
     others = [score for score in list_class_scores("set") if score.key != "iou"]
     numbers = ("IoU", head, *(score.label for score in others), "photos", "pixels")
     rows = make_table("class", numbers=numbers)

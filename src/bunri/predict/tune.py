@@ -31,7 +31,7 @@ from bunri.predict.predictor import AnyPredictor
 from bunri.predict.settings import PLAIN, ClassThreshold, Combine, PredictionSettings
 from bunri.predict.tta import View, list_views
 from bunri.scores.confusion import Matrices, count_confusion, stack_matrices
-from bunri.scores.intervals import Difference, bootstrap_difference
+from bunri.scores.intervals import Difference, Draws, bootstrap_difference
 from bunri.scores.metrics import compute_scores, list_scores, replace_nan
 
 NUM_DRAWS, CHANCE = 2000, 0.05
@@ -156,6 +156,7 @@ def _search(
 ) -> Tuning:
     num_trials = sum(len(propose(start)) for _, propose in stages)
     level = 1 - CHANCE / max(1, num_trials)
+    draws = Draws(NUM_DRAWS, level=level)
     best, matrices = start, count(start)
     trials = [Trial("start", start, compute_scores(matrices).overall[score], None)]
     with progress("Trying settings", num_trials) as advance:
@@ -163,7 +164,7 @@ def _search(
             rows = []
             for candidate in propose(best):
                 found = count(candidate)
-                difference = bootstrap_difference(matrices, found, NUM_DRAWS, level=level)
+                difference = bootstrap_difference(matrices, found, draws)
                 value = compute_scores(found).overall[score]
                 rows.append((Trial(stage, candidate, value, difference.overall[score]), found))
                 advance()

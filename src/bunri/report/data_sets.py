@@ -17,13 +17,7 @@ from bunri.stats.statistics_json import describe_statistics
 
 @dataclass(frozen=True, slots=True)
 class StatsReport:
-    """Outcome of :func:`report_stats`.
-
-    Attributes:
-        sets: Statistics of each set.
-        figures: The same as plain values.
-        figures_path: JSON file of the figures.
-    """
+    """Statistics of each set, the same as plain values, and the JSON file of these."""
 
     sets: Sequence[SetStatistics]
     figures: dict[str, Any]
@@ -40,22 +34,14 @@ def report_stats(
     opens_photos: bool = True,
     progress: Progress = show_nothing,
 ) -> StatsReport:
-    """Count the contents of data sets, and write a page and a JSON file.
+    """Count the contents of data sets, and write a page and a JSON file beside it.
 
-    Args:
-        data: COCO files; those with labels share one class table.
-        page: HTML file to write; the JSON file is written beside it.
-        images: Folder of the photos of each file; empty for the folder of each file.
-        overlap_rule: Rule that decides which of several objects a pixel belongs to.
-        num_samples: Number of photos in the page's gallery.
-        opens_photos: Open photos, for colours and the gallery.
-        progress: Progress display.
+    Sets with labels share one class table; ``images`` is empty for the folder of each file;
+    ``opens_photos`` is needed for colours and the gallery.
 
     Raises:
-        InputError: The page or the JSON file would replace one of ``data``.
-        AnnotationError: A file cannot be used.
-        ImageError: A photo cannot be used.
-        OutputError: A file cannot be written.
+        BunriError: A file or photo cannot be used, the JSON file would replace one of ``data``, or
+            a file cannot be written.
     """
     # "train.html" beside train.json must not replace the labels.
     stem = page.stem if page.stem.endswith("stats") else f"{page.stem}-stats"

@@ -16,11 +16,7 @@ from bunri.scores.robustness import choose_example
 
 
 class EvaluationReport:
-    """Page of an evaluation; the ``watcher`` of :func:`bunri.evaluation.evaluate`.
-
-    Args:
-        page: The HTML file to write.
-    """
+    """Page of an evaluation; the ``watcher`` of :func:`bunri.evaluation.evaluate`."""
 
     def __init__(self, page: Path) -> None:
         self._page = page
@@ -42,11 +38,7 @@ class EvaluationReport:
         self._keeper.watch(photo, image, truth, prediction)
 
     def write(self, evaluation: Evaluation, folder: Path | None = None) -> None:
-        """Write the page.
-
-        Args:
-            evaluation: Scores to show.
-            folder: Evaluation folder that the worst photos are written to, for ``bunri report``.
+        """Write the page, and the worst photos into the evaluation folder for ``bunri report``.
 
         Raises:
             ImageError: The photo to show under corruptions cannot be read any more.

@@ -27,12 +27,7 @@ _VERDICT_KEYS = {
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """One run of a table.
-
-    Attributes:
-        record: Records of the run.
-        run: Scores on the photos that all runs have.
-    """
+    """One run of a table, with its scores on the photos that all runs have."""
 
     record: RunRecord
     run: ComparedRun

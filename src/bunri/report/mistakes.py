@@ -28,11 +28,9 @@ MISTAKE_COLORS_RGB: dict[MistakeKind, tuple[int, int, int]] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mistakes:
-    """Pixels by truth and prediction, of a photo or of many.
+    """Pixels by truth and prediction, int64 (C, C), of a photo or of many, correct ones included.
 
-    Attributes:
-        matrix: int64 (C, C), [truth, prediction] -> pixels, correct ones included.
-        boundary: int64 (C, C), the same for pixels in the band along the outlines of the truth.
+    ``boundary`` counts those in the band along the outlines of the truth.
     """
 
     matrix: Matrix
@@ -40,16 +38,7 @@ class Mistakes:
 
     @classmethod
     def of(cls, truth: MaskArray, prediction: MaskArray, num_classes: int) -> Self:
-        """Count a photo.
-
-        Args:
-            truth: uint8 (H, W), class index; pixels of 255 are not counted.
-            prediction: uint8 (H, W), class index.
-            num_classes: Number of classes, background included.
-
-        Raises:
-            InputError: Different sizes, or a value outside the class table.
-        """
+        """Count a photo, both masks uint8 (H, W); pixels whose truth is 255 are not counted."""
         matrix = count_confusion(truth, prediction, num_classes)
         height, width = truth.shape
         band = find_band(truth, find_distance_px((height, width)))
@@ -79,17 +68,7 @@ class Mistakes:
 def draw_mistakes(
     image: ImageArray, truth: MaskArray, prediction: MaskArray, opacity: float = 0.7
 ) -> ImageArray:
-    """Return a photo with its wrong pixels tinted by kind.
-
-    Args:
-        image: uint8 (H, W, 3) RGB.
-        truth: uint8 (H, W); pixels of 255 stay as they are.
-        prediction: uint8 (H, W).
-        opacity: Opacity of the tint, 0 to 1.
-
-    Returns:
-        uint8 (H, W, 3) RGB.
-    """
+    """Return a photo, uint8 (H, W, 3) RGB, with its wrong pixels tinted by kind."""
     wrong = (truth != prediction) & (truth != IGNORE_INDEX)
     is_missed = wrong & (prediction == BACKGROUND_INDEX)
     is_invented = wrong & (truth == BACKGROUND_INDEX)

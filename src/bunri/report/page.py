@@ -61,14 +61,8 @@ def write_page(
     """Fill a template of ``report/templates`` and write it atomically.
 
     Every value is escaped. The page's policy forbids the browser to run or load anything but the
-    scripts given here, so that not even a fault in the escaping would let a file name run as a
-    script.
-
-    Args:
-        path: HTML file to write.
-        template: Name of the template.
-        values: Values by name; ``scripts``, ``policy`` and ``version`` are added.
-        scripts: JavaScript to run at the end of the page, in order.
+    ``scripts`` (JavaScript texts, in order), so that not even a fault in the escaping would let a
+    file name run as a script.
 
     Raises:
         OutputError: The file cannot be written.
@@ -129,12 +123,7 @@ def show_interval(interval: Interval) -> str:
 
 
 def show_share(value: float, decimals: int | None = None) -> str:
-    """Return a share in per cent; a share above 0 is never shown as 0.
-
-    Args:
-        value: Share, 0 to 1.
-        decimals: Number of digits after the point; by default 0 to 2, depending on the value.
-    """
+    """Return a share in per cent; a share above 0 is never shown as 0."""
     if decimals is None:
         decimals = 0 if value == 0 else 1 if value >= 0.01 else 2
     if 0 < value < 0.5 * 10.0 ** (-2 - decimals):

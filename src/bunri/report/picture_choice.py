@@ -18,12 +18,7 @@ _MAX_PAGE_BYTES = 9_000_000  # of all pictures, as base64; plotly.js takes anoth
 
 
 class PictureKeeper:
-    """Keeps the photos that a page shows: all of a small set, else the worst and some more.
-
-    Args:
-        num_photos: Number of photos of the set.
-        num_classes: Number of classes, background included.
-    """
+    """Keeps the photos that a page shows: all of a small set, else the worst and some more."""
 
     def __init__(self, num_photos: int, num_classes: int) -> None:
         empty = np.zeros((num_classes, num_classes), np.int64)

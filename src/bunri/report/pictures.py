@@ -43,15 +43,11 @@ _QUALITY = 80
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A photo as a page shows it.
+    """A photo as a page shows it: JPEG and runs of both masks as base64.
 
     Attributes:
-        file_name: Name in the annotation file.
         miou: Mean IoU over the classes of its truth and prediction; None if all is ignored.
         size_hw: Height and width of the reduced photo and masks in pixels.
-        photo: JPEG as base64.
-        truth: Mask as runs, base64.
-        prediction: Mask as runs, base64.
         cells: Confusion at the photo's own size; see :meth:`Mistakes.list_cells`.
     """
 

@@ -91,19 +91,15 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """Records of one evaluated run.
+    """Records of one evaluated run; parts that are unknown are empty.
 
     Attributes:
         name: Short name for pages.
-        result: Evaluation.
-        pictures: Worst photos of the evaluation, if they were kept.
         history: Epochs in order; empty for an evaluation that lies outside of its run.
-        train_s: Seconds of all epochs; None if unknown.
-        data: Annotation files; empty if unknown.
+        train_s: Seconds of all epochs.
         training: Facts about the training from the model's bundle.
         licenses: Licences of the photos and of the weights that training started from.
-        weights_sha256: SHA-256 of the weights of a single model; empty for several, or if
-            unknown.
+        weights_sha256: SHA-256 of the weights of a single model; empty for several.
     """
 
     name: str

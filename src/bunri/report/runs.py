@@ -10,18 +10,12 @@ from bunri.doctor.doctor import check_dataset
 from bunri.report.pages.experiments import write_experiments_page
 from bunri.report.records import DataFile, read_records
 from bunri.report.wrapup.files import check_wrapup_folder, write_wrapup
-from bunri.scores.compare_runs import check_no_repeats
-from bunri.scores.comparison import Comparison, line_up_results
+from bunri.scores.comparison import Comparison, check_no_repeats, line_up_results
 
 
 @dataclass(frozen=True, slots=True)
 class RunsReport:
-    """Outcome of a report.
-
-    Attributes:
-        comparison: Scores of all runs on their common photos.
-        why_no_pdf: Reason why a wrap-up has no PDF; empty if it has one.
-    """
+    """Scores of all runs on their common photos; the reason why a wrap-up has no PDF, if so."""
 
     comparison: Comparison
     why_no_pdf: str = ""
@@ -35,14 +29,7 @@ def report_runs(
     batch_size: int = 16,
     progress: Progress = show_nothing,
 ) -> RunsReport:
-    """Write a page that compares evaluated runs, or a wrap-up of all the work.
-
-    Args:
-        runs: Runs that were evaluated, or evaluation folders; the first is the baseline.
-        out: The HTML page; the folder of a wrap-up.
-        wrap_up: Write a wrap-up.
-        batch_size: Photos in a batch of the per-batch mIoU.
-        progress: Progress display.
+    """Write a page that compares evaluated runs with the first, or the folder of a wrap-up.
 
     Raises:
         PathError: A run holds no evaluation.

@@ -53,11 +53,7 @@ class Texts:
 
 
 def read_texts(*names: str) -> Texts:
-    """Return the texts of pages, and the labels and notes of all scores.
-
-    Args:
-        names: Files in ``wording`` without their suffix.
-    """
+    """Return the texts of the files ``wording/*.yaml``, and the labels and notes of all scores."""
     scores = (*list_scores(), *list_class_scores())
     texts = {score.key: Text(score.label, score.label_ko) for score in scores}
     texts |= {f"note_{score.key}": Text(score.note, score.note_ko) for score in scores}

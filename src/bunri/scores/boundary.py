@@ -26,14 +26,9 @@ def find_distance_px(size_hw: tuple[int, int]) -> int:
 
 
 def find_band(mask: MaskArray, distance_px: int) -> npt.NDArray[np.bool_]:
-    """Return the pixels near the edge of their class or of the photo.
+    """Return the pixels near the edge of their class or of the photo, bool (H, W).
 
-    Args:
-        mask: uint8 (H, W), class index; ignored pixels (255) make no edge.
-        distance_px: Width of the band in pixels.
-
-    Returns:
-        bool (H, W).
+    Ignored pixels (255) make no edge.
     """
     height, width = mask.shape
     band = np.ones(mask.shape, np.bool_)
@@ -47,12 +42,7 @@ def find_band(mask: MaskArray, distance_px: int) -> npt.NDArray[np.bool_]:
 
 
 def count_boundary(truth: MaskArray, prediction: MaskArray, num_classes: int) -> ClassCounts:
-    """Count the band pixels of one photo.
-
-    Args:
-        truth: uint8 (H, W), class index; pixels of 255 are not counted.
-        prediction: uint8 (H, W), class index.
-        num_classes: Number of classes, background included.
+    """Count the band pixels of one photo; pixels whose truth is 255 are not counted.
 
     Returns:
         int64 (C,) each: pixels in the band of the truth, of the prediction, and of both with the

@@ -25,32 +25,19 @@ Floats = npt.NDArray[np.float64]
 
 
 def compute_error(counts: Floats) -> Floats:
-    """Return the expected calibration error, float64 (...), 0 to 1; NaN without pixels.
-
-    Args:
-        counts: float64 (..., 3, 15): pixels, correct pixels and sum of confidences of each bin.
-    """
+    """Return the expected calibration error, float64 (...), of bins, float64 (..., 3, 15)."""
     pixels, right, confidence = np.moveaxis(counts, -2, 0)
     return divide(np.abs(right - confidence).sum(-1), pixels.sum(-1))
 
 
 @dataclass(slots=True, eq=False)
 class Calibration:
-    """Pixels by confidence, counted photo by photo.
+    """Pixels, correct pixels and sum of confidences of each bin, float64 (3, 15) for each photo.
 
     Bin i holds confidences from i / 15 up to below (i + 1) / 15; 1 is in the last.
-
-    Attributes:
-        photos: float64 (3, 15) for each photo: pixels, correct pixels and sum of confidences of
-            each bin.
     """
 
     photos: list[Floats] = field(default_factory=list)
-
-    @property
-    def num_photos(self) -> int:
-        """Number of photos."""
-        return len(self.photos)
 
     @property
     def counts(self) -> Floats:
@@ -60,20 +47,17 @@ class Calibration:
     @property
     def pixels(self) -> npt.NDArray[np.int64]:
         """Pixels of each bin, int64 (15,)."""
-        pixels: npt.NDArray[np.int64] = self.counts[0].astype(np.int64)
-        return pixels
+        return np.asarray(self.counts[0], np.int64)
 
     @property
     def right(self) -> npt.NDArray[np.int64]:
         """Correct pixels of each bin, int64 (15,)."""
-        right: npt.NDArray[np.int64] = self.counts[1].astype(np.int64)
-        return right
+        return np.asarray(self.counts[1], np.int64)
 
     @property
     def confidence(self) -> Floats:
         """Sum of confidences of each bin, float64 (15,)."""
-        confidence: Floats = self.counts[2]
-        return confidence
+        return np.asarray(self.counts[2], np.float64)
 
     def add(self, truth: MaskArray, prediction: MaskArray, confidence: FloatArray) -> None:
         """Count a photo.
@@ -117,7 +101,7 @@ class Calibration:
         accuracy = divide(self.right, pixels).tolist()
         confidence = divide(self.confidence, pixels).tolist()
         return {
-            "num_photos": self.num_photos,
+            "num_photos": len(self.photos),
             "num_pixels": sum(pixels),
             "ece": replace_nan(self.error),
             "bins": [

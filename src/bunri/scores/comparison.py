@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,18 +17,13 @@ from bunri.scores.intervals import (
     bootstrap_scores,
 )
 from bunri.scores.metrics import ScoreSheet, compute_scores
+from bunri.scores.result_files import find_result, read_result
 from bunri.scores.results import Result, UsedModel
 
 
 @dataclass(frozen=True, slots=True)
 class ComparedScores:
-    """Scores of a run at one size, on the shared photos.
-
-    Attributes:
-        sheet: Scores.
-        intervals: Intervals of the scores.
-        differences: Paired differences to the first run; None for the first run itself.
-    """
+    """Scores of a run at one size, on the shared photos; the first run has no differences."""
 
     sheet: ScoreSheet
     intervals: ScoreIntervals
@@ -47,15 +43,11 @@ class ComparedRun:
     """One evaluation, on the shared photos.
 
     Attributes:
-        name: Name that the user gave.
         own: Scores at the photos' own size.
         small: Scores at the submission's 256 x 256.
         settings: Settings of training and prediction that differ from the first run's:
             key -> (first, this); None where a run lacks the key.
         has_settings: Whether the settings of training are known of both.
-        models: Single models, as in :class:`~bunri.scores.results.Result`.
-        combine: Way in which they were combined, as there.
-        cost: Cost, as there.
     """
 
     name: str
@@ -88,10 +80,8 @@ class Comparison:
     """Evaluations on the photos that they share; the first run is the baseline.
 
     Attributes:
-        table: Class table.
         photos: File names, in the order of the first run.
-        left_out: Number of photos of each run that not all runs have, in the order of ``runs``.
-        runs: Evaluations in the order they were given.
+        left_out: Number of photos of each run that not all runs have.
     """
 
     table: ClassTable
@@ -123,12 +113,27 @@ class Comparison:
         }
 
 
-def compare_results(results: Mapping[str, Result], batch_size: int = 16) -> Comparison:
-    """Compare evaluations at both sizes, each with the first, photo by photo.
+def compare_runs(runs: Sequence[str | Path], batch_size: int = 16) -> Comparison:
+    """Compare evaluation folders, or runs that hold one; the first is the baseline.
 
-    Args:
-        results: Evaluations by name, at least two.
-        batch_size: Photos in a batch of the per-batch mIoU.
+    Raises:
+        PathError: One holds no evaluation.
+        InputError: One is given twice or is damaged, or they cannot be compared.
+    """
+    names = [str(run) for run in runs]
+    check_no_repeats(names)
+    return compare_results({n: read_result(find_result(Path(n))) for n in names}, batch_size)
+
+
+def check_no_repeats(runs: Sequence[str]) -> None:
+    """Raise :class:`InputError` for runs that are given more than once."""
+    repeated = sorted({run for run in runs if runs.count(run) > 1})
+    if repeated:
+        raise InputError(f"Given more than once: {', '.join(repeated)}.")
+
+
+def compare_results(results: Mapping[str, Result], batch_size: int = 16) -> Comparison:
+    """Compare two evaluations or more at both sizes, each with the first, photo by photo.
 
     Raises:
         InputError: Fewer than two, different classes, no photo in common, or photos that have
@@ -180,12 +185,6 @@ def pair_results(
     baseline: Result, candidate: Result, photos: Sequence[str], size: str = "photo"
 ) -> ScoreDifferences:
     """Return the paired differences of two evaluations on photos that both have.
-
-    Args:
-        baseline: Evaluation to compare with.
-        candidate: Evaluation to compare.
-        photos: File names.
-        size: One of ``results.SIZES``.
 
     Raises:
         InputError: No photos, or other labels.

@@ -28,15 +28,9 @@ _SAMPLE_PX = 512  # pixels of each sample that estimates the run length
 def count_confusion(
     truth: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8], num_classes: int
 ) -> Matrix:
-    """Count how often each class was predicted where each class is true.
+    """Return how often each class was predicted where each class is true, int64 (C, C).
 
-    Args:
-        truth: uint8 (H, W), class index; pixels of 255 are not counted.
-        prediction: uint8 (H, W), class index.
-        num_classes: Number of classes, background included.
-
-    Returns:
-        int64 (C, C); rows are the truth, columns the prediction.
+    Rows are the truth; pixels whose truth is 255 are not counted.
 
     Raises:
         InputError: Different sizes, a value outside the class table, or an ignore value in
@@ -93,11 +87,6 @@ class ClassCounts:
 
     Each array is (..., C), integer, or float64 that holds integers. Scores are float64 (..., C)
     and means over classes float64 (...); NaN is "no data".
-
-    Attributes:
-        hits: Pixels of the class that were predicted as the class.
-        truth: Pixels of the class.
-        predicted: Pixels that were predicted as the class.
     """
 
     hits: npt.NDArray[Any]

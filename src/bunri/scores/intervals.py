@@ -19,12 +19,31 @@ from bunri.scores.confusion import ClassCounts, Matrices, divide, mean_rows
 from bunri.scores.metrics import list_class_scores, list_scores, replace_nan
 from bunri.scores.resampling import Floats, draw_weights, find_bounds
 
-NUM_DRAWS, SEED, LEVEL = 1000, 0, 0.95
 MIN_PHOTOS = 5
 """Smallest number of photos that an interval is computed from; of a class, photos that hold it."""
 
 Verdict = Literal["better", "no evidence", "worse", "no data"]
 Named = TypeVar("Named")
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """Draws of a bootstrap; ``level`` is the share of intervals that hold the true score."""
+
+    num: int = 1000
+    seed: int = 0
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        if self.num < 1:
+            raise InputError(f"A bootstrap needs at least 1 draw, not {self.num}.")
+        if not 0 < self.level < 1:
+            raise InputError(
+                f"The level of an interval lies between 0 and 1; {self.level} does not."
+            )
+
+
+DRAWS = Draws()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,40 +68,21 @@ NO_INTERVAL = Interval(np.nan, np.nan)
 
 @dataclass(frozen=True, slots=True)
 class ScoreIntervals:
-    """Intervals of the scores of a set of photos.
-
-    Attributes:
-        overall: Intervals by key, those of the bases ``set`` and ``photos``.
-        classes: Intervals by key and then per class in index order.
-        level: Share of such intervals that hold the true score, 0 to 1.
-        num_draws: Number of draws.
-        seed: Seed of the draws.
-    """
+    """Intervals of the scores of a set of photos, by key and then per class in index order."""
 
     overall: Mapping[str, Interval]
     classes: Mapping[str, tuple[Interval, ...]]
-    level: float
-    num_draws: int
-    seed: int
+    draws: Draws
 
     def to_json(self, class_names: Sequence[str]) -> dict[str, Any]:
-        """Return the intervals as plain values: ``[low, high]`` by score, null where none is.
-
-        Args:
-            class_names: Names in index order.
-        """
-        head = {"level": self.level, "draws": self.num_draws, "seed": self.seed}
+        """Return the intervals as plain values: ``[low, high]`` by score, null where none is."""
+        head = {"level": self.draws.level, "draws": self.draws.num, "seed": self.draws.seed}
         return head | _list_values(self, class_names)
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Difference between two models' scores on the same photos.
-
-    Attributes:
-        value: Score of the candidate minus score of the baseline; NaN is "no data".
-        interval: Interval of the value.
-    """
+    """Score of the candidate minus that of the baseline on the same photos; NaN is "no data"."""
 
     value: float
     interval: Interval
@@ -113,11 +113,7 @@ class ScoreDifferences:
     classes: Mapping[str, tuple[Difference, ...]]
 
     def to_json(self, class_names: Sequence[str]) -> dict[str, Any]:
-        """Return the differences as plain values.
-
-        Args:
-            class_names: Names in index order.
-        """
+        """Return the differences as plain values."""
         return _list_values(self, class_names)
 
 
@@ -135,59 +131,34 @@ def _list_values(
     }
 
 
-def bootstrap_scores(
-    matrices: Matrices, num_draws: int = NUM_DRAWS, seed: int = SEED, level: float = LEVEL
-) -> ScoreIntervals:
-    """Compute an interval for each score.
+def bootstrap_scores(counts: Matrices | ClassCounts, draws: Draws = DRAWS) -> ScoreIntervals:
+    """Compute an interval for each score from one row of counts, int64 (N, ...), per photo.
 
     A draw in which a class is absent counts neither for the scores of that class nor for its
     mean. Where every photo gives the same score, the interval is that one value.
 
-    Args:
-        matrices: int64 (N, C, C), one confusion matrix per photo.
-        num_draws: Number of draws.
-        seed: Seed of the draws; the same seed gives the same intervals.
-        level: Share of such intervals that hold the true score, between 0 and 1.
-
     Raises:
-        InputError: No photos, or arguments out of range.
+        InputError: No photos.
     """
-    return bootstrap_counts(ClassCounts.of(matrices), num_draws, seed, level)
-
-
-def bootstrap_counts(
-    counts: ClassCounts, num_draws: int = NUM_DRAWS, seed: int = SEED, level: float = LEVEL
-) -> ScoreIntervals:
-    """Compute an interval for each score from counts, such as those along boundaries.
-
-    Args:
-        counts: integer (N, C) each, one row per photo.
-        num_draws: Number of draws.
-        seed: Seed of the draws.
-        level: Share of such intervals that hold the true score, between 0 and 1.
-
-    Raises:
-        InputError: No photos, or arguments out of range.
-    """
-    _check(counts.truth.shape, num_draws, level)
+    counts = counts if isinstance(counts, ClassCounts) else ClassCounts.of(counts)
+    _check_photos(counts.truth)
     sample = _tally(counts)
-    draws = _draw_scores([sample], num_draws, seed)[0]
+    scores = _draw_scores([sample], draws)[0]
     bounds = find_bounds(
-        _score(sample.sum(0, keepdims=True))[0], draws, _score(sample.sum(0) - sample), level
+        _score(sample.sum(0, keepdims=True))[0], scores, _score(sample.sum(0) - sample), draws.level
     )
     bounds = np.where(_find_supported(counts), np.clip(bounds, 0, 1), np.nan)
     intervals = [Interval(low, high) for low, high in bounds.T.tolist()]
-    return ScoreIntervals(*_name_scores(intervals), level, num_draws, seed)
+    return ScoreIntervals(*_name_scores(intervals), draws)
 
 
 def bootstrap_distance(
-    photos: Floats,
-    measure: Callable[[Floats], Floats],
-    num_draws: int = NUM_DRAWS,
-    seed: int = SEED,
-    level: float = LEVEL,
+    photos: Floats, measure: Callable[[Floats], Floats], draws: Draws = DRAWS
 ) -> Interval:
     """Compute an interval for a sum of distances, such as the calibration error.
+
+    ``photos`` are the summands of each photo, float64 (N, ...); ``measure`` returns scores,
+    float64 (...), of sums with the axes of a photo last.
 
     Chance makes distances longer and never shorter: the score of a few photos has one such excess
     and that of a draw of them two, so the low end is lowered by twice the mean excess of the
@@ -195,17 +166,10 @@ def bootstrap_distance(
     of a calibration error of 0.024 held it in 96 % and 95 %, of 0.098 in 96 % and 96 %, of exactly
     0, which is the end of the scale, in 86 % and 87 %.
 
-    Args:
-        photos: float64 (N, ...), summands of each photo.
-        measure: Function from sums with the axes of a photo last to scores, float64 (...).
-        num_draws: Number of draws.
-        seed: Seed of the draws.
-        level: Share of such intervals that hold the true score, between 0 and 1.
-
     Raises:
-        InputError: No photos, or arguments out of range.
+        InputError: No photos.
     """
-    _check(photos.shape, num_draws, level)
+    _check_photos(photos)
     num_photos, *shape = photos.shape
     if num_photos < MIN_PHOTOS:
         return NO_INTERVAL
@@ -214,99 +178,71 @@ def bootstrap_distance(
     def score(sums: Floats) -> Floats:
         return np.asarray(measure(sums.reshape(*sums.shape[:-1], *shape)))[..., np.newaxis]
 
-    weights = draw_weights(num_photos, num_draws, seed)
-    draws = np.concatenate([score(some @ sample) for some in weights])
+    weights = draw_weights(num_photos, draws.num, draws.seed)
+    scores = np.concatenate([score(some @ sample) for some in weights])
     value = score(sample.sum(0))
-    low, high = find_bounds(value, draws, score(sample.sum(0) - sample), level)[:, 0].tolist()
-    excess = max(0.0, float(mean_rows(draws.T)[0] - value[0]))
+    left_out = score(sample.sum(0) - sample)
+    low, high = find_bounds(value, scores, left_out, draws.level)[:, 0].tolist()
+    excess = max(0.0, float(mean_rows(scores.T)[0] - value[0]))
     return Interval(*np.clip((low - 2 * excess, high), 0, 1).tolist())
 
 
 def bootstrap_difference(
-    baseline: Matrices,
-    candidate: Matrices,
-    num_draws: int = NUM_DRAWS,
-    seed: int = SEED,
-    level: float = LEVEL,
+    baseline: Matrices, candidate: Matrices, draws: Draws = DRAWS
 ) -> ScoreDifferences:
     """Compute how much more ``candidate`` scores, both on the same draws of the same photos.
 
     A photo that is hard is hard for both models and drops out, so that far smaller differences
-    show than the models' own intervals suggest.
-
-    Args:
-        baseline: int64 (N, C, C), one confusion matrix per photo.
-        candidate: int64 (N, C, C), the same photos in the same order.
-        num_draws: Number of draws.
-        seed: Seed of the draws.
-        level: Share of such intervals that hold the true difference, between 0 and 1. At 0.95, one
-            of 20 classes that do not differ is called better or worse by chance.
+    show than the models' own intervals suggest. At a level of 0.95, one of 20 classes that do
+    not differ is called better or worse by chance.
 
     Raises:
-        InputError: No photos, different photos or labels, or arguments out of range.
+        InputError: No photos, different photos or labels.
     """
-    _check(baseline.shape, num_draws, level)
+    _check_photos(baseline)
     if baseline.shape != candidate.shape or (baseline.sum(2) != candidate.sum(2)).any():
         raise InputError(
             "Only scores of the same photos against the same labels can be paired; "
             "the pixels of each class differ between the two.",
             hint="Evaluate both models on one file, with one overlap rule.",
         )
-    counts = ClassCounts.of(baseline), ClassCounts.of(candidate)
-    return bootstrap_differences(counts[0], [counts[1]], num_draws, seed, level)[0]
+    return bootstrap_differences(ClassCounts.of(baseline), [ClassCounts.of(candidate)], draws)[0]
 
 
 def bootstrap_differences(
-    baseline: ClassCounts,
-    candidates: Sequence[ClassCounts],
-    num_draws: int = NUM_DRAWS,
-    seed: int = SEED,
-    level: float = LEVEL,
+    baseline: ClassCounts, candidates: Sequence[ClassCounts], draws: Draws = DRAWS
 ) -> list[ScoreDifferences]:
     """Compute how much more each candidate scores, and last the mean of these differences.
 
-    All candidates are scored on the same draws, so that the mean has an interval, too.
-
-    Args:
-        baseline: integer (N, C) each, one row per photo.
-        candidates: One or more, the same photos in the same order, with the same truth.
-        num_draws: Number of draws.
-        seed: Seed of the draws.
-        level: Share of such intervals that hold the true difference, between 0 and 1.
+    All candidates, which have the same photos and truth, are scored on the same draws, so that
+    the mean has an interval, too.
 
     Raises:
-        InputError: No photos, or arguments out of range.
+        InputError: No photos.
     """
-    _check(baseline.truth.shape, num_draws, level)
+    _check_photos(baseline.truth)
     samples = [_tally(counts) for counts in (baseline, *candidates)]
     columns = (
         [_score(sample.sum(0, keepdims=True))[0] for sample in samples],
-        _draw_scores(samples, num_draws, seed),
+        _draw_scores(samples, draws),
         [_score(sample.sum(0) - sample) for sample in samples],
     )
     changes = [np.stack(column[1:]) - column[0] for column in columns]
     with_mean = [np.concatenate((one, one.mean(0, keepdims=True))) for one in changes]
     is_supported = _find_supported(baseline)
     found = []
-    for value, draws, left_out in zip(*with_mean, strict=True):
-        bounds = np.clip(find_bounds(value, draws, left_out, level), -1, 1)
+    for value, scores, left_out in zip(*with_mean, strict=True):
+        bounds = np.clip(find_bounds(value, scores, left_out, draws.level), -1, 1)
         ends = np.where(is_supported, bounds, np.nan).T.tolist()
         rows = zip(value.tolist(), ends, strict=True)
-        found.append(
-            ScoreDifferences(
-                *_name_scores([Difference(one, Interval(*pair)) for one, pair in rows])
-            )
-        )
+        differences = [Difference(one, Interval(*pair)) for one, pair in rows]
+        found.append(ScoreDifferences(*_name_scores(differences)))
     return found
 
 
-def _check(shape: tuple[int, ...], num_draws: int, level: float) -> None:
-    if len(shape) < 2 or not shape[0]:
+def _check_photos(photos: npt.NDArray[Any]) -> None:
+    if photos.ndim < 2 or not len(photos):
         raise InputError("There are no photos to score.")
-    if num_draws < 1:
-        raise InputError(f"A bootstrap needs at least 1 draw, not {num_draws}.")
-    if not 0 < level < 1:
-        raise InputError(f"The level of an interval lies between 0 and 1; {level} does not.")
 
 
 def _tally(counts: ClassCounts) -> Floats:
@@ -359,10 +295,10 @@ def _find_supported(counts: ClassCounts) -> npt.NDArray[np.bool_]:
     return np.concatenate((overall, np.tile(classes, len(list_class_scores("set")))))
 
 
-def _draw_scores(samples: list[Floats], num_draws: int, seed: int) -> list[Floats]:
+def _draw_scores(samples: list[Floats], draws: Draws) -> list[Floats]:
     """Return the scores of each draw, float64 (draws, S), from the same draws of each sample."""
     parts = [
         [_score(weights @ sample) for sample in samples]
-        for weights in draw_weights(len(samples[0]), num_draws, seed)
+        for weights in draw_weights(len(samples[0]), draws.num, draws.seed)
     ]
     return [np.concatenate(part) for part in zip(*parts, strict=True)]

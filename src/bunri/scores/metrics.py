@@ -5,7 +5,7 @@ line, reports, intervals, comparison and ``bunri tune`` read them. To add a scor
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import inf, isnan
 from typing import Any, Literal
 
@@ -34,10 +34,8 @@ class Score:
 
     Attributes:
         key: Name in JSON files, in settings and in code.
-        label: English name on screen and on pages.
-        label_ko: Korean name on pages.
+        label: English name on screen and on pages; ``label_ko`` the Korean one.
         note: English explanation in one line; ``{size}`` stands for the batch size.
-        note_ko: Korean explanation.
         compute: Function from counts (..., C) to the score, float64 (...), or (..., C) for a
             score of each class; NaN is "no data".
         basis: Counts that the score is computed from: the sum over all photos (``set``), each
@@ -166,15 +164,7 @@ def list_class_scores(*bases: Basis) -> list[Score]:
 
 @dataclass(frozen=True, slots=True)
 class ClassScores:
-    """Scores of one class.
-
-    Attributes:
-        scores: Values by key, those of ``CLASS_SCORES`` with the basis ``set``; NaN is "no data".
-        photos: Number of photos whose truth holds the class.
-        pixels: Number of pixels of the truth in the class.
-        predicted_photos: Number of photos where the class was predicted.
-        predicted_pixels: Number of pixels predicted as the class.
-    """
+    """Scores of one class by key, those of the basis ``set``; its photos and pixels."""
 
     scores: Mapping[str, float]
     photos: int
@@ -190,13 +180,11 @@ class ClassScores:
 
 @dataclass(frozen=True, slots=True)
 class ScoreSheet:
-    """Scores of a set of photos.
+    """Scores of a set of photos; NaN is "no data".
 
     Attributes:
-        num_photos: Number of photos.
         num_pixels: Number of pixels, without ignored ones.
-        overall: Values by key, those of ``OVERALL_SCORES`` with the bases ``set``, ``photos``
-            and ``batches``; NaN is "no data".
+        overall: Values by key, those of the bases ``set``, ``photos`` and ``batches``.
         batch_size: Photos in a batch of ``per_batch_miou``.
         classes: Scores of each class in index order.
     """
@@ -223,11 +211,7 @@ class ScoreSheet:
         return self.overall["per_batch_miou"]
 
     def to_json(self, class_names: Sequence[str]) -> dict[str, Any]:
-        """Return the sheet as plain values; "no data" is null.
-
-        Args:
-            class_names: Names in index order.
-        """
+        """Return the sheet as plain values; "no data" is null."""
         values = {key: replace_nan(value) for key, value in self.overall.items()}
         mious = {key: values.pop(f"{key}_miou") for key in ("global", "per_image", "per_batch")}
         return {
@@ -236,25 +220,18 @@ class ScoreSheet:
             **values,
             "miou": {**mious, "batch_size": self.batch_size},
             "classes": [
-                {
-                    "name": name,
-                    **{key: replace_nan(value) for key, value in row.scores.items()},
-                    "photos": row.photos,
-                    "pixels": row.pixels,
-                    "predicted_photos": row.predicted_photos,
-                    "predicted_pixels": row.predicted_pixels,
-                }
+                {"name": name}
+                | {key: replace_nan(value) for key, value in row.scores.items()}
+                | {key: value for key, value in asdict(row).items() if key != "scores"}
                 for name, row in zip(class_names, self.classes, strict=True)
             ],
         }
 
 
 def compute_scores(matrices: Matrices, batch_size: int = 16) -> ScoreSheet:
-    """Return the scores of photos from their confusion matrices.
+    """Return the scores of photos from their confusion matrices, int64 (N, C, C), in order.
 
-    Args:
-        matrices: int64 (N, C, C), one per photo, in the order of the set.
-        batch_size: Photos in a batch of ``per_batch_miou``; 16 is the notebook's.
+    The batch size, 16 in the notebook, is that of ``per_batch_miou``.
 
     Raises:
         InputError: No photos, or a batch size below 1.

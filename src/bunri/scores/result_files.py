@@ -9,8 +9,9 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -35,13 +36,6 @@ _MAX_COUNTS_BYTES = 2 * 2**30  # unpacked; ten times a set of 100,000 photos
 _HINT = "Make one with: bunri evaluate MODEL DATA.json --out FOLDER"
 
 
-class _Head(JsonRecord):
-    """Part of ``evaluation.json`` that every version has."""
-
-    format: int
-    bunri: str = ""
-
-
 class _Robustness(JsonRecord):
     class Corruption(JsonRecord):
         name: str
@@ -53,6 +47,9 @@ class _Robustness(JsonRecord):
 class _Evaluation(JsonRecord):
     """Part of ``evaluation.json`` that is read back; scores are computed from the counts."""
 
+    newest_format = FORMAT_VERSION
+
+    format: Literal[2]
     model: str
     data: str
     overlap_rule: str
@@ -78,12 +75,6 @@ def write_result(
 
     Each file is written whole or not at all. A crash between the two leaves a pair that does not
     belong together, which :func:`read_result` detects by the SHA-256.
-
-    Args:
-        folder: Evaluation folder; made if needed.
-        result: Evaluation to write.
-        scores: Its scores by size; keys are ``SIZES``.
-        robustness: Scores of ``result.robustness``, if it has that.
 
     Raises:
         OutputError: It cannot be written.
@@ -115,10 +106,7 @@ def write_result(
 
 
 def find_result(path: Path) -> Path:
-    """Return the evaluation folder that a path means.
-
-    Args:
-        path: Evaluation folder, or a run folder that holds one.
+    """Return the evaluation folder that a path means: itself, or the one in a run folder.
 
     Raises:
         PathError: There is none.
@@ -137,17 +125,7 @@ def read_result(folder: Path) -> Result:
         InputError: It is no evaluation, damaged, or of another version of the format.
     """
     path = folder / RESULT_NAME
-    head = read_json_record(path, _Head, max_bytes=_MAX_JSON_BYTES, hint=_HINT)
-    if head.format != FORMAT_VERSION:
-        is_newer = head.format > FORMAT_VERSION
-        raise InputError(
-            f"{path} was written by bunri {head.bunri!r}, which is "
-            f"{'newer' if is_newer else 'older'} than this one ({__version__}).",
-            hint="Upgrade with: pip install --upgrade bunri"
-            if is_newer
-            else "Evaluate the model again.",
-        )
-    again = "Evaluate the model again."
+    again = "Evaluate the model again: bunri evaluate MODEL DATA.json --out FOLDER"
     record = read_json_record(path, _Evaluation, max_bytes=_MAX_JSON_BYTES, hint=again)
     try:
         return _parse_result(record, (folder / COUNTS_NAME).read_bytes())
@@ -177,21 +155,9 @@ def _parse_result(record: _Evaluation, packed: bytes) -> Result:
             robustness = RobustnessCounts(
                 record.robustness.severity, names, counts[:, :, 0], counts[:, :, 1]
             )
-    return Result(
-        model=record.model,
-        data=record.data,
-        overlap_rule=record.overlap_rule,
-        table=table,
-        photos=record.photos,
-        sizes=sizes,
-        config=record.config,
-        models=record.models,
-        combine=record.combine,
-        prediction=record.prediction,
-        is_tuned_here=record.is_tuned_here,
-        cost=record.cost,
-        robustness=robustness,
-    )
+    facts = {field.name for field in fields(Result)} & set(_Evaluation.model_fields)
+    known = {name: getattr(record, name) for name in facts}
+    return Result(**known | {"table": table, "sizes": sizes, "robustness": robustness})
 
 
 def _parse_counts(

@@ -15,7 +15,6 @@ from bunri.scores.intervals import (
     NO_INTERVAL,
     Interval,
     ScoreIntervals,
-    bootstrap_counts,
     bootstrap_distance,
     bootstrap_scores,
 )
@@ -35,13 +34,7 @@ SIZES = ("photo", "submission")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SizeCounts:
-    """Counts of every photo at one size.
-
-    Attributes:
-        matrices: int64 (N, C, C), one confusion matrix per photo.
-        boundary: int64 (N, C) each, pixels along outlines.
-        calibration: Reliability counts of the same photos.
-    """
+    """Counts of every photo at one size: matrices (N, C, C), boundary (N, C) each, calibration."""
 
     matrices: Matrices
     boundary: ClassCounts
@@ -50,13 +43,7 @@ class SizeCounts:
 
 @dataclass(frozen=True, slots=True)
 class UsedModel:
-    """A single model that took part.
-
-    Attributes:
-        model: Name or path as the user gave it.
-        weights_sha256: SHA-256 of its weights, by which the model is recognised anywhere.
-        weight: Weight among several models, at least 0.
-    """
+    """A single model that took part, recognised anywhere by the SHA-256 of its weights."""
 
     model: str
     weights_sha256: str
@@ -71,7 +58,6 @@ class Result:
         model: Name or path as the user gave it.
         data: Path of the annotation file.
         overlap_rule: Name of the rule by which overlapping labels were drawn.
-        table: Class table.
         photos: File names, in the order of the counts.
         sizes: Counts by size; keys are ``SIZES``.
         config: Settings of the training; empty if unknown, and for several models.
@@ -101,15 +87,9 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class BoundaryScores:
-    """Boundary IoU; NaN is "no data".
+    """Boundary IoU, with the photos and pixels along the edges of each class's truth.
 
-    Attributes:
-        miou: Mean over classes.
-        interval: Interval of the mean.
-        class_iou: Boundary IoU per class in index order.
-        class_intervals: Intervals per class.
-        class_photos: Number of photos per class whose truth holds it.
-        class_pixels: Number of pixels of the truth per class along its edges.
+    NaN is "no data".
     """
 
     miou: float
@@ -121,36 +101,26 @@ class BoundaryScores:
 
     def to_json(self, class_names: tuple[str, ...]) -> dict[str, Any]:
         """Return the scores as plain values; "no data" is null."""
-        columns = (class_names, self.class_iou, self.class_intervals, self.class_photos,
-                   self.class_pixels)  # fmt: skip
+        columns = {
+            "name": class_names,
+            "iou": map(replace_nan, self.class_iou),
+            "interval": (interval.to_json() for interval in self.class_intervals),
+            "photos": self.class_photos,
+            "pixels": self.class_pixels,
+        }
         return {
             "distance_share": DISTANCE_SHARE,
             "miou": replace_nan(self.miou),
             "interval": self.interval.to_json(),
             "classes": [
-                {
-                    "name": name,
-                    "iou": replace_nan(iou),
-                    "interval": interval.to_json(),
-                    "photos": photos,
-                    "pixels": pixels,
-                }
-                for name, iou, interval, photos, pixels in zip(*columns, strict=True)
+                dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
             ],
         }
 
 
 @dataclass(frozen=True, slots=True)
 class SizeScores:
-    """Every score at one size.
-
-    Attributes:
-        sheet: Scores from confusion matrices.
-        intervals: Intervals of these scores.
-        boundary: Boundary IoU with its intervals.
-        calibration: Reliability curve and its error.
-        calibration_interval: Interval of the calibration error.
-    """
+    """Every score at one size, with its interval."""
 
     sheet: ScoreSheet
     intervals: ScoreIntervals
@@ -208,7 +178,7 @@ def score_counts(counts: SizeCounts, batch_size: int = 16) -> SizeScores:
     boundary = counts.boundary
     total = boundary.sum()
     sheet = compute_scores(counts.matrices, batch_size)
-    intervals = bootstrap_counts(boundary)
+    intervals = bootstrap_scores(boundary)
     return SizeScores(
         sheet,
         bootstrap_scores(counts.matrices),
@@ -233,13 +203,7 @@ def bound_calibration(calibration: Calibration) -> Interval:
 def describe_result(
     result: Result, scores: Mapping[str, SizeScores], robustness: RobustnessScores | None = None
 ) -> dict[str, Any]:
-    """Return a result as plain values: scores at the photo's size, and the others below a key.
-
-    Args:
-        result: Evaluation to describe.
-        scores: Its scores by size; keys are ``SIZES``.
-        robustness: Scores of ``result.robustness``, if it has that.
-    """
+    """Return a result as plain values: scores at the photo's size, and the others below a key."""
     names = result.table.names
     values = {
         "model": result.model,

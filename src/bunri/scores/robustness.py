@@ -40,26 +40,14 @@ class RobustnessCounts:
         return cls(severity, tuple(names), *counts.transpose(2, 1, 0, 3))
 
     def list_counts(self, clean: ClassCounts) -> list[ClassCounts]:
-        """Return the counts under each corruption, integer (N, C) each.
-
-        Args:
-            clean: integer (N, C) each, counts of the clean photos.
-        """
+        """Return the counts under each corruption, integer (N, C) each, given the clean ones."""
         pairs = zip(self.hits, self.predicted, strict=True)
         return [ClassCounts(hits, clean.truth, predicted) for hits, predicted in pairs]
 
 
 @dataclass(frozen=True, slots=True)
 class CorruptionScores:
-    """Scores under one corruption, or their means over all.
-
-    Attributes:
-        name: Name of the corruption, or ``mean``.
-        global_miou: Global mIoU; NaN is "no data".
-        per_image_miou: Per-image mIoU; NaN is "no data".
-        drop: Global mIoU on clean photos minus that under the corruption.
-        per_image_drop: The same for the per-image mIoU.
-    """
+    """Scores under one corruption and their drops, or the means over all (name ``mean``)."""
 
     name: str
     global_miou: float
@@ -85,13 +73,7 @@ class CorruptionScores:
 
 @dataclass(frozen=True, slots=True)
 class RobustnessScores:
-    """Scores under each corruption.
-
-    Attributes:
-        counts: Counts that the scores are computed from.
-        corruptions: Scores in the order of the counts.
-        mean: Mean over all corruptions with equal weights.
-    """
+    """Scores under each corruption in the order of the counts, and their unweighted mean."""
 
     counts: RobustnessCounts
     corruptions: tuple[CorruptionScores, ...]
@@ -120,9 +102,7 @@ class RobustnessScores:
 def score_robustness(counts: RobustnessCounts, matrices: Matrices) -> RobustnessScores:
     """Compute scores under each corruption, with drops and their paired intervals.
 
-    Args:
-        counts: Counts under corruptions.
-        matrices: int64 (N, C, C), confusion matrices of the same photos, clean.
+    ``matrices``, int64 (N, C, C), are those of the same photos, clean.
 
     Raises:
         InputError: There are no photos.
@@ -157,10 +137,6 @@ def choose_example(counts: RobustnessCounts, matrices: Matrices) -> int:
 
     It is the photo with the median drop among the better half by clean mean IoU: a photo that is
     predicted badly when it is clean has nothing to lose.
-
-    Args:
-        counts: Counts under corruptions of at least one photo.
-        matrices: int64 (N, C, C), confusion matrices of the same photos, clean.
     """
     clean = ClassCounts.of(matrices)
     before = np.nan_to_num(clean.miou)

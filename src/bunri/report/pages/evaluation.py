@@ -40,16 +40,7 @@ def write_evaluation_page(
     history: Sequence[Epoch] = (),
     robustness: RobustnessSection | None = None,
 ) -> None:
-    """Write the page.
-
-    Args:
-        path: The HTML file.
-        result: Evaluation.
-        scores: Scores by size; keys are ``results.SIZES``.
-        pictures: Photos to show, the worst first.
-        mistakes: Mistakes of all photos.
-        history: Epochs of the training, if they are known.
-        robustness: Section about corruptions, if they were asked for.
+    """Write the page; ``pictures`` have the worst first, ``scores`` the keys ``results.SIZES``.
 
     Raises:
         OutputError: The file cannot be written.

@@ -32,12 +32,7 @@ _MARKS = {"better": "▲", "worse": "▼"}
 def write_experiments_page(
     path: Path, records: Sequence[RunRecord], comparison: Comparison
 ) -> None:
-    """Write the page.
-
-    Args:
-        path: HTML file to write.
-        records: Records of the runs, in the order of ``comparison``.
-        comparison: Comparison of all runs; the first is the baseline.
+    """Write the page; ``records`` are in the order of ``comparison``.
 
     Raises:
         OutputError: The file cannot be written.

@@ -28,14 +28,7 @@ _KINDS = {one.name: one.kind for one in CORRUPTIONS}
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A small picture of a photo under a corruption, and of the prediction.
-
-    Attributes:
-        name: Name of the corruption, or ``clean``.
-        photo: Data URL of the photo.
-        layer: Data URL of the predicted classes to lay over the photo.
-        classes: Indices of the predicted classes.
-    """
+    """Data URLs of a photo under a corruption (or ``clean``) and of the classes predicted on it."""
 
     name: str
     photo: Markup

@@ -34,16 +34,7 @@ _SIDE_PX = (144, 512)
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A photo of the gallery.
-
-    Attributes:
-        set_name: Name of its data set.
-        file_name: Name in the annotation file.
-        size_hw: Height and width of the embedded picture in pixels.
-        photo: Data URL of the photo.
-        layer: Data URL of the labels to lay over it; None without labels.
-        classes: (class index, share of the pixels), the largest first, background left out.
-    """
+    """A photo of the gallery: data URLs of the photo and of its labels, (class, share) pairs."""
 
     set_name: Text
     file_name: Text
@@ -57,11 +48,6 @@ def prepare_samples(
     choices: Sequence[Choice], rule: OverlapRule, advance: Callable[[], None]
 ) -> list[Sample]:
     """Return photos for the page's gallery, reduced, with their labels as a layer.
-
-    Args:
-        choices: See :func:`bunri.stats.gallery.choose_photos`.
-        rule: Rule by which overlapping labels are drawn.
-        advance: Called after each photo.
 
     Raises:
         ImageError: A photo cannot be used any more.
@@ -104,14 +90,7 @@ def write_stats_page(
     rule: OverlapRule,
     figures_name: str,
 ) -> None:
-    """Write the page.
-
-    Args:
-        path: The HTML file.
-        sets: At least one; all with one class table.
-        samples: Photos of the gallery.
-        rule: Rule by which overlapping labels were drawn.
-        figures_name: Name of the JSON file with the same figures.
+    """Write the page of at least one set, all with one class table.
 
     Raises:
         OutputError: The file cannot be written.

@@ -60,18 +60,7 @@ def write_submissions_page(
     dataset: LabelledSet | None,
     advance: Callable[[], None],
 ) -> int:
-    """Write the page.
-
-    Args:
-        path: The HTML file.
-        names: Names of the two files.
-        difference: Differences between the files.
-        table: Class table for names and colours.
-        dataset: Data set that photos are taken from by ``file_name``; None to show masks alone.
-        advance: Called after each photo.
-
-    Returns:
-        Number of photos on the page.
+    """Write the page and return the number of photos on it; without a data set, masks alone.
 
     Raises:
         OutputError: The file cannot be written.

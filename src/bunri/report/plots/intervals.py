@@ -22,15 +22,7 @@ from bunri.scores.intervals import Interval
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A value with its interval.
-
-    Attributes:
-        label: Label beside the bar.
-        group: Name of the group that the bar's colour stands for.
-        value: Length of the bar, possibly negative; NaN is "no data".
-        interval: Interval to draw over the bar.
-        hover: Lines of the hover label.
-    """
+    """A value, NaN for "no data", with its interval; ``group`` decides the colour."""
 
     label: str
     group: str
@@ -40,13 +32,7 @@ class Bar:
 
 
 def plot_interval_bars(bars: Sequence[Bar], groups: Sequence[str], axis_title: str) -> Plot:
-    """Return horizontal bars, the first at the top, with their intervals as whiskers.
-
-    Args:
-        bars: Bars from top to bottom.
-        groups: Names of the groups, in the order of their colours and of the legend.
-        axis_title: Title of the value axis.
-    """
+    """Return horizontal bars, the first at the top, with their intervals as whiskers."""
     traces = []
     for number, group in enumerate(groups):
         rows = [i for i, bar in enumerate(bars) if bar.group == group and bar.value == bar.value]

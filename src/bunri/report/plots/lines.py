@@ -83,11 +83,7 @@ def plot_lines(lines: Sequence[Line], x_title: str, y_title: str, *, y_format: s
 def plot_reliability(line: Line, weights: Sequence[float], x_title: str, y_title: str) -> Plot:
     """Return points with shares on both axes against the diagonal where they should lie.
 
-    Args:
-        line: Points.
-        weights: Weights of the points, 0 to 1; the marks' areas grow with them.
-        x_title: Title of the x axis.
-        y_title: Title of the y axis.
+    The marks' areas grow with ``weights``, 0 to 1.
     """
     ideal = go.Scatter(
         x=[0, 1],

@@ -96,12 +96,7 @@ def join_lines(lines: Lines) -> str:
 
 
 def clean_label(text: str, *, limit: int = MAX_LABEL_CHARACTERS) -> str:
-    """Return text escaped for plotly, which interprets tags and entities in labels.
-
-    Args:
-        text: Plain text.
-        limit: Longest text in characters.
-    """
+    """Return text escaped for plotly, which interprets tags and entities in labels."""
     if len(text) > limit:
         text = text[: limit - 1] + "…"
     return escape(text, quote=False)

@@ -71,14 +71,7 @@ def plain(value: str | int) -> Text:
 
 
 def write_markdown(title: Text, sections: Sequence[Section], language: str, t: Texts) -> str:
-    """Return a document as Markdown in one language; names in it are escaped.
-
-    Args:
-        title: Heading of the document.
-        sections: Sections in order.
-        language: One of ``texts.LANGUAGES``.
-        t: Texts with the key "table_empty".
-    """
+    """Return a document as Markdown in one language; names in it are escaped."""
     parts = [f"# {_escape(title.to(language))}"]
     for section in sections:
         parts.append(f"## {_escape(section.title.to(language))}")

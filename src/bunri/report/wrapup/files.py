@@ -33,11 +33,7 @@ _TILE_PX = 256
 
 
 def check_wrapup_folder(folder: Path) -> None:
-    """Refuse a folder that cannot be written before any work is done.
-
-    Raises:
-        OutputError: It cannot.
-    """
+    """Raise :class:`OutputError` for a folder that cannot be written, before any work is done."""
     check_writable(folder / PAGE_NAME)
     check_writable(folder / "pictures" / "1.jpg")
 
@@ -45,16 +41,9 @@ def check_wrapup_folder(folder: Path) -> None:
 def write_wrapup(
     folder: Path, records: Sequence[RunRecord], comparison: Comparison, diagnose: Diagnose
 ) -> str:
-    """Write a wrap-up; files of an earlier one are replaced, others are left alone.
+    """Write a wrap-up and return why it has no PDF; empty if it has one.
 
-    Args:
-        folder: Output folder.
-        records: Records of the runs, in the order of ``comparison``.
-        comparison: Comparison of all runs.
-        diagnose: Function that checks an annotation file; see ``lessons``.
-
-    Returns:
-        Reason why there is no PDF; empty if there is one.
+    Files of an earlier one are replaced, others are left alone.
 
     Raises:
         OutputError: A file cannot be written.

@@ -29,11 +29,6 @@ def find_browser() -> str | None:
 def print_page(browser: str, page: Path, pdf: Path) -> None:
     """Print a page as PDF.
 
-    Args:
-        browser: Path of a Chromium; see :func:`find_browser`.
-        page: The HTML file.
-        pdf: PDF file to write.
-
     Raises:
         OutputError: The browser gave no PDF, or it cannot be written.
     """

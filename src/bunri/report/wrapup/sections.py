@@ -30,14 +30,7 @@ NUM_CONFUSIONS, NUM_WEAKEST = 6, 3
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Input of a wrap-up.
-
-    Attributes:
-        experiments: Runs in order; the first is the baseline.
-        comparison: Comparison of all runs.
-        figures: Pictures of the best run's worst photos, if there are any.
-        diagnose: Function that checks an annotation file; see ``lessons``.
-    """
+    """Input of a wrap-up: runs, the baseline first, and pictures of the best run's worst photos."""
 
     experiments: Sequence[Experiment]
     comparison: Comparison

@@ -10,7 +10,7 @@ from bunri.cli.console import print_json, print_line, print_warnings, show_progr
 from bunri.cli.options import AsJson, Images
 from bunri.cli.prediction import Tta
 from bunri.predict.choices import PredictionChoices
-from bunri.predict.pseudo_files import write_pseudo_labels
+from bunri.predict.pseudo_labels import write_pseudo_labels
 
 
 def run_pseudo_label(

@@ -52,9 +52,7 @@ def build_graph(
 
     Args:
         network: Graph from ``FRAME`` to ``FRAME_PROBS``.
-        info: Info of the model.
         precision: ``f32`` or ``int8``; written into the metadata.
-        has_probs: Add an output of probabilities at the photo's size.
     """
     before, after = _Writer("before"), _Writer("after")
     photo_hw, content_hw = _add_preparation(before, info.preprocessing)

@@ -99,15 +99,7 @@ class _WithProbs(nn.Module):
 
 
 def trace_network(network: nn.Module, name: str) -> onnx.ModelProto:
-    """Return a network as ONNX, for any number of frames of any size that ``STRIDE_PX`` divides.
-
-    Args:
-        network: Network in evaluation mode, on the CPU; layers that are slow as ONNX are replaced.
-        name: Name of the network in error messages.
-
-    Raises:
-        ModelError: It cannot be written as ONNX, or its graph computes something else.
-    """
+    """Return a network as ONNX, for any number of frames of any size that ``STRIDE_PX`` divides."""
     for module in network.modules():
         if type(module) is Conv2dSame:
             module.__class__ = _EvenConv2d  # type: ignore[assignment]

@@ -47,10 +47,7 @@ class Variant:
     """One way to run the model.
 
     Attributes:
-        name: Name of the engine and the graph.
-        precision: Precision of most numbers.
         predict: Function from a photo, uint8 (H, W, 3), to its mask.
-        is_shipped: Whether the written file must keep its bound here.
     """
 
     name: str
@@ -64,12 +61,9 @@ class Parity:
     """Measurements of one variant.
 
     Attributes:
-        name: Name of the variant.
-        precision: Precision of the variant.
         equal: Share of all pixels with torch's class, 0 to 1.
         miou: Global mIoU; None without labels.
         latency_ms: Median from a photo of ``TIMED_HW`` to its mask, on ``NUM_THREADS`` threads.
-        fault: Description of the bound that is missed; empty if none is.
     """
 
     name: str
@@ -90,9 +84,6 @@ class ParityReport:
     """Measurements of all variants, torch first.
 
     Attributes:
-        photos: Description of the photos.
-        num_photos: Number of photos.
-        rows: One row for each variant.
         matrices: Confusion matrices of the photos by variant, int64 (N, C, C); empty without
             labels.
     """
@@ -149,13 +140,8 @@ def list_variants(
     """Return every way to run a model on this machine, torch first.
 
     Args:
-        info: Info of the model.
-        torch_backend: The model's torch network.
         f32: Whole graph in float32.
         int8: Whole graph in int8 if that is to be written, else None.
-
-    Raises:
-        ModelError: An engine cannot run it.
     """
 
     def through(backend: Backend) -> Predict:
@@ -210,15 +196,9 @@ def measure_parity(
     """Compare all variants with the first, and time them.
 
     Args:
-        variants: Result of :func:`list_variants`.
         photos: Pairs of a photo, uint8 (H, W, 3), and its true mask, uint8 (H, W); all masks are
             None where labels are not known.
-        num_classes: Number of classes.
-        source: Description of the photos for the report.
         advance: Function to call after each photo.
-
-    Raises:
-        ModelError: A variant cannot run a photo.
     """
     equal = [0] * len(variants)
     matrices: list[list[Matrix]] = [[] for _ in variants]

@@ -30,11 +30,6 @@ def align_picture(
     ``clip(gain * cut + offset, 0, 255)``: brightening clips highlights, and pixels that are
     clipped must not pull at the frame.
 
-    Args:
-        picture: Picture that is cut.
-        wanted: Picture that it is fitted to.
-        frame: Frame to start with.
-
     Returns:
         The fitted picture, its frame, its gain.
     """

@@ -19,7 +19,6 @@ class Decider:
     """Chooses a class for each pixel.
 
     Args:
-        order: All class indices; between equally probable classes the earlier one wins.
         thresholds: Probability per class index from which the class takes a pixel, whatever is
             more probable; where several classes reach theirs, the first one listed wins.
     """

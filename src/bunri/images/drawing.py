@@ -31,13 +31,19 @@ def color_mask(mask: MaskArray, table: ClassTable) -> ImageArray:
     return colored
 
 
+def make_index_picture(mask: MaskArray, table: ClassTable) -> Image.Image:
+    """Return a picture whose values are class indices, and whose palette shows their colours."""
+    picture = Image.fromarray(mask)
+    picture.putpalette(table.palette_rgb.tobytes())
+    return picture
+
+
 def draw_overlay(image: ImageArray, mask: MaskArray, table: ClassTable) -> ImageArray:
     """Return the photo with its objects tinted and outlined in white, uint8 (H, W, 3) RGB.
 
     Args:
         image: uint8 (H, W, 3) RGB.
         mask: uint8 (H, W), class indices.
-        table: Classes with their colours.
     """
     result = np.empty_like(image)
     _draw_overlay_into(result, image, mask, table)
@@ -58,10 +64,9 @@ def _draw_overlay_into(
 
 def _draw_rows(image: ImageArray, mask: MaskArray, table: ClassTable) -> ImageArray:
     is_object = (mask != BACKGROUND_INDEX) & (mask != IGNORE_INDEX)
-    colors = Image.fromarray(mask)
-    colors.putpalette(table.palette_rgb.tobytes())
     picture = Image.fromarray(image)
-    tinted = Image.blend(picture, colors.convert("RGB"), OVERLAY_OPACITY)
+    colors = make_index_picture(mask, table).convert("RGB")
+    tinted = Image.blend(picture, colors, OVERLAY_OPACITY)
     picture.paste(tinted, mask=_to_stencil(is_object))
     picture.paste(_PAPER, mask=_to_stencil(_find_edges(mask)))
     return np.asarray(picture)
@@ -76,7 +81,6 @@ def draw_overlay_layer(mask: MaskArray, table: ClassTable) -> npt.NDArray[np.uin
 
     Args:
         mask: uint8 (H, W), class indices.
-        table: Classes with their colours.
 
     Returns:
         uint8 (H, W, 4) RGBA: objects in their full colours, outlined in white; all else clear.
@@ -98,13 +102,7 @@ def _find_edges(mask: MaskArray) -> npt.NDArray[np.bool_]:
 
 
 def draw_legend(classes: Sequence[int], table: ClassTable, width_px: int) -> ImageArray:
-    """Return the names of classes beside their colours, uint8 (h, width_px, 3) RGB.
-
-    Args:
-        classes: Mask indices to name; the background is left out.
-        table: Classes with their names and colours.
-        width_px: Width of the picture; as many names as fit form a row.
-    """
+    """Return the names of classes beside their colours, uint8 (h, width_px, 3) RGB."""
     font_px = max(11, min(18, width_px // 32))
     font = ImageFont.load_default(font_px)
     row_px, pad_px = int(font_px * 1.7), 8
@@ -148,7 +146,6 @@ def draw_comparisons(
 
     Args:
         comparisons: Photos with their masks; at least one.
-        table: Classes with their names and colours.
         tile_px: Longer side of each picture.
     """
     gap_px, title_px = 6, 26

@@ -37,7 +37,6 @@ class Frame:
     Attributes:
         pixels: float32 (3, h, w), normalised, h and w multiples of 32; padding is 0.
         content_hw: Height and width in ``pixels`` that the photo fills, from the top left.
-        photo_hw: Height and width of the photo itself.
     """
 
     pixels: FloatArray
@@ -52,7 +51,6 @@ class Preprocessing:
     Attributes:
         size_px: Longer side of the photo in the network frame.
         mean_rgb: Mean of each channel, subtracted from pixels scaled to 0..1.
-        std_rgb: Standard deviation of each channel, by which the difference is divided.
     """
 
     size_px: int
@@ -137,8 +135,6 @@ def crop_content(
 
     Args:
         probs: float32 (C, h / s, w / s) over the frame, at the stride s of the network.
-        frame_hw: Height and width of the frame: h, w.
-        content_hw: Height and width that the photo fills in it, from the top left.
     """
     height, width = content_hw
     stride = frame_hw[0] // probs.shape[1]

@@ -22,10 +22,8 @@ def make_noise(
     """Return smooth noise.
 
     Args:
-        rng: Source of the random grid.
         shape: (H, W) in pixels.
         cell_px: Size of the largest lumps, one number or (along y, along x).
-        octaves: Number of layers, each of half the size at half the strength of the last.
 
     Returns:
         float32 (H, W), about -1 to 1, mean near 0.
@@ -51,8 +49,6 @@ def sample_noise(rng: np.random.Generator, s: FloatArray, t: FloatArray) -> Floa
     """Return smooth noise at any coordinates, for example along an object's own axes.
 
     Args:
-        rng: Source of the random grid.
-        s: Coordinates along the first axis; one unit is one lump.
         t: The same along the second axis, of the same shape.
 
     Returns:
@@ -80,10 +76,7 @@ def make_wrinkles(
     """Return ridged noise: sharp crests along curved lines, as in film and tissue.
 
     Args:
-        rng: Source of the random grids.
         shape: (H, W) in pixels.
-        cell_px: Distance between the largest crests.
-        octaves: Number of layers, each of crests at half the distance of the last.
 
     Returns:
         float32 (H, W), 0 in the hollows to 1 on the crests.
@@ -104,10 +97,7 @@ def make_creases(
     """Return flat facets between creases, as in crumpled paper.
 
     Args:
-        rng: Source of the creases.
         u: (H, W) coordinates of an object about 2 units wide.
-        v: The same, along the other axis.
-        count: Number of creases.
         warp: (H, W) shift of the coordinates that bends the creases.
 
     Returns:
@@ -126,8 +116,6 @@ def look_up_beads(rng: np.random.Generator, s: FloatArray, t: FloatArray) -> Flo
     """Return foam beads at any coordinates.
 
     Args:
-        rng: Source of the part of the pattern.
-        s: Coordinates along the first axis; one unit is one bead.
         t: The same along the second axis.
 
     Returns:

@@ -54,8 +54,7 @@ def load_photo(photo: PhotoLike) -> ImageArray:
     Returns:
         uint8 (H, W, 3) RGB, upright; an array is returned as it is.
 
-    Raises:
-        ImageError: The photo is missing, damaged or too large, or of another type or shape.
+    Raises ImageError: the photo is missing, damaged or too large, or of another type or shape.
     """
     if isinstance(photo, np.ndarray):
         return check_image(photo)
@@ -87,8 +86,7 @@ def read_photo(path: Path) -> ImageArray:
     Returns:
         uint8 (H, W, 3) RGB.
 
-    Raises:
-        ImageError: Missing, empty, too large, truncated, or not JPEG, PNG or WebP.
+    Raises ImageError: missing, empty, too large, truncated, or not JPEG, PNG or WebP.
     """
     return decode_photo(_read_content(path), name=str(path))
 
@@ -96,8 +94,7 @@ def read_photo(path: Path) -> ImageArray:
 def read_index_mask(path: Path) -> MaskArray:
     """Return the values of an 8-bit PNG, grey or with a palette, unchanged: uint8 (H, W).
 
-    Raises:
-        ImageError: Missing, empty, too large, truncated, or not such a PNG.
+    Raises ImageError: missing, empty, too large, truncated, or not such a PNG.
     """
     content = _read_content(path)
     with _open_photo(io.BytesIO(content), str(path)) as picture:
@@ -135,39 +132,13 @@ def decode_photo(content: bytes, *, name: str = "photo") -> ImageArray:
     Size limits are checked on the header, before pixels are decoded. Transparent pixels are
     laid on white; of an animation the first picture is taken.
 
-    Args:
-        content: Bytes of the file.
-        name: Name of the photo in error messages.
-
     Returns:
         uint8 (H, W, 3) RGB.
 
-    Raises:
-        ImageError: Empty, too large, damaged, or of another format.
+    Raises ImageError: empty, too large, damaged, or of another format.
     """
     with _open_photo(io.BytesIO(content), name) as picture:
         return _turn_upright(picture)
-
-
-def convert_picture(picture: Image.Image) -> ImageArray:
-    """Return a PIL image as an array, upright; transparent pixels are laid on white.
-
-    Args:
-        picture: Image of any mode.
-
-    Returns:
-        uint8 (H, W, 3) RGB.
-
-    Raises:
-        ImageError: It is empty or too large, or its file is closed or damaged.
-    """
-    try:
-        if not picture.width * picture.height:
-            raise ImageError("The picture has no pixels.")
-        _check_pixels(picture, "The picture")
-        return _turn_upright(picture)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError(f"The picture cannot be read: {summarize(error)}.") from error
 
 
 @contextmanager
@@ -246,8 +217,7 @@ def _convert_to_rgb(picture: Image.Image) -> Image.Image:
 def read_size_hw(path: Path) -> tuple[int, int]:
     """Return a photo's upright height and width in pixels from its header alone.
 
-    Raises:
-        ImageError: Missing, empty, too large, or not JPEG, PNG or WebP.
+    Raises ImageError: missing, empty, too large, or not JPEG, PNG or WebP.
     """
     with _open_file(path) as file, _open_photo(file, str(path)) as picture:
         is_turned = is_quarter_turn(read_orientation(picture))

@@ -124,7 +124,6 @@ class FramePlanes(_ResizedPlanes):
 
     Args:
         probs: float32 (C, h, w) of the photo's content, without padding.
-        photo_hw: Height and width of the photo.
     """
 
     def __init__(self, probs: FloatArray, photo_hw: tuple[int, int]) -> None:
@@ -163,13 +162,7 @@ class FramePlanes(_ResizedPlanes):
 
 
 class StoredPlanes(_ResizedPlanes):
-    """Planes too large for memory, in an unnamed file that is deleted with this object.
-
-    Args:
-        num_classes: Number of classes.
-        source_hw: Height and width of the stored planes.
-        photo_hw: Height and width of the photo.
-    """
+    """Planes too large for memory, in an unnamed file that is deleted with this object."""
 
     def __init__(
         self, num_classes: int, source_hw: tuple[int, int], photo_hw: tuple[int, int]

@@ -66,7 +66,6 @@ class Twins:
     """Two photos that show the same picture.
 
     Attributes:
-        first: Position in the first sequence given to :func:`find_twins`.
         second: Position in the second, or in the same where there is only one.
         is_exact: Their pixels are equal.
         similarity: 1 for equal pixels, else their least agreement anywhere, 0.86 to 1.
@@ -81,8 +80,7 @@ class Twins:
 def fingerprint_photo(image: ImageArray) -> Fingerprint:
     """Return the fingerprint of a photo, uint8 (H, W, 3) RGB.
 
-    Raises:
-        ImageError: Wrong type or shape.
+    Raises ImageError: wrong type or shape.
     """
     pixels = np.ascontiguousarray(check_image(image))
     small = Image.fromarray(pixels).resize((PICTURE_PX, PICTURE_PX), Image.Resampling.BILINEAR)
@@ -110,7 +108,6 @@ def find_twins(
     All pairs are compared: twice as many photos take four times as long.
 
     Args:
-        prints: Fingerprints of some photos.
         others: Fingerprints of other photos, to find pairs across; without them pairs inside
             ``prints`` are found, with ``first < second``.
         advance: Function to call once for each of ``prints``.

@@ -10,8 +10,15 @@ from bunri.core.files import is_file, is_folder
 from bunri.core.settings import load_settings
 from bunri.images.photos import PHOTO_SUFFIXES
 from bunri.model.lookup import DEFAULT_MODEL, find_model, is_model, list_shipped_models
-from bunri.predict.ensemble import Ensemble, is_ensemble_file, load_models
-from bunri.predict.predictor import AdjustSettings, AnyPredictor
+from bunri.predict.ensemble import (
+    Ensemble,
+    EnsembleFile,
+    Member,
+    check_weights,
+    is_ensemble_file,
+    read_ensemble,
+)
+from bunri.predict.predictor import AdjustSettings, AnyPredictor, load_predictor
 from bunri.predict.settings import Combine, PredictionSettings, parse_tiles, parse_tta
 
 Models = AnyPredictor | str | Path | Sequence[str | Path]
@@ -28,7 +35,6 @@ class PredictionChoices:
         tta: Views in the syntax of ``--tta``; see :func:`bunri.predict.settings.parse_tta`.
         tiles: Tiles in the syntax of ``--tiles``; see :func:`bunri.predict.settings.parse_tiles`.
         overrides: Other settings, ``key=value`` each; they win over all the rest.
-        is_plain: Start from the default settings instead of those stored with the model.
     """
 
     weights: Sequence[float] | None = None
@@ -39,12 +45,7 @@ class PredictionChoices:
     is_plain: bool = False
 
     def plan_adjustment(self) -> AdjustSettings:
-        """Return the function from a model's stored settings to those to predict with.
-
-        Raises:
-            InputError: ``tta`` or ``tiles`` is not in their syntax.
-            ConfigError: A setting is unknown or out of range.
-        """
+        """Return the function from a model's stored settings to those to predict with."""
         changed: dict[str, Any] = {}
         if self.tta is not None:
             changed |= parse_tta(self.tta)
@@ -72,21 +73,40 @@ def open_predictor(models: Models, choices: PredictionChoices = DEFAULT_CHOICES)
             ``bunri tune``; a predictor is returned as it is.
         choices: Options of prediction; unused where ``models`` is a predictor.
 
-    Raises:
-        InputError: Choices do not fit the models.
-        ConfigError: A setting is unknown or out of range.
-        ModelError: A model does not exist or is damaged, or classes differ.
-        MissingExtraError: A library that the models need is not installed.
+    Raises InputError, ConfigError, ModelError, MissingExtraError.
     """
     if isinstance(models, AnyPredictor):
         return models
     names = [models] if isinstance(models, str | Path) else models
+    given = tuple(map(str, names))
     adjust = choices.plan_adjustment()
-    predictor = load_models(list(map(str, names)), choices.weights, choices.combine, adjust)
-    if choices.is_plain and not isinstance(predictor, Ensemble):
-        # What bunri tune found is not used. Weights of an ensemble file still are.
-        predictor.info = replace(predictor.info, prediction={})
-    return predictor
+    if len(given) > 1:
+        described = EnsembleFile(
+            ensemble=given, weights=(1.0,) * len(given), combine="soft", prediction={}
+        )
+    elif is_ensemble_file(given[0]):
+        described = read_ensemble(Path(given[0]))
+    else:
+        check_weights(choices.weights or [1], 1)
+        predictor = load_predictor(given[0], adjust)
+        if choices.is_plain:  # weights of an ensemble file still hold
+            predictor.info = replace(predictor.info, prediction={})
+        return predictor
+    # Several models adjust each member's own settings, for its views and tiles, and plain ones,
+    # for what follows; the settings of a file of bunri tune hold for both.
+    stored = described.prediction.get("settings", {})
+    common = adjust(load_settings(PredictionSettings, stored, (), "prediction"))
+    members = [Member(model, (lambda _: common) if stored else adjust)
+               for model in described.ensemble]  # fmt: skip
+    ensemble = Ensemble(
+        members,
+        choices.weights or described.weights,
+        choices.combine or described.combine,
+        common,
+        prediction=described.prediction,
+    )
+    ensemble.given, ensemble.stored = given, tuple(member.stored for member in members)
+    return ensemble
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[Path]]:
@@ -95,12 +115,7 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[Path]]:
     Models come first. If the first argument is not a model, but a folder or a photo's file name,
     all arguments are photos, and the shipped model predicts them.
 
-    Args:
-        arguments: Models, then photos or folders of photos.
-
-    Raises:
-        InputError: No photo is left.
-        ModelError: The first argument is neither model nor photo, or a run without a model.
+    Raises InputError, ModelError.
     """
     are_models = [is_model(one) or is_ensemble_file(one) for one in arguments]
     count = [*are_models, False].index(False)

@@ -6,12 +6,12 @@ marked as pseudo-labels (:mod:`bunri.labels.pseudo`), so that no model is scored
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal
 
 import numpy as np
 
 from bunri.core.classes import ClassTable
-from bunri.core.contracts import BACKGROUND_INDEX, MaskArray
+from bunri.core.contracts import BACKGROUND_INDEX, IGNORE_INDEX, MaskArray
 from bunri.core.version import __version__
 from bunri.formats.coco import describe_coco_set
 from bunri.labels.document import write_document
@@ -22,20 +22,18 @@ from bunri.model.lookup import StoredModel
 from bunri.predict.outputs import PredictedPhoto
 
 Shape = Literal["polygons", "rle"]
-SHAPES: tuple[Shape, ...] = get_args(Shape)
 
 
 class CocoCollector:
-    """Collects photos and their objects.
+    """Collects photos and their objects; category ids are class indices.
 
     Args:
-        table: Classes; category ids are their indices.
         shape: Form of the objects; both hold exactly the pixels of the mask.
     """
 
     def __init__(self, table: ClassTable, shape: Shape) -> None:
         self._table = table
-        self._shape = shape
+        self._shape: Shape = shape
         self._photos: list[Photo] = []
         self._objects: dict[int, tuple[Annotation, ...]] = {}
         self._next_id = 1
@@ -44,45 +42,39 @@ class CocoCollector:
         """Add a photo."""
         id_, mask = len(self._photos) + 1, prediction.mask
         self._photos.append(Photo(id_, prediction.task.file_name, *mask.shape))
-        present = [index for index in np.unique(mask).tolist() if index != BACKGROUND_INDEX]
-        rows = [self._describe(mask, index, id_) for index in present]
+        rows = list_objects(mask, id_, self._next_id, first_category=1, shape=self._shape)
+        self._next_id += len(rows)
         if rows:
-            self._objects[id_] = tuple(rows)
-
-    def _describe(self, mask: MaskArray, index: int, photo_id: int) -> Annotation:
-        region = mask == index
-        parts = self._shape == "polygons"
-        segmentation = Polygons(trace_parts(region)) if parts else encode_region(region)
-        self._next_id += 1
-        return Annotation(self._next_id - 1, photo_id, index, segmentation)
+            self._objects[id_] = rows
 
     def write(self, path: Path, models: Sequence[StoredModel]) -> None:
-        """Write the file.
-
-        Args:
-            path: File to write.
-            models: Models that predicted.
-
-        Raises:
-            OutputError: It cannot be written.
-        """
-        names = self._table.names
+        """Write the file, with the models that predicted."""
         described = LabelledSet(
             source=path,
             image_root=path.parent,
             photos=tuple(self._photos),
             annotations=self._objects,
-            category_names={index: names[index] for index in range(1, len(names))},
+            category_names=dict(enumerate(self._table.names[1:], 1)),
             table=self._table,
             is_labelled=True,
             is_pseudo=True,
         )
-        origin: dict[str, Any] = {
-            "bunri": __version__,
-            "kind": "predictions",
-            "teachers": [
-                describe_teacher(one.name, one.info.weights_sha256, one.info.photo_hashes or ())
-                for one in models
-            ],
-        }
+        teachers = [
+            describe_teacher(one.name, one.info.weights_sha256, one.info.photo_hashes or ())
+            for one in models
+        ]
+        origin = {"bunri": __version__, "kind": "predictions", "teachers": teachers}
         write_document(path, {"info": {INFO_KEY: origin}, **describe_coco_set(described)})
+
+
+def list_objects(
+    mask: MaskArray, photo_id: int, first_id: int, *, first_category: int, shape: Shape = "rle"
+) -> tuple[Annotation, ...]:
+    """Return an object for each class but the background; ``first_category`` is that of class 1."""
+    present = [i for i in np.unique(mask).tolist() if i not in (BACKGROUND_INDEX, IGNORE_INDEX)]
+    rows = []
+    for place, index in enumerate(present):
+        region = mask == index
+        drawn = Polygons(trace_parts(region)) if shape == "polygons" else encode_region(region)
+        rows.append(Annotation(first_id + place, photo_id, first_category + index - 1, drawn))
+    return tuple(rows)

@@ -102,7 +102,6 @@ class VotePlanes(ClassPlanes):
     Args:
         masks: One uint8 (H, W) for each model.
         weights: One for each model, sum above 0.
-        num_classes: Number of classes.
     """
 
     def __init__(

@@ -22,13 +22,7 @@ def refine_planes(planes: ClassPlanes, image: ImageArray, settings: CrfSettings)
     """Return a photo's probabilities refined by a CRF.
 
     Args:
-        planes: Probabilities of the photo.
         image: The photo itself, uint8 (H, W, 3) RGB.
-        settings: Settings of the CRF.
-
-    Raises:
-        ImageError: ``image`` is not uint8.
-        MissingExtraError: pydensecrf is not installed.
     """
     check_image(image)  # differences of a normalised image are so small that all would be alike
     require_crf()
@@ -39,11 +33,7 @@ def refine_planes(planes: ClassPlanes, image: ImageArray, settings: CrfSettings)
 
 
 def require_crf() -> None:
-    """Raise an error if the CRF is not installed, before anything is predicted.
-
-    Raises:
-        MissingExtraError: pydensecrf is not installed.
-    """
+    """Raise an error if the CRF is not installed, before anything is predicted."""
     if importlib.util.find_spec("pydensecrf") is None:
         raise MissingExtraError(
             "The CRF needs pydensecrf, which is not installed.",

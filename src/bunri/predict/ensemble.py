@@ -26,7 +26,6 @@ from bunri.predict.predictor import (
     AdjustSettings,
     AnyPredictor,
     Predictor,
-    load_predictor,
     load_stored_predictor,
     read_settings,
 )
@@ -39,12 +38,7 @@ _MAX_FILE_BYTES = 16 * 2**20
 
 
 class Member:
-    """A model of an ensemble, loaded when it is needed.
-
-    Args:
-        model: As for :func:`bunri.predict.predictor.load_predictor`.
-        adjust: Change of the settings stored in the model.
-    """
+    """A model of an ensemble, loaded when it is needed."""
 
     def __init__(self, model: str, adjust: AdjustSettings) -> None:
         self.model = model
@@ -69,13 +63,10 @@ class Ensemble(AnyPredictor):
         weights: One for each member, not negative, sum above 0.
         combine: ``soft``: mean of probabilities; ``hard``: votes, ties go by
             ``settings.priority``; ``minmax``: mean of logits stretched to 0..1.
-        settings: Steps after the combination.
         max_loaded_bytes: See ``MAX_LOADED_BYTES``.
         prediction: Result of ``bunri tune``, as in a bundle.
 
-    Raises:
-        InputError: Weights do not fit.
-        ModelError: Members have different classes; the differences are listed.
+    Raises InputError, ModelError.
     """
 
     def __init__(
@@ -114,9 +105,6 @@ def check_tables(tables: Sequence[tuple[str, ClassTable]]) -> None:
 
     Args:
         tables: Name and classes of each model; at least one.
-
-    Raises:
-        ModelError: They differ; all differences are listed.
     """
     (first, table), *others = tables
     problems = []
@@ -136,11 +124,7 @@ def check_tables(tables: Sequence[tuple[str, ClassTable]]) -> None:
 
 
 def check_weights(weights: Sequence[float], num_members: int) -> None:
-    """Raise an error if weights do not fit the models.
-
-    Raises:
-        InputError: They are not one for each model, negative, or 0 in sum.
-    """
+    """Raise an error if weights do not fit the models."""
     shown = ", ".join(f"{weight:g}" for weight in weights)
     if len(weights) != num_members:
         raise InputError(f"--weights: {shown} are {len(weights)}, for {num_members} model(s).")
@@ -171,8 +155,6 @@ class EnsembleFile(JsonRecord):
 
     Attributes:
         ensemble: Folders of the members; in the file relative to it.
-        weights: One for each member.
-        combine: As for :class:`Ensemble`.
         prediction: ``settings`` of members and of the steps that follow, and ``evidence``.
     """
 
@@ -184,22 +166,13 @@ class EnsembleFile(JsonRecord):
 
 
 def write_ensemble(path: Path, ensemble: EnsembleFile) -> None:
-    """Write an ensemble's description, with members named relative to its folder.
-
-    Raises:
-        InputError: A member does not lie below that folder.
-        OutputError: It cannot be written.
-    """
+    """Write an ensemble's description, with members named relative to its folder."""
     names = name_members(path, ensemble.ensemble)
     write_json(path, {**ensemble.model_dump(mode="json"), "ensemble": names})
 
 
 def name_members(path: Path, models: Sequence[str]) -> list[str]:
-    """Return the names of members in a file at ``path``: their paths relative to its folder.
-
-    Raises:
-        InputError: A member does not lie below that folder.
-    """
+    """Return the names of members in a file at ``path``: their paths relative to its folder."""
     root = path.parent.resolve()
     folders = [Path(model).resolve() for model in models]
     problems = [f"{m} is not below {root}" for m, f in zip(models, folders, strict=True)
@@ -222,13 +195,7 @@ def is_ensemble_file(model: str) -> bool:
 
 
 def read_ensemble(path: Path) -> EnsembleFile:
-    """Return an ensemble's description, its members with their full paths.
-
-    Raises:
-        ModelError: The file does not describe an ensemble.
-        ConfigError: Its settings cannot be used.
-        PathError: It names a member outside of its folder.
-    """
+    """Return an ensemble's description, its members with their full paths."""
     hint = "A MODEL is a run folder, a bundle folder, or a file that bunri tune wrote."
     read = read_json_record(
         path, EnsembleFile, max_bytes=_MAX_FILE_BYTES, error=ModelError, hint=hint
@@ -238,45 +205,3 @@ def read_ensemble(path: Path) -> EnsembleFile:
     )
     members = tuple(str(join_under(path.parent, name)) for name in read.ensemble)
     return read.model_copy(update={"ensemble": members})
-
-
-def load_models(
-    models: Sequence[str],
-    weights: Sequence[float] | None = None,
-    combine: Combine | None = None,
-    adjust: AdjustSettings = lambda settings: settings,
-) -> AnyPredictor:
-    """Return one predictor for one or several MODELs.
-
-    Args:
-        models: Run folders, bundle folders, ONNX files or names of shipped models; or a single
-            file of ``bunri tune``.
-        weights: One for each model; by default equal.
-        combine: ``soft`` by default.
-        adjust: Change of the stored settings. With several models it is applied to each member's
-            own settings, for its views and tiles, and to plain ones, for what follows.
-
-    Raises:
-        InputError: Weights do not fit.
-        ConfigError: Stored settings of prediction cannot be used.
-        ModelError: There is no such model, it is damaged, or classes differ.
-        MissingExtraError: An engine is not installed.
-    """
-    prediction: dict[str, Any] = {}
-    given = tuple(models)
-    if len(models) == 1 and is_ensemble_file(models[0]):
-        described = read_ensemble(Path(models[0]))
-        prediction = described.prediction
-        models = described.ensemble
-        weights = weights or described.weights
-        combine = combine or described.combine
-    elif len(models) == 1:
-        check_weights(weights or [1], 1)
-        return load_predictor(models[0], adjust)
-    stored = prediction.get("settings", {})
-    common = adjust(load_settings(PredictionSettings, stored, (), "prediction"))
-    members = [Member(model, (lambda _: common) if stored else adjust) for model in models]
-    weights = weights or [1.0] * len(members)
-    ensemble = Ensemble(members, weights, combine or "soft", common, prediction=prediction)
-    ensemble.given, ensemble.stored = given, tuple(member.stored for member in members)
-    return ensemble

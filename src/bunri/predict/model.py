@@ -15,7 +15,7 @@ from bunri.core.classes import ClassInfo, ClassTable
 from bunri.core.contracts import FloatArray, ImageArray, MaskArray
 from bunri.core.errors import InputError
 from bunri.core.files import replace_atomically, write_json
-from bunri.images.drawing import draw_labelled_overlay
+from bunri.images.drawing import draw_labelled_overlay, make_index_picture
 from bunri.images.photos import PhotoLike, load_photo
 from bunri.images.planes import ClassPlanes
 from bunri.predict.choices import PredictionChoices, open_predictor
@@ -117,8 +117,7 @@ class Prediction:
             write_json(path, self.to_json())
             return path
         if suffix == ".png":
-            picture = Image.fromarray(self.mask)
-            picture.putpalette(self.table.palette_rgb.tobytes())
+            picture = make_index_picture(self.mask, self.table)
         elif suffix in _OVERLAY_SUFFIXES:
             picture = self.overlay()
         else:

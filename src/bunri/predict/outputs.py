@@ -14,7 +14,7 @@ from bunri.core.classes import ClassTable
 from bunri.core.contracts import ImageArray, MaskArray
 from bunri.core.errors import InputError, PathError
 from bunri.core.files import replace_atomically, write_bytes
-from bunri.images.drawing import color_mask, draw_labelled_overlay
+from bunri.images.drawing import color_mask, draw_labelled_overlay, make_index_picture
 from bunri.images.photos import PHOTO_SUFFIXES
 from bunri.labels.soft import Planes, write_planes
 
@@ -43,7 +43,6 @@ class PredictedPhoto:
     """A photo and its prediction, to be written.
 
     Attributes:
-        task: Path and name of the photo.
         image: uint8 (H, W, 3) RGB, upright.
         mask: uint8 (H, W), class indices.
         probs: Probabilities as :mod:`bunri.labels.soft` writes them; None if they are not wanted.
@@ -60,10 +59,6 @@ def find_photos(paths: Sequence[Path], output_folder: Path) -> list[PhotoTask]:
 
     Results of a file are named by its stem; photos of a folder, searched through all its levels,
     keep their path below it. Results of an earlier call below ``output_folder`` are left out.
-
-    Raises:
-        PathError: A path does not exist, or a folder holds no photo.
-        InputError: Two photos would write the same result.
     """
     tasks: list[PhotoTask] = []
     problems: list[str] = []
@@ -85,13 +80,7 @@ def find_photos(paths: Sequence[Path], output_folder: Path) -> list[PhotoTask]:
             problems.append(f"{path} does not exist")
     if problems:
         raise PathError("There is nothing to predict:", problems=problems)
-    _refuse_collisions(tasks)
-    return tasks
-
-
-def _refuse_collisions(tasks: Sequence[PhotoTask]) -> None:
     seen: dict[str, Path] = {}
-    problems = []
     for task in tasks:
         first = seen.setdefault(task.name, task.photo)
         if first is not task.photo:
@@ -102,6 +91,7 @@ def _refuse_collisions(tasks: Sequence[PhotoTask]) -> None:
             problems=problems,
             hint="Give the folder that holds them all, or run the command once for each folder.",
         )
+    return tasks
 
 
 def write_prediction(
@@ -110,24 +100,19 @@ def write_prediction(
     """Write ``masks/NAME.png`` (indices, colours as palette), ``overlays/NAME.jpg`` and more.
 
     Args:
-        folder: Output folder.
         prediction: Photo with its mask; ``probs/NAME.png`` is written if it has probabilities.
-        table: Classes of the mask.
         keeps_colors: Also write ``colors/NAME.png``, RGB in the class colours.
 
     Returns:
         Row of ``predictions.json``.
 
-    Raises:
-        OutputError: A file cannot be written.
+    Raises OutputError: A file cannot be written.
     """
     name, mask, image = prediction.task.name, prediction.mask, prediction.image
-    indexed = Image.fromarray(mask)
-    indexed.putpalette(table.palette_rgb.tobytes())
     overlay = Image.fromarray(draw_labelled_overlay(image, mask, table))
     # optimize=True takes nine times as long for a few per cent.
     written = {
-        "mask": _save(indexed, folder / MASKS_NAME, f"{name}.png"),
+        "mask": _save(make_index_picture(mask, table), folder / MASKS_NAME, f"{name}.png"),
         "overlay": _save(overlay, folder / OVERLAYS_NAME, f"{name}.jpg"),
     }
     if keeps_colors:
@@ -155,12 +140,7 @@ def write_composition(path: Path, rows: Iterable[Mapping[str, Any]], table: Clas
     """Write the share of each class as CSV, one row per photo and one column per class.
 
     Args:
-        path: File to write.
         rows: Rows of ``predictions.json``; one with ``error`` has the reason in place of shares.
-        table: Classes of the masks.
-
-    Raises:
-        OutputError: It cannot be written.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")

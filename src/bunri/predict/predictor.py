@@ -5,8 +5,8 @@ Predictors may be shared by threads.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
@@ -40,13 +40,7 @@ AdjustSettings = Callable[[PredictionSettings], PredictionSettings]
 class AnyPredictor(ABC):
     """Base class of one model and of several models that predict together.
 
-    Args:
-        info: Classes and origin of the model.
-        settings: Views, tiles and steps after the network.
-
-    Raises:
-        InputError: Settings name a class that the model does not have.
-        MissingExtraError: Settings need a library that is not installed.
+    Raises InputError, MissingExtraError.
     """
 
     given: tuple[str, ...] = ("model",)
@@ -79,20 +73,15 @@ class AnyPredictor(ABC):
     def compute_planes(self, image: ImageArray) -> ClassPlanes:
         """Return the probabilities of a photo, uint8 (H, W, 3), before any CRF."""
 
-    @contextmanager
-    def share_cores(self) -> Iterator[int]:
+    def share_cores(self) -> AbstractContextManager[int]:
         """Yield the number of threads that should predict at once until the block ends."""
-        yield 1
+        return nullcontext(1)
 
     def predict_planes(self, image: ImageArray) -> ClassPlanes:
         """Return class probabilities that are enlarged to the photo's size one class at a time.
 
         Args:
             image: uint8 (H, W, 3) RGB, upright.
-
-        Raises:
-            ImageError: Wrong type or shape.
-            ModelError: The network's probabilities are not finite.
         """
         planes = self.compute_planes(check_image(image))
         if self.settings.crf is not None:
@@ -132,13 +121,7 @@ class AnyPredictor(ABC):
 
 
 class Predictor(AnyPredictor):
-    """One model, ready to predict.
-
-    Args:
-        info: Classes and preprocessing of the model.
-        backend: Engine that runs its network.
-        settings: Views, tiles and steps after the network.
-    """
+    """One model, ready to predict."""
 
     def __init__(
         self, info: BundleInfo, backend: Backend, settings: PredictionSettings = PLAIN
@@ -148,12 +131,7 @@ class Predictor(AnyPredictor):
         self._views = list_views(settings)
 
     def compute_planes(self, image: ImageArray) -> ClassPlanes:
-        """Return the network's probabilities of a photo; see :class:`AnyPredictor`.
-
-        Raises:
-            InputError: The photo would be too large at the scale of its tiles.
-            ModelError: The network's probabilities are not finite.
-        """
+        """Return the network's probabilities of a photo; see :class:`AnyPredictor`."""
         photo_hw = image.shape[0], image.shape[1]
         if self.settings.tiles is not None:
             return self._predict_tiles(image, photo_hw, self.settings.tiles)
@@ -164,17 +142,14 @@ class Predictor(AnyPredictor):
             return FramePlanes(self._run(content), photo_hw)
         return FramePlanes(predict_views(image, size_hw, self._views, self._run_finely), photo_hw)
 
-    @contextmanager
-    def share_cores(self) -> Iterator[int]:
+    def share_cores(self) -> AbstractContextManager[int]:
         """Yield the number of threads that should predict at once until the block ends.
 
         It is 1 for an engine that cannot share its cores, and in tiles, whose photos are large.
         """
         if isinstance(self._backend, SharingBackend) and self.settings.tiles is None:
-            with self._backend.share_cores() as num_at_once:
-                yield num_at_once
-        else:
-            yield 1
+            return self._backend.share_cores()
+        return nullcontext(1)
 
     def compute_view(self, image: ImageArray, view: View) -> FloatArray:
         """Return the network's probabilities for one view of a whole photo, float32 (C, h, w).
@@ -241,15 +216,7 @@ class Predictor(AnyPredictor):
 def load_predictor(model: str, adjust: AdjustSettings | None = None) -> Predictor:
     """Return a predictor for a single MODEL.
 
-    Args:
-        model: Run folder, bundle folder, ONNX file, or name of a shipped model; see
-            :mod:`bunri.model.lookup`.
-        adjust: Change of the settings stored in the model.
-
-    Raises:
-        ConfigError: The stored settings of prediction cannot be used.
-        ModelError: There is no such model, or it is damaged.
-        MissingExtraError: The engine it runs on is not installed.
+    Raises ConfigError, ModelError, MissingExtraError.
     """
     stored = open_model(model)
     return load_stored_predictor(stored, read_settings(stored, adjust))
@@ -263,11 +230,7 @@ def load_stored_predictor(stored: StoredModel, settings: PredictionSettings) -> 
 
 
 def read_settings(stored: StoredModel, adjust: AdjustSettings | None) -> PredictionSettings:
-    """Return the settings stored in a model, adjusted.
-
-    Raises:
-        ConfigError: They cannot be used.
-    """
+    """Return the settings stored in a model, adjusted."""
     values = stored.info.prediction.get("settings", {})
     settings = load_settings(PredictionSettings, values, (), f"{stored.name}: prediction")
     return settings if adjust is None else adjust(settings)

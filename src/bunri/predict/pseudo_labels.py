@@ -7,6 +7,7 @@ on them.
 
 import datetime as dt
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ import numpy as np
 
 from bunri.core.classes import ClassTable
 from bunri.core.contracts import BACKGROUND_INDEX, IGNORE_INDEX, FloatArray, ImageArray, MaskArray
-from bunri.core.errors import ImageError, InputError, PathError
-from bunri.core.files import hash_file, is_folder
+from bunri.core.errors import ImageError, InputError, OutputError, PathError
+from bunri.core.files import check_writable, hash_file, is_file, is_folder, replace_folder
 from bunri.core.progress import Progress, show_nothing
 from bunri.core.version import __version__
 from bunri.formats.coco import describe_coco_set
@@ -25,12 +26,15 @@ from bunri.images.decider import Decider, gather_probs
 from bunri.images.photos import read_size_hw
 from bunri.labels.coco import read_coco, require_photos
 from bunri.labels.coco_rows import SOFT_KEY
+from bunri.labels.document import write_document
 from bunri.labels.outlines import encode_region
 from bunri.labels.photos import check_photo_headers, read_photo_as_labelled
 from bunri.labels.pseudo import INFO_KEY, describe_teacher
 from bunri.labels.records import Annotation, LabelledSet, Photo, RunLengths, SoftLabels
 from bunri.labels.run_lengths import count_pixels
 from bunri.labels.soft import Planes, shrink_plane, write_planes
+from bunri.predict.choices import DEFAULT_CHOICES, Models, PredictionChoices, open_predictor
+from bunri.predict.coco_output import list_objects
 from bunri.predict.ensemble import Ensemble
 from bunri.predict.predictor import AnyPredictor
 
@@ -43,7 +47,6 @@ class SoftPlace:
     """Place for the probabilities of photos.
 
     Attributes:
-        folder: Folder to write into now.
         name: Final name of that folder, relative to the COCO file.
     """
 
@@ -61,12 +64,8 @@ def parse_thresholds(table: ClassTable, default: float, texts: Sequence[str]) ->
     """Return the least probability of each class, float32 (C,).
 
     Args:
-        table: Classes of the labels.
         default: Threshold of classes that are not named, 0 to 1.
         texts: Texts ``NAME=NUMBER``; no class twice.
-
-    Raises:
-        InputError: All faults in ``texts`` are listed.
     """
     thresholds = np.full(len(table), default, np.float32)
     problems, seen = [], set()
@@ -103,14 +102,7 @@ def find_unlabelled(path: Path, image_root: Path | None, table: ClassTable) -> L
     Labels in the file are ignored.
 
     Args:
-        path: COCO file or folder.
         image_root: Folder of the file's photos; None for the file's own. Unused for a folder.
-        table: Classes of the labels.
-
-    Raises:
-        PathError: There is no such file, folder or photo.
-        AnnotationError: The file cannot be used, or photos are missing.
-        ImageError: Photos cannot be read or differ in size from the file; all are listed.
     """
     if not is_folder(path):
         listed = read_coco(path, image_root=image_root, table=table, takes_labels=False)
@@ -136,10 +128,8 @@ def label_photo(
     """Return the confident classes of a photo.
 
     Args:
-        predictor: One or several models.
         image: uint8 (H, W, 3) RGB, upright.
         thresholds: float32 (C,), least probability of the most probable class.
-        keeps_probs: Also return the probabilities.
 
     Returns:
         uint8 (H, W), class index or 255 where no class is probable enough; and the probabilities
@@ -166,14 +156,8 @@ def label_photos(
 
     Args:
         predictor: One or several models with the class table of ``unlabelled``.
-        unlabelled: Photos of :func:`find_unlabelled`.
         thresholds: float32 (C,); see :func:`label_photo`.
         soft: Place for the probabilities; None to write none.
-        progress: Display of the number of photos done.
-
-    Raises:
-        ImageError: Photos are damaged; all of them are listed.
-        OutputError: Probabilities cannot be written.
     """
     objects: dict[int, tuple[Annotation, ...]] = {}
     ignored: dict[int, RunLengths] = {}
@@ -194,7 +178,7 @@ def label_photos(
             mask, planes = label_photo(predictor, image, thresholds, keeps_probs=keeps_probs)
             if soft is not None and planes is not None:
                 probabilities[photo.id] = soft.write(f"{number:06d}.png", planes)
-            rows = _describe_objects(mask, photo.id, next_id)
+            rows = list_objects(mask, photo.id, next_id, first_category=0)
             next_id += len(rows)
             if rows:
                 objects[photo.id] = rows
@@ -208,18 +192,10 @@ def label_photos(
         annotations=objects,
         ignored=ignored,
         soft=probabilities,
-        category_names={index - 1: names[index] for index in range(1, len(names))},
+        category_names=dict(enumerate(names[1:])),
         index_of_category={index - 1: index for index in range(1, len(names))},
         is_labelled=True,
         is_pseudo=True,
-    )
-
-
-def _describe_objects(mask: MaskArray, photo_id: int, first_id: int) -> tuple[Annotation, ...]:
-    present = [i for i in np.unique(mask).tolist() if i not in (BACKGROUND_INDEX, IGNORE_INDEX)]
-    return tuple(
-        Annotation(first_id + place, photo_id, index - 1, encode_region(mask == index))
-        for place, index in enumerate(present)
     )
 
 
@@ -229,8 +205,6 @@ def describe_pseudo_labels(
     """Return the COCO document of pseudo-labels, marked as such, with their origin.
 
     Args:
-        labelled: Result of :func:`label_photos`.
-        predictor: One or several models, loaded from disk.
         thresholds: float32 (C,), least probability of each class.
     """
     source = labelled.source
@@ -272,11 +246,7 @@ def describe_pseudo_labels(
 
 
 def measure_shares(labelled: LabelledSet) -> tuple[dict[str, float], float]:
-    """Return the share of all pixels of each class, and the share of ignored pixels.
-
-    Args:
-        labelled: Result of :func:`label_photos`.
-    """
+    """Return the share of all pixels of each class, and the share of ignored pixels."""
     counts = dict.fromkeys(labelled.category_names.values(), 0)
     for row in (row for rows in labelled.annotations.values() for row in rows):
         if isinstance(row.segmentation, RunLengths):
@@ -286,3 +256,65 @@ def measure_shares(labelled: LabelledSet) -> tuple[dict[str, float], float]:
     background = total - num_ignored - sum(counts.values())
     counts = {labelled.table.names[BACKGROUND_INDEX]: background, **counts}
     return {name: count / total for name, count in counts.items()}, num_ignored / total
+
+
+@dataclass(frozen=True, slots=True)
+class PseudoLabels:
+    """Outcome of labelling.
+
+    Attributes:
+        shares: Share of all pixels that each class got.
+        unsure: Share of all pixels that training will ignore.
+    """
+
+    labelled: LabelledSet
+    shares: dict[str, float]
+    unsure: float
+    warnings: tuple[str, ...]
+
+
+def write_pseudo_labels(
+    models: Models,
+    photos: Path,
+    output: Path,
+    *,
+    images: Path | None = None,
+    choices: PredictionChoices = DEFAULT_CHOICES,
+    threshold: float | None = None,
+    class_thresholds: Sequence[str] = (),
+    is_soft: bool = False,
+    progress: Progress = show_nothing,
+) -> PseudoLabels:
+    """Label photos with trained models, and write a COCO file to train on.
+
+    Args:
+        images: Folder of the photos of a COCO file; None for the folder of the file.
+        choices: Options of prediction; unused where ``models`` is a predictor.
+        threshold: Least probability of a pixel's best class, 0 to 1; None for 0.7, or 0 for soft
+            labels, where the probabilities themselves tell how sure the models are.
+        class_thresholds: Other thresholds of single classes, ``NAME=NUMBER`` each.
+        is_soft: Also write the probabilities, into a folder beside ``output``.
+
+    Raises InputError, ImageError, ModelError, OutputError.
+    """
+    folder = output.with_name(f"{output.stem}_soft")
+    for path in (output, folder) if is_soft else (output,):
+        if is_file(path) or is_folder(path):
+            raise OutputError(f"{path} exists already.", hint="Choose another name with --out.")
+    check_writable(output)
+    predictor = open_predictor(models, choices)
+    if threshold is None:
+        threshold = SOFT_THRESHOLD if is_soft else HARD_THRESHOLD
+    thresholds = parse_thresholds(predictor.table, threshold, class_thresholds)
+    unlabelled = find_unlabelled(photos, images, predictor.table)
+    with replace_folder(folder) if is_soft else nullcontext() as temporary:
+        soft = None if temporary is None else SoftPlace(temporary, folder.name)
+        labelled = label_photos(predictor, unlabelled, thresholds, soft, progress)
+    write_document(output, describe_pseudo_labels(labelled, predictor, thresholds))
+    warnings = tuple(
+        f"{one.name} does not record its training photos (an early version of bunri made it): "
+        "bunri cannot notice later that these labels stem from them."
+        for one in predictor.stored
+        if one.info.photo_hashes is None
+    )
+    return PseudoLabels(labelled, *measure_shares(labelled), warnings)

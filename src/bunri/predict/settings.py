@@ -91,9 +91,6 @@ def parse_tta(text: str) -> dict[str, Any]:
     Args:
         text: Words separated by commas: ``hflip``, ``vflip``, ``turns``, scales such as ``1.25``,
             or ``none``. The photo as it is always takes part.
-
-    Raises:
-        InputError: Another word.
     """
     found: dict[str, Any] = {"flips": [], "turns": False, "scales": [1.0]}
     words = {"hflip": "horizontal", "vflip": "vertical"}
@@ -115,11 +112,7 @@ def parse_tta(text: str) -> dict[str, Any]:
 
 
 def parse_tiles(text: str) -> dict[str, Any] | None:
-    """Return the settings that ``--tiles`` stands for: ``own``, ``none``, or a number of frames.
-
-    Raises:
-        InputError: Another word.
-    """
+    """Return the settings that ``--tiles`` stands for: ``own``, ``none``, or a number of frames."""
     if text == "none":
         return None
     try:
@@ -132,11 +125,7 @@ def parse_tiles(text: str) -> dict[str, Any] | None:
 
 
 def check_classes(settings: PredictionSettings, table: ClassTable) -> None:
-    """Raise an error if settings name classes that a model does not have.
-
-    Raises:
-        InputError: All unknown classes are listed.
-    """
+    """Raise an error if settings name classes that a model does not have."""
     problems = []
     for name in (*(one.name for one in settings.class_thresholds), *settings.priority):
         try:

@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -24,29 +23,15 @@ Result = TypeVar("Result")
 _NUM_AHEAD = 2  # photos read, and as many results not yet written, beside those in the network
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A photo without a prediction, and the reason."""
-
-    task: PhotoTask
-    reason: str
-
-
 def predict_photos(
     predictor: AnyPredictor, tasks: Sequence[PhotoTask], write: Write, *, keeps_probs: bool = False
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each photo, in order: the result of ``write``, or ``photo`` and ``error``.
 
     Args:
-        predictor: One or several models.
-        tasks: Photos to predict.
         write: Function that writes a prediction; called in another thread, one photo at a time
             and in order.
         keeps_probs: Hand probabilities to ``write``.
-
-    Raises:
-        ModelError: The model's probabilities are not finite.
-        OutputError: ``write`` cannot write.
     """
     predict = partial(_predict, predictor, keeps_probs=keeps_probs)
     with (
@@ -78,22 +63,21 @@ def _open_pool(num_threads: int) -> Iterator[ThreadPoolExecutor]:
 
 def _predict(
     predictor: AnyPredictor, read: tuple[PhotoTask, ImageArray | str], *, keeps_probs: bool
-) -> PredictedPhoto | Failure:
+) -> PredictedPhoto | dict[str, Any]:
     task, image = read
     if isinstance(image, str):
-        return Failure(task, image)
+        return {"photo": str(task.photo), "error": image}
     try:
         planes = predictor.predict_planes(image)
         mask = predictor.decide(planes)
         probs = [shrink_plane(plane, PROBS_SIDE_PX) for plane in planes] if keeps_probs else []
         return PredictedPhoto(task, image, mask, np.stack(probs) if keeps_probs else None)
     except InputError as error:
-        return Failure(task, f"{task.photo}: {error.message}")
+        reason = f"{task.photo}: {error.message}"
     except MemoryError:
         height, width = image.shape[:2]
-        return Failure(
-            task, f"{task.photo} is {width}x{height}: there is not enough memory for it."
-        )
+        reason = f"{task.photo} is {width}x{height}: there is not enough memory for it."
+    return {"photo": str(task.photo), "error": reason}
 
 
 def _read(task: PhotoTask) -> ImageArray | str:
@@ -105,10 +89,8 @@ def _read(task: PhotoTask) -> ImageArray | str:
         return f"{task.photo}: there is not enough memory to read it."
 
 
-def _write(write: Write, predicted: PredictedPhoto | Failure) -> dict[str, Any]:
-    if isinstance(predicted, Failure):
-        return {"photo": str(predicted.task.photo), "error": predicted.reason}
-    return write(predicted)
+def _write(write: Write, predicted: PredictedPhoto | dict[str, Any]) -> dict[str, Any]:
+    return predicted if isinstance(predicted, dict) else write(predicted)
 
 
 def _map_ahead(

@@ -58,22 +58,13 @@ def predict_to_folder(
     are predicted all the same.
 
     Args:
-        models: A model as on the command line, several of them, or a loaded predictor.
-        photos: Photos, and folders that are searched for photos.
-        folder: Output folder.
         choices: Options of prediction; unused where ``models`` is a predictor.
-        output: Extra files to write.
-        progress: Progress display; one step per photo.
 
     Returns:
         The content of ``predictions.json``; a row of ``photos`` with ``error`` is a photo that
         could not be used. If none could, nothing is written.
 
-    Raises:
-        PathError: A photo does not exist, or a folder holds none.
-        InputError: Two photos would write the same file, or choices do not fit the models.
-        ModelError: A model does not exist, is damaged, or its probabilities are not finite.
-        OutputError: A file cannot be written.
+    Raises PathError, InputError, ModelError, OutputError.
     """
     tasks = find_photos(photos, folder)
     for path in (folder / REPORT_NAME, *([output.coco] if output.coco else [])):

@@ -70,7 +70,6 @@ def predict_views(
 
     Args:
         image: Photo or a part of it, uint8 (H, W, 3).
-        size_hw: Height and width of a view at scale 1, and of the result.
         views: Views; at least one.
         run: See ``RunFrame``.
     """

@@ -8,7 +8,7 @@ that without any real gain at most one search in 20 keeps something.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,14 +43,7 @@ SCORES = tuple(score.key for score in list_scores("set", "photos"))
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Settings to try.
-
-    Attributes:
-        name: The change to the start of the stage.
-        settings: All settings of prediction.
-        weights: One for each model.
-        combine: Combination of the models, as for :class:`bunri.predict.ensemble.Ensemble`.
-    """
+    """Settings to try."""
 
     name: str
     settings: PredictionSettings
@@ -63,11 +56,7 @@ class Trial:
     """A candidate and its score.
 
     Attributes:
-        stage: Kind of setting.
-        candidate: The settings that were tried.
-        score: Score of the candidate.
         difference: Difference to the start of its stage; None for the first start.
-        is_kept: Whether it is part of the result.
     """
 
     stage: str
@@ -94,8 +83,6 @@ class Tuning:
     """Result of a search.
 
     Attributes:
-        best: The winner; the start itself where nothing helps.
-        trials: All trials in their order, the start first.
         level: Confidence level of each interval, 0 to 1.
     """
 
@@ -122,26 +109,16 @@ def tune(
 
     Args:
         members: Models with one class table; ``dataset`` must have been read with it.
-        dataset: Photos and labels that no model was trained on.
-        rule: Overlap rule by which masks are drawn.
-        progress: Display of the number of photos and trials done.
         score: One of ``SCORES``.
-        tries_crf: Also try the CRF, which takes most of the time.
-
-    Raises:
-        AnnotationError: There are no photos.
-        ImageError: A photo cannot be used.
-        ModelError: A model's probabilities are not finite.
     """
     check_photo_headers(require_nonempty(dataset))
     with tempfile.TemporaryDirectory() as folder:
-        stored = _StoredProbs(Path(folder))
+        replay = _Replay(members, dataset, rule, Path(folder))
         with progress("Predicting all views", len(members) * len(dataset.photos)) as advance:
-            stored.fill(members, dataset, advance)
-        trial = _TrialRunner(members, dataset, rule, stored)
+            replay.fill(advance)
         start = Candidate("nothing", PLAIN, (1.0,) * len(members))
         stages = _list_stages(len(members), dataset.table.names, tries_crf=tries_crf)
-        return _search(trial.count, start, stages, progress, score)
+        return _search(replay.count, start, stages, progress, score)
 
 
 _Stage = tuple[str, Callable[[Candidate], list[Candidate]]]
@@ -161,24 +138,23 @@ def _search(
     trials = [Trial("start", start, compute_scores(matrices).overall[score], None)]
     with progress("Trying settings", num_trials) as advance:
         for stage, propose in stages:
-            rows = []
+            rows: list[Trial] = []
+            wins: dict[int, Matrices] = {}
             for candidate in propose(best):
                 found = count(candidate)
-                difference = bootstrap_difference(matrices, found, draws)
+                all_scores = bootstrap_difference(matrices, found, draws)
+                difference = all_scores.overall[score]
+                if difference.verdict == "better":
+                    wins[len(rows)] = found
                 value = compute_scores(found).overall[score]
-                rows.append((Trial(stage, candidate, value, difference.overall[score]), found))
+                rows.append(Trial(stage, candidate, value, difference))
                 advance()
-            wins = [i for i, (trial, _) in enumerate(rows) if _wins(trial)]
             if wins:
-                first = max(wins, key=lambda i: rows[i][0].score)
-                best, matrices = rows[first][0].candidate, rows[first][1]
-                rows[first] = (replace(rows[first][0], is_kept=True), matrices)
-            trials += [trial for trial, _ in rows]
+                first = max(wins, key=lambda place: rows[place].score)
+                best, matrices = rows[first].candidate, wins[first]
+                rows[first] = replace(rows[first], is_kept=True)
+            trials += rows
     return Tuning(best, tuple(trials), level)
-
-
-def _wins(trial: Trial) -> bool:
-    return trial.difference is not None and trial.difference.verdict == "better"
 
 
 def _list_stages(num_members: int, names: Sequence[str], *, tries_crf: bool) -> list[_Stage]:
@@ -246,19 +222,24 @@ def _list_needed_views() -> list[View]:
     return list(dict.fromkeys(needed))
 
 
-class _StoredProbs:
-    """Probabilities of each model for each photo in each view, on disk."""
+class _Replay:
+    """Probabilities of each model for each photo in each view, on disk, to try settings on."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, members: Sequence[Member], dataset: LabelledSet, rule: OverlapRule, folder: Path
+    ) -> None:
+        self._members = members
+        self._dataset = dataset
+        self._rule = rule
         self._folder = folder
 
-    def fill(self, members: Sequence[Member], dataset: LabelledSet, advance: Advance) -> None:
+    def fill(self, advance: Advance) -> None:
         """Predict each photo with each model in each view; one model is loaded at a time."""
         views = _list_needed_views()
-        for number, member in enumerate(members):
+        for number, member in enumerate(self._members):
             predictor = member.load()
-            for photo in dataset.photos:
-                image = read_photo_as_labelled(dataset, photo)
+            for photo in self._dataset.photos:
+                image = read_photo_as_labelled(self._dataset, photo)
                 for view in views:
                     probs = predictor.compute_view(image, view)
                     rounded = np.rint(probs * 255).astype(np.uint8)
@@ -275,37 +256,19 @@ class _StoredProbs:
         pose = f"{int(view.is_mirrored)}{view.quarter_turns}x{view.scale:g}"
         return self._folder / f"{number}_{photo.id}_{pose}.npy"
 
-
-class _TrialRunner:
-    """Compares a candidate's masks of all photos with their labels."""
-
-    def __init__(
-        self, members: Sequence[Member], dataset: LabelledSet, rule: OverlapRule,
-        stored: _StoredProbs,
-    ) -> None:  # fmt: skip
-        self._info = merge_infos(members)
-        self._dataset = dataset
-        self._rule = rule
-        self._stored = stored
-
     def count(self, candidate: Candidate) -> Matrices:
         """Return one confusion matrix per photo."""
         num_classes = len(self._dataset.table)
         matrices = []
-        predictor = _ReplayPredictor(self._info, candidate, self._stored)
-        for photo, image in self._read(needs_pixels=candidate.settings.crf is not None):
-            predictor.photo = photo
-            mask = predictor.predict_mask(image)
-            truth = draw_mask(self._dataset, photo, self._rule)
-            matrices.append(count_confusion(truth, mask, num_classes))
-        return stack_matrices(matrices, num_classes)
-
-    def _read(self, *, needs_pixels: bool) -> Iterator[tuple[Photo, ImageArray]]:
+        predictor = _ReplayPredictor(merge_infos(self._members), candidate, self)
         for photo in self._dataset.photos:
-            if needs_pixels:
-                yield photo, read_photo_as_labelled(self._dataset, photo)
-            else:
-                yield photo, np.zeros((*photo.size_hw, 3), np.uint8)
+            predictor.photo = photo
+            image = np.zeros((*photo.size_hw, 3), np.uint8)
+            if candidate.settings.crf is not None:  # nothing else needs the pixels
+                image = read_photo_as_labelled(self._dataset, photo)
+            truth = draw_mask(self._dataset, photo, self._rule)
+            matrices.append(count_confusion(truth, predictor.predict_mask(image), num_classes))
+        return stack_matrices(matrices, num_classes)
 
 
 class _ReplayPredictor(AnyPredictor):
@@ -313,23 +276,21 @@ class _ReplayPredictor(AnyPredictor):
 
     photo: Photo
 
-    def __init__(self, info: BundleInfo, candidate: Candidate, stored: _StoredProbs) -> None:
+    def __init__(self, info: BundleInfo, candidate: Candidate, replay: _Replay) -> None:
         super().__init__(info, candidate.settings)
         self._candidate = candidate
-        self._stored = stored
+        self._replay = replay
         self._views = list_views(candidate.settings)
 
     def compute_planes(self, image: ImageArray) -> ClassPlanes:
         """Return the stored probabilities of ``photo``; only the size of the image is used."""
-        weights = self._candidate.weights
-        numbers = [number for number, weight in enumerate(weights) if weight]
         photo_hw = image.shape[0], image.shape[1]
+        used = [(number, w) for number, w in enumerate(self._candidate.weights) if w]
         planes = [
-            FramePlanes(self._stored.average(number, self.photo, self._views), photo_hw)
-            for number in numbers
+            FramePlanes(self._replay.average(number, self.photo, self._views), photo_hw)
+            for number, _ in used
         ]
-        if len(weights) == 1:
+        if len(self._candidate.weights) == 1:
             return planes[0]
-        chosen = [weights[number] for number in numbers]
         votes = Decider.plain(len(self.table))
-        return combine_planes(planes, chosen, self._candidate.combine, votes)
+        return combine_planes(planes, [w for _, w in used], self._candidate.combine, votes)

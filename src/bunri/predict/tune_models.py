@@ -24,10 +24,7 @@ class TunedModels:
     """Outcome of a search for settings of prediction.
 
     Attributes:
-        tuning: The search.
-        evidence: Settings, trials and data as plain values, as they are kept with the model.
         kept_in: The bundle or ensemble file that was written; None for a dry run.
-        warnings: Reasons to doubt the outcome, one sentence each.
     """
 
     tuning: Tuning
@@ -53,24 +50,12 @@ def tune_models(
     """Search settings of prediction that win on labelled photos beyond chance, and keep them.
 
     Args:
-        models: Models as on the command line; several are tuned as an ensemble.
-        data: COCO file with labels, or a set that was read from one.
         images: Folder of the photos; None for the folder of the file.
         overlap_rule: Rule that decides which of several objects a pixel belongs to.
-        score: Score to maximise, one of :data:`bunri.predict.tune.SCORES`.
-        tries_crf: Also try a CRF, which takes most of the time.
         output: Ensemble file to write for several models; None for one model, whose bundle keeps
             the settings.
-        is_dry: Search only, and write nothing.
-        allow_pseudo: Accept pseudo-labels as if they were true.
-        allow_trained: Accept photos that a model was trained on.
-        progress: Progress display.
 
-    Raises:
-        AnnotationError: The file cannot be used, has no labels, or holds pseudo-labels.
-        InputError: ``output`` is missing or of no use, or a model was trained on the photos.
-        ModelError: A model does not exist or is damaged, or classes differ.
-        OutputError: The settings cannot be written.
+    Raises AnnotationError, InputError, ModelError, OutputError.
     """
     members = [Member(model, lambda _: PLAIN) for model in models]
     check_tables([(member.model, member.info.table) for member in members])
@@ -115,12 +100,7 @@ def tune_models(
 
 
 def _check_target(models: Sequence[str], output: Path | None) -> None:
-    """Refuse a place for the settings before the search.
-
-    Raises:
-        InputError: ``output`` is missing or of no use, or members lie elsewhere.
-        OutputError: It exists or cannot be written.
-    """
+    """Refuse a place for the settings before the search."""
     if len(models) == 1:
         if output is not None:
             raise InputError(

@@ -54,13 +54,7 @@ class SharingBackend(Backend, Protocol):
 
 
 def open_backend(stored: StoredModel) -> Backend:
-    """Return a model's network in its engine.
-
-    Raises:
-        ModelError: The model's file is damaged, or cannot be run.
-        MissingExtraError: The engine is not installed.
-        InputError: ``$BUNRI_BACKEND`` names no engine.
-    """
+    """Return a model's network in its engine."""
     if stored.onnx is None:
         return _open_torch(stored)
     network = cut_network(read_onnx_file(stored.onnx).model)
@@ -69,17 +63,7 @@ def open_backend(stored: StoredModel) -> Backend:
 
 
 def open_engine(engine: str, network: bytes) -> Backend:
-    """Return a network in one of ``ONNX_ENGINES``.
-
-    Args:
-        engine: Name of the engine.
-        network: Result of :func:`bunri.model.onnx_file.cut_network`.
-
-    Raises:
-        InputError: There is no such engine.
-        MissingExtraError: It is not installed.
-        ModelError: It cannot run the network.
-    """
+    """Return a network in one of ``ONNX_ENGINES``."""
     if engine not in ONNX_ENGINES:
         raise InputError(
             f"{BACKEND_VARIABLE}={engine}: there is no such engine.{suggest(engine, ONNX_ENGINES)}"

@@ -1,7 +1,6 @@
 """The engine ONNX Runtime."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import onnxruntime
@@ -18,47 +17,33 @@ _ERRORS_ONLY = 3
 class OnnxBackend:
     """A network in memory, on the GPU if ONNX Runtime has one; threads may share it.
 
-    Args:
-        network: Result of :func:`bunri.model.onnx_file.cut_network`.
-        num_threads: Number of threads for each photo.
-
-    Raises:
-        ModelError: ONNX Runtime cannot run it.
+    Raises ModelError: ONNX Runtime cannot run it.
     """
 
     def __init__(self, network: bytes, num_threads: int) -> None:
         self._network = network
         self._num_threads = num_threads
-        self._num_at_once = min(num_threads, MAX_PHOTOS_AT_ONCE)
         self._whole = self._session = _open_session(network, num_threads)
-        if self._whole.get_providers()[0] != _PROVIDERS[-1]:
-            self._num_at_once = 1  # on a GPU
-        self._sharing = SharedUse(self._share)
+        is_on_gpu = self._whole.get_providers()[0] != _PROVIDERS[-1]
+        self._sharing = SharedUse(
+            1 if is_on_gpu else min(num_threads, MAX_PHOTOS_AT_ONCE), self._share
+        )
 
     def predict_probs(self, pixels: FloatArray) -> FloatArray:
-        """Return probabilities, float32 (C, h, w), of a network frame, float32 (3, h, w).
-
-        Raises:
-            ModelError: It fails on this frame.
-        """
+        """Return probabilities, float32 (C, h, w), of a network frame, float32 (3, h, w)."""
         try:
             probs: FloatArray = self._session.run([FRAME_PROBS], {FRAME: pixels[None]})[0][0]
         except Exception as error:  # its own errors have no common base
             raise ModelError(f"ONNX Runtime cannot run the model: {summarize(error)}.") from error
         return probs
 
-    @contextmanager
-    def share_cores(self) -> Iterator[int]:
+    def share_cores(self) -> AbstractContextManager[int]:
         """Yield the number of photos to predict at once, each on its share of the cores."""
-        if self._num_at_once == 1:
-            yield 1
-            return
-        with self._sharing.hold():
-            yield self._num_at_once
+        return self._sharing.hold()
 
     def _share(self, is_shared: bool) -> None:
         # A session owns its threads: those of one photo cannot be lent to another.
-        num_threads = self._num_threads // self._num_at_once
+        num_threads = self._num_threads // self._sharing.num_at_once
         self._session = _open_session(self._network, num_threads) if is_shared else self._whole
 
 

@@ -1,8 +1,7 @@
 """The engine OpenVINO."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -21,14 +20,11 @@ class OpenVinoBackend:
     """A network in memory, on the CPU; threads may share it.
 
     Args:
-        network: Result of :func:`bunri.model.onnx_file.cut_network`.
-        num_threads: Number of threads for each photo.
         precision: ``f32`` or ``bf16``. By default float32 stays float32: OpenVINO's own choice is
             bfloat16 where the CPU has it, which is faster and gives other classes at some pixels.
             An int8 network is left to that choice; next to its rounding the difference is none.
 
-    Raises:
-        ModelError: OpenVINO cannot read the network.
+    Raises ModelError: OpenVINO cannot read the network.
     """
 
     def __init__(self, network: bytes, num_threads: int, precision: str | None = None) -> None:
@@ -42,7 +38,7 @@ class OpenVinoBackend:
             precision = "f32"
         self._precision = precision
         self._pool = _RequestPool(self, num_streams=1)
-        self._sharing = SharedUse(self._share)
+        self._sharing = SharedUse(min(num_threads, MAX_PHOTOS_AT_ONCE), self._share)
 
     def compile(self, shape: _Shape | None, num_streams: int) -> Any:  # noqa: ANN401 (has no types)
         """Return the network compiled for frames of one shape, or of any."""
@@ -57,11 +53,7 @@ class OpenVinoBackend:
         return self._core.compile_model(graph, "CPU", config)
 
     def predict_probs(self, pixels: FloatArray) -> FloatArray:
-        """Return probabilities, float32 (C, h, w), of a network frame, float32 (3, h, w).
-
-        Raises:
-            ModelError: It cannot be run, or fails on this frame.
-        """
+        """Return probabilities, float32 (C, h, w), of a network frame, float32 (3, h, w)."""
         frame = pixels[None]
         try:
             found = self._pool.find_request(frame.shape).infer({FRAME: frame}, share_inputs=True)
@@ -70,15 +62,12 @@ class OpenVinoBackend:
             raise ModelError(f"OpenVINO cannot run the model: {summarize(error)}.") from error
         return probs
 
-    @contextmanager
-    def share_cores(self) -> Iterator[int]:
+    def share_cores(self) -> AbstractContextManager[int]:
         """Yield the number of photos to predict at once, each on its share of the cores."""
-        with self._sharing.hold():
-            yield min(self._num_threads, MAX_PHOTOS_AT_ONCE)
+        return self._sharing.hold()
 
     def _share(self, is_shared: bool) -> None:
-        num_at_once = min(self._num_threads, MAX_PHOTOS_AT_ONCE)
-        self._pool = _RequestPool(self, num_at_once if is_shared else 1)
+        self._pool = _RequestPool(self, self._sharing.num_at_once if is_shared else 1)
 
 
 class _RequestPool:

@@ -17,11 +17,9 @@ class TorchBackend:
     """A network in memory, on the GPU if there is one; threads may share it.
 
     Args:
-        folder: Bundle folder.
         info: Content of its ``bunri.json``.
 
-    Raises:
-        ModelError: Weights and architecture do not fit.
+    Raises ModelError: weights and architecture do not fit.
     """
 
     def __init__(self, folder: Path, info: BundleInfo) -> None:
@@ -51,9 +49,7 @@ class TorchBackend:
 class _Threads:
     """The number of torch's threads, which is the process's and not a network's."""
 
-    def __init__(self) -> None:
-        self.num_whole = 1
-        self.num_at_once = 1
+    num_whole = num_at_once = 1
 
     def share(self, is_shared: bool) -> None:
         """Set each photo's share of the threads, or put their number back."""
@@ -64,4 +60,4 @@ class _Threads:
 
 
 _THREADS = _Threads()
-_SHARING = SharedUse(_THREADS.share)  # one for all networks
+_SHARING = SharedUse(MAX_PHOTOS_AT_ONCE, _THREADS.share)  # one for all networks

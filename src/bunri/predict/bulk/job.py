@@ -8,7 +8,7 @@ again, and after this process is killed the next call predicts the photos withou
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,13 +33,7 @@ _MAX_MANIFEST_BYTES = 2**20
 
 @dataclass(frozen=True, slots=True)
 class BulkResult:
-    """Outcome of a bulk prediction.
-
-    Attributes:
-        num_photos: Number of photos of SOURCE; each has one row.
-        num_predicted: Number of photos that this call predicted, failures included.
-        failures: (photo, reason) of all failed photos, in this call or an earlier one.
-    """
+    """Outcome of a bulk prediction."""
 
     num_photos: int
     num_predicted: int
@@ -59,10 +53,7 @@ class BulkJob:
     """A bulk prediction.
 
     Attributes:
-        source: See :func:`bunri.predict.bulk.source.find_bulk_photos`.
-        folder: Output folder.
         make_predictor: Function that loads the model in a worker.
-        identity: Facts by which the job is recognised.
     """
 
     source: Path
@@ -74,8 +65,7 @@ class BulkJob:
 def make_job(model: str, source: Path, folder: Path) -> BulkJob:
     """Return the job of predicting SOURCE with MODEL.
 
-    Raises:
-        ModelError: There is no such model, or it is damaged.
+    Raises ModelError: there is no such model, or it is damaged.
     """
     stored = open_model(model)
     place, info = str(stored.place.absolute()), stored.info
@@ -101,18 +91,10 @@ def run_bulk_job(
     photos failed, ``failed.txt``, which can be the SOURCE of another call.
 
     Args:
-        job: Source, folder and model.
         address: Address of a Ray cluster; None to start Ray here for the duration of the job.
         num_workers: Number of worker processes; None for one per GPU, or per core without GPUs.
-        progress: Display of the number of photos done.
 
-    Raises:
-        PathError: There is nothing to predict.
-        InputError: SOURCE cannot be used, the folder holds results of another model or source,
-            or there are too few cores for ``num_workers``.
-        MissingExtraError: Ray is not installed.
-        RunError: The folder is in use, or Ray cannot be reached or fails; rows so far are kept.
-        OutputError: Results cannot be written.
+    Raises PathError, InputError, MissingExtraError, RunError, OutputError.
     """
     import_extra("ray")
     photos = find_bulk_photos(job.source, job.folder)
@@ -125,27 +107,22 @@ def run_bulk_job(
                 open_ray(address, num_workers) as pool,
                 progress("Predicting photos", len(left)) as advance,
             ):
-                for batch_photos, is_last_try in _list_tries(left, writer):
-                    tables = predict_with_ray(
-                        pool, batch_photos, job.make_predictor, one_by_one=is_last_try
-                    )
-                    with closing(tables):  # before Ray ends; it would be started again for them
-                        writer.write_tables(tables, advance)
+                for one_by_one in (False, True):  # a photo may kill its worker, and others' with it
+                    waiting = writer.list_missing(left)
+                    if waiting:
+                        tables = predict_with_ray(
+                            pool, waiting, job.make_predictor, one_by_one=one_by_one
+                        )
+                        with closing(tables):  # before Ray ends, or it would be started again
+                            writer.write_tables(tables, advance)
                 _write_lost(left, writer, advance)
         reasons = ((photo.uri, writer.statuses[photo.uri]) for photo in photos)
         failures = tuple((uri, reason) for uri, reason in reasons if reason)
-        _list_failures(job.folder, failures)
+        if failures:
+            write_text(job.folder / FAILED_NAME, "".join(f"{uri}\n" for uri, _ in failures))
+        else:
+            (job.folder / FAILED_NAME).unlink(missing_ok=True)
     return BulkResult(len(photos), len(left), failures)
-
-
-def _list_tries(
-    photos: Sequence[BulkPhoto], writer: "_Writer"
-) -> Iterator[tuple[Sequence[BulkPhoto], bool]]:
-    """Yield all photos, then those without a row: a photo may kill its worker each time."""
-    yield photos, False
-    lost = writer.list_missing(photos)
-    if lost:
-        yield lost, True
 
 
 def _write_lost(photos: Sequence[BulkPhoto], writer: "_Writer", advance: Advance) -> None:
@@ -191,19 +168,16 @@ class _Writer:
         self._num_pending = 0
         self._pending_since = time.monotonic()
         parts = sorted((folder / ROWS_NAME).glob("part-*.parquet"))
-        for part in parts:
-            self._read_part(part)
-        self._next_part = 1 + max((int(part.stem.partition("-")[2]) for part in parts), default=0)
-
-    def _read_part(self, part: Path) -> None:
         arrow, parquet = import_extra("pyarrow"), import_extra("pyarrow.parquet")
-        try:
-            self._note(parquet.read_table(part, columns=["photo", "status", "reason"]))
-        except (OSError, KeyError, arrow.ArrowException) as error:
-            raise RunError(
-                f"{part} is damaged: {summarize(error)}.",
-                hint="Delete it: its photos will be predicted again.",
-            ) from error
+        for part in parts:
+            try:
+                self._note(parquet.read_table(part, columns=["photo", "status", "reason"]))
+            except (OSError, KeyError, arrow.ArrowException) as error:
+                raise RunError(
+                    f"{part} is damaged: {summarize(error)}.",
+                    hint="Delete it: its photos will be predicted again.",
+                ) from error
+        self._next_part = 1 + max((int(part.stem.partition("-")[2]) for part in parts), default=0)
 
     def list_missing(self, photos: Iterable[BulkPhoto]) -> list[BulkPhoto]:
         """Return the photos without a row."""
@@ -229,19 +203,16 @@ class _Writer:
         table = table.filter(import_extra("pyarrow").array(is_new))
         if "png" in table.column_names:
             for row in table.select(["mask", "png"]).to_pylist():
-                self._write_mask(row)
+                if row["png"] is not None:
+                    # Not flushed one by one: the row, which is flushed, holds the same pixels.
+                    with replace_atomically(self._folder / row["mask"], durable=False) as temporary:
+                        temporary.write_bytes(row["png"])
             table = table.drop_columns(["png"])
         self._note(table)
         self._pending.append(table.cast(build_schema()))
         self._num_pending += len(table)
         for _ in range(len(table)):
             advance()
-
-    def _write_mask(self, row: dict[str, Any]) -> None:
-        if row["png"] is not None:
-            # Not flushed one by one: the row, which is flushed, holds the same pixels.
-            with replace_atomically(self._folder / row["mask"], durable=False) as temporary:
-                temporary.write_bytes(row["png"])
 
     def _write_part(self) -> None:
         if self._num_pending:
@@ -252,11 +223,3 @@ class _Writer:
             self._next_part += 1
         self._pending, self._num_pending = [], 0
         self._pending_since = time.monotonic()
-
-
-def _list_failures(folder: Path, failures: Sequence[tuple[str, str]]) -> None:
-    path = folder / FAILED_NAME
-    if failures:
-        write_text(path, "".join(f"{uri}\n" for uri, _ in failures))
-    else:
-        path.unlink(missing_ok=True)

@@ -44,11 +44,6 @@ def open_ray(address: str | None, num_workers: int | None) -> Iterator[RayPool]:
     Args:
         address: Address of the cluster, as for ``ray.init``; None to start Ray here.
         num_workers: Number of worker processes; None for one per GPU, or per core without GPUs.
-
-    Raises:
-        MissingExtraError: Ray is not installed.
-        RunError: It cannot be started or reached.
-        InputError: There are fewer cores than workers.
     """
     # Before the import, which reads them.
     for name, value in _QUIET_ENVIRONMENT.items():
@@ -75,7 +70,7 @@ def open_ray(address: str | None, num_workers: int | None) -> Iterator[RayPool]:
 
 
 @contextmanager
-def _keep_sigterm() -> Iterator[Callable[[], None]]:
+def _keep_sigterm() -> Iterator[Callable[[], object]]:
     """Restore the handler of SIGTERM at the end: Ray leaves one of its own.
 
     Yields a function that replaces Ray's handler, which exits at once, by one that raises, so that
@@ -86,13 +81,9 @@ def _keep_sigterm() -> Iterator[Callable[[], None]]:
         return
     earlier = signal.getsignal(signal.SIGTERM)
     try:
-        yield lambda: _set_sigterm(lambda number, _: sys.exit(128 + number))
+        yield lambda: signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     finally:
-        _set_sigterm(earlier)
-
-
-def _set_sigterm(handler: Any) -> None:  # noqa: ANN401 (anything signal.getsignal returns)
-    signal.signal(signal.SIGTERM, handler)
+        signal.signal(signal.SIGTERM, earlier)
 
 
 def _plan_pool(resources: dict[str, float], num_workers: int | None) -> RayPool:
@@ -112,14 +103,8 @@ def predict_with_ray(
     Photos whose worker died each time have no row.
 
     Args:
-        pool: Result of :func:`open_ray`.
         photos: Photos to predict; at least one.
         make_predictor: Function that loads the model in a worker.
-        one_by_one: Predict each photo in a block of its own, so that a photo that kills its worker
-            takes no other along; slower.
-
-    Raises:
-        RunError: Ray fails.
     """
     ray, data = import_extra("ray"), import_extra("ray.data")
     logging.getLogger("ray.data").setLevel(logging.ERROR)

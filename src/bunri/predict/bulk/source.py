@@ -37,11 +37,6 @@ def find_bulk_photos(source: Path, output_folder: Path) -> list[BulkPhoto]:
     A folder is searched through all its levels, and masks keep their paths. A list file (``.txt``)
     holds one path or URI per line, a Parquet (``.parquet``) one per row; their masks are named by
     a hash of it, spread over 256 folders.
-
-    Raises:
-        PathError: There is no such file or folder, or no photo in it.
-        InputError: The file is of another type or damaged, or lists a photo twice.
-        MissingExtraError: A Parquet needs pyarrow, which is not installed.
     """
     if is_folder(source):
         tasks = find_photos([source], output_folder)
@@ -55,7 +50,9 @@ def find_bulk_photos(source: Path, output_folder: Path) -> list[BulkPhoto]:
             f"{source} is no folder, no list of photos (.txt) and no Parquet (.parquet).",
             hint="For single photos leave out --engine ray.",
         )
-    uris = [_make_absolute(text, source.absolute().parent) for text in read(source)]
+    # The list is the user's own, as arguments are, so its paths may lead anywhere.
+    folder = source.absolute().parent
+    uris = [text if "://" in text else str(folder / text) for text in read(source)]
     if not uris:
         raise PathError(f"{source} lists no photo.")
     doubles = sorted(uri for uri, count in Counter(uris).items() if count > 1)
@@ -63,17 +60,8 @@ def find_bulk_photos(source: Path, output_folder: Path) -> list[BulkPhoto]:
         raise InputError(
             f"{source} lists photos more than once:", problems=[repr(uri) for uri in doubles]
         )
-    return [BulkPhoto(uri, _name_mask(uri)) for uri in uris]
-
-
-def _name_mask(uri: str) -> str:
-    digest = hashlib.sha256(uri.encode("utf-8", "surrogateescape")).hexdigest()
-    return f"{digest[:2]}/{digest[:32]}"
-
-
-def _make_absolute(text: str, folder: Path) -> str:
-    # The list is the user's own, as arguments are, so its paths may lead anywhere.
-    return text if "://" in text else str(folder / text)
+    digests = [hashlib.sha256(uri.encode("utf-8", "surrogateescape")).hexdigest() for uri in uris]
+    return [BulkPhoto(uri, f"{d[:2]}/{d[:32]}") for uri, d in zip(uris, digests, strict=True)]
 
 
 def _read_list(path: Path) -> list[str]:
@@ -112,9 +100,6 @@ def read_uri(uri: str) -> ImageArray:
 
     Returns:
         uint8 (H, W, 3) RGB, upright.
-
-    Raises:
-        ImageError: It cannot be reached or decoded.
     """
     if "://" not in uri:
         return read_photo(Path(uri))
@@ -131,11 +116,7 @@ def read_uri(uri: str) -> ImageArray:
 
 
 def import_extra(module: str) -> Any:  # noqa: ANN401 (a module without types)
-    """Return a module that the extra ``[ray]`` installs.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
+    """Return a module that the extra ``[ray]`` installs."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

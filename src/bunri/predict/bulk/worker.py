@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from bunri.core.classes import ClassTable
 from bunri.core.contracts import MaskArray
 from bunri.core.errors import BunriError
+from bunri.images.drawing import make_index_picture
 from bunri.labels.outlines import encode_region
 from bunri.labels.run_lengths import encode_counts
 from bunri.predict.bulk.source import BulkPhoto, import_extra, read_uri
@@ -93,8 +93,6 @@ def _list_classes(mask: MaskArray, table: ClassTable) -> list[dict[str, Any]]:
 
 
 def _encode_png(mask: MaskArray, table: ClassTable) -> bytes:
-    picture = Image.fromarray(mask)
-    picture.putpalette(table.palette_rgb.tobytes())
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    make_index_picture(mask, table).save(buffer, "PNG")
     return buffer.getvalue()

@@ -22,16 +22,10 @@ import numpy as np
 
 from bunri.core.contracts import MaskArray
 from bunri.core.files import measure_peak_memory_bytes
-from bunri.submission import (
-    HEADER,
-    SUBMISSION_SIZE_PX,
-    check_submission,
-    complete_priority,
-    read_submission,
-    shrink_mask,
-    vote_submissions,
-    write_submission,
-)
+from bunri.submission.check import check_submission
+from bunri.submission.format import HEADER, SUBMISSION_SIZE_PX, shrink_mask
+from bunri.submission.stream import read_submission, write_submission
+from bunri.submission.vote import complete_priority, vote_submissions
 
 NUM_ROWS = 837
 NUM_ROWS_JOINED = 40

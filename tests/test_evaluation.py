@@ -21,7 +21,7 @@ from bunri.model.info import BundleInfo
 from bunri.predict.predictor import Predictor
 from bunri.scores.confusion import count_confusion
 from bunri.scores.result_files import read_result
-from bunri.submission import shrink_mask
+from bunri.submission.format import shrink_mask
 from tests.builders import GROUND_RGB, SHAPE_RGB, change_document, write_data
 from tests.onnx_models import INFO, make_bytes, write_stripes
 

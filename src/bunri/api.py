@@ -20,9 +20,10 @@ from bunri.labels.rules import OverlapRule
 from bunri.predict.model import Model, Prediction, load_model
 from bunri.scores.comparison import Comparison, compare_results
 from bunri.scores.result_files import find_result, read_result
-from bunri.submission import SubmissionCheck, shrink_mask
-from bunri.submission import check_submission as _check_submission
-from bunri.submission import write_submission as _write_submission
+from bunri.submission.check import SubmissionCheck
+from bunri.submission.check import check_submission as _check_submission
+from bunri.submission.format import shrink_mask
+from bunri.submission.stream import write_submission as _write_submission
 from bunri.training.config import DEFAULT_RECIPE, Config, load_config, read_recipe
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from bunri.predict.submissions import submit
 from bunri.report.page import embed_picture, write_page
 from bunri.scenes import SampleDataset, write_sample_dataset
 from bunri.scores.metrics import compute_scores
-from bunri.submission import check_submission
+from bunri.submission.check import check_submission
 from bunri.submission.score import score_submission
 from bunri.training.config import DEFAULT_RECIPE, load_config, read_recipe
 from bunri.training.listener import TrainingListener

@@ -43,7 +43,7 @@ from bunri.scores.results import (
     score_counts,
 )
 from bunri.scores.robustness import RobustnessCounts, RobustnessScores, score_robustness
-from bunri.submission import choose_pixels
+from bunri.submission.format import choose_pixels
 
 
 class Watcher(Protocol):

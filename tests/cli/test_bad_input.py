@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bunri.submission import read_submission, write_submission
+from bunri.submission.stream import read_submission, write_submission
 from tests.builders import change_document, draw_photo
 from tests.cli.runner import COMMANDS, list_train_arguments, run
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from bunri.core.waste_classes import COMPETITION_TABLE
-from bunri.submission import read_submission
+from bunri.submission.stream import read_submission
 from tests.builders import write_data, write_document
 from tests.cli.runner import list_train_arguments, run, start
 

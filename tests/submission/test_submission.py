@@ -15,16 +15,9 @@ from hypothesis import strategies as st
 
 from bunri.core.contracts import MaskArray
 from bunri.core.errors import ImageError, InputError, OutputError, PathError, SubmissionError
-from bunri.submission import (
-    HEADER,
-    SUBMISSION_SIZE_PX,
-    Fault,
-    SubmissionCheck,
-    check_submission,
-    read_submission,
-    shrink_mask,
-    write_submission,
-)
+from bunri.submission.check import SubmissionCheck, check_submission
+from bunri.submission.format import HEADER, SUBMISSION_SIZE_PX, Fault, shrink_mask
+from bunri.submission.stream import read_submission, write_submission
 
 IDS = ("batch_01/0001.jpg", "batch_01/0002.jpg", "batch_01/0003.jpg", "batch_02/0001.jpg")
 COLUMN = "PredictionString"

@@ -11,16 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bunri.core.errors import InputError, SubmissionError
-from bunri.submission import (
-    HEADER,
-    align_submissions,
+from bunri.submission.align import align_submissions
+from bunri.submission.format import HEADER
+from bunri.submission.stream import read_submission, write_submission
+from bunri.submission.vote import (
     complete_priority,
     parse_priority,
     parse_weights,
-    read_submission,
     vote_masks,
     vote_submissions,
-    write_submission,
 )
 from tests.cli.runner import run
 

@@ -8,7 +8,7 @@ import typer
 from bunri.cli.console import print_json, print_line
 from bunri.cli.options import AsJson
 from bunri.labels.coco import read_coco
-from bunri.submission import SubmissionCheck, check_submission
+from bunri.submission.check import SubmissionCheck, check_submission
 
 
 def run_check_submission(

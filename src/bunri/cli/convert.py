@@ -8,7 +8,7 @@ import typer
 from bunri.cli.console import print_json, print_line, print_note, show_progress
 from bunri.cli.options import AsJson, Images, Rule
 from bunri.core.errors import InputError
-from bunri.formats.convert_files import Conversion, convert_files
+from bunri.formats.convert import Conversion, convert_files
 from bunri.formats.registry import FORMATS
 
 _MAX_PHOTOS_SHOWN = 5

@@ -12,7 +12,7 @@ from bunri.core.files import check_writable
 from bunri.core.waste_classes import COMPETITION_TABLE
 from bunri.labels.coco import read_coco
 from bunri.report.pages.submissions import write_submissions_page
-from bunri.submission import compare_submissions
+from bunri.submission.difference import compare_submissions
 
 
 def run_view(

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bunri.cli.console import print_line
-from bunri.submission.vote_files import vote_files
+from bunri.submission.vote import vote_files
 
 
 def run_vote(

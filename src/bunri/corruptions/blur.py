@@ -27,16 +27,14 @@ _FRACTION_BITS = 7  # fractional bits of values while they are averaged
 _ZOOM_DOUBLINGS = 4
 
 
-def blur_gaussian(image: ImageArray, severity: int, rng: np.random.Generator) -> ImageArray:
+def blur_gaussian(image: ImageArray, severity: int, _rng: np.random.Generator) -> ImageArray:
     """Return a photo taken with a greasy or cheap lens."""
-    del rng
     sigma_px = GAUSSIAN_SIGMA_PX[severity - 1] * measure_unit(image)
     return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(sigma_px)))
 
 
-def blur_defocus(image: ImageArray, severity: int, rng: np.random.Generator) -> ImageArray:
+def blur_defocus(image: ImageArray, severity: int, _rng: np.random.Generator) -> ImageArray:
     """Return a photo out of focus: each point becomes a disk."""
-    del rng
     radius_px = DEFOCUS_RADIUS_PX[severity - 1] * measure_unit(image)
     factor = max(1.0, radius_px / _DISK_RADIUS_PX)
     height, width = image.shape[:2]
@@ -94,9 +92,8 @@ def blur_motion(image: ImageArray, severity: int, rng: np.random.Generator) -> I
     return np.ascontiguousarray(blurred[:, ::-1] if is_mirrored else blurred)
 
 
-def blur_zoom(image: ImageArray, severity: int, rng: np.random.Generator) -> ImageArray:
+def blur_zoom(image: ImageArray, severity: int, _rng: np.random.Generator) -> ImageArray:
     """Return a photo taken while the camera moved towards its subject."""
-    del rng
     zoom = ZOOM[severity - 1]
     size_px = image.shape[1], image.shape[0]
     margins = [ceil((zoom**0.5 - 1) / 2 * side) + 1 for side in size_px]

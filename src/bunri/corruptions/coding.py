@@ -19,17 +19,15 @@ PIXEL_SHARE = (0.5, 0.36, 0.26, 0.19, 0.13)
 """Share of the sides of the photo, or of the reference photo if that is smaller."""
 
 
-def compress_jpeg(image: ImageArray, severity: int, rng: np.random.Generator) -> ImageArray:
+def compress_jpeg(image: ImageArray, severity: int, _rng: np.random.Generator) -> ImageArray:
     """Return a photo after JPEG compression, whose blocks of 8 pixels harm large photos less."""
-    del rng
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY[severity - 1])
     return decode_photo(buffer.getvalue())
 
 
-def pixelate(image: ImageArray, severity: int, rng: np.random.Generator) -> ImageArray:
+def pixelate(image: ImageArray, severity: int, _rng: np.random.Generator) -> ImageArray:
     """Return a photo of a small sensor, enlarged without smoothing."""
-    del rng
     height, width = image.shape[:2]
     longer_px = PIXEL_SHARE[severity - 1] * min(REFERENCE_PX, max(height, width))
     small_hw = fit_size_hw((height, width), max(1, round(longer_px)))

@@ -25,15 +25,13 @@ def darken(image: ImageArray, severity: int, rng: np.random.Generator) -> ImageA
     return apply_table(dark, make_gaussian_table(DARK_SIGMA[severity - 1]), rng)
 
 
-def brighten(image: ImageArray, severity: int, rng: np.random.Generator) -> ImageArray:
+def brighten(image: ImageArray, severity: int, _rng: np.random.Generator) -> ImageArray:
     """Return an overexposed photo: bright areas become white."""
-    del rng
     return _expose(image, BRIGHT_STOPS[severity - 1])
 
 
-def reduce_contrast(image: ImageArray, severity: int, rng: np.random.Generator) -> ImageArray:
+def reduce_contrast(image: ImageArray, severity: int, _rng: np.random.Generator) -> ImageArray:
     """Return a photo in flat light: pixels move towards the photo's mean colour."""
-    del rng
     left = CONTRAST[severity - 1]
     num_pixels = image.shape[0] * image.shape[1]
     means = [int(total) / num_pixels for total in image.sum((0, 1), dtype=np.int64)]

@@ -27,10 +27,7 @@ _CLUTTER = ("__MACOSX", ".DS_Store")
 def open_source(path: Path) -> Iterator[Path]:
     """Yield ``path`` itself, or a temporary folder with the content of a ZIP file.
 
-    Raises:
-        PathError: There is no such file or folder.
-        InputError: The archive is damaged, encrypted, too large, or has names that are not safe.
-        OutputError: The disk is full.
+    Raises PathError, InputError for an archive that is not safe to unpack, OutputError.
     """
     if is_folder(path):
         yield path

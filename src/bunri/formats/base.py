@@ -26,12 +26,12 @@ class ReadOptions:
 
     @property
     def chosen_table(self) -> ClassTable | None:
-        """Class table that the user chose."""
+        """Return the class table that the user chose."""
         return self.like.table if self.like else self.table
 
     @property
     def known_photos(self) -> Sequence[Photo]:
-        """Photos with known names and sizes."""
+        """Return the photos with known names and sizes."""
         return self.photos or (self.like.photos if self.like else ())
 
 
@@ -41,41 +41,36 @@ Reshape = Callable[[Segmentation, tuple[int, int]], Sequence[Segmentation]]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A label format.
-
-    Attributes:
-        name: Name for ``--to`` and ``--from``.
-        title: Name in messages.
-        suffix: Suffix of the file, with its dot; empty if the format is a folder.
-        read: Function that reads a file or folder.
-        write: Function that writes a set of reshaped objects into an empty folder or a new file.
-        reshape: Function that turns objects into such that the format can store; None if the
-            format stores masks only.
-        file_suffixes: Suffixes of the files by which the format is recognised.
-        recognize: Function of a file's path below the folder and the first 64 KiB of its content;
-            returns what shows that the file has this format, empty if nothing does.
-        photo_folder: Folder of the photos, below the folder or beside the file.
-        is_layered: Whether later objects lie on top of earlier ones.
-        keeps_background: Whether objects may be of the background class.
-        needs_photos: Whether the tool cannot open labels without their photos.
-    """
+    """A label format."""
 
     name: str
+    """Name for ``--to`` and ``--from``."""
     title: str
+    """Name in messages."""
     suffix: str
+    """Suffix of the file, with its dot; empty if the format is a folder."""
     read: Callable[[Path, ReadOptions], LabelledSet]
     write: Callable[[LabelledSet, Path, OverlapRule, Progress], None]
+    """Function that writes a set of reshaped objects into an empty folder or a new file."""
     reshape: Reshape | None = None
+    """Function that turns objects into such that the format can store; None for masks only."""
     file_suffixes: tuple[str, ...] = ()
+    """Suffixes of the files by which the format is recognised."""
     recognize: Callable[[PurePath, bytes], str] = lambda _path, _head: ""
+    """Function of a file's path below the folder and its first 64 KiB that returns what shows
+    that the file has this format, empty if nothing does."""
     photo_folder: str = ""
+    """Folder of the photos, below the folder or beside the file."""
     is_layered: bool = True
+    """Whether later objects lie on top of earlier ones."""
     keeps_background: bool = True
+    """Whether objects may be of the background class."""
     needs_photos: bool = False
+    """Whether the tool cannot open labels without their photos."""
 
     @property
     def is_folder(self) -> bool:
-        """Whether the format is a folder of files."""
+        """Return whether the format is a folder of files."""
         return not self.suffix
 
 

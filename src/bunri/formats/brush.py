@@ -26,10 +26,7 @@ def encode_brush(
 ) -> list[int]:
     """Return a region as Label Studio's list of bytes: 255 inside, 0 outside.
 
-    Args:
-        crop: Part of the photo with the region, bool (h, w).
-        size_hw: Height and width of the photo in pixels.
-        left_top_px: Position of ``crop`` in the photo, (x, y).
+    ``crop`` is the part of the photo with the region, bool (h, w), at ``left_top_px`` (x, y).
     """
     height, width = size_hw
     row, start, stop = find_runs(crop)
@@ -57,17 +54,9 @@ def _encode_run(value: int, length: int) -> Iterator[str]:
 
 
 def decode_brush(codes: Sequence[object], size_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Return the region of Label Studio's list of bytes, where the last channel is not 0.
+    """Return the region, bool (H, W), of Label Studio's list: where the last channel is not 0.
 
-    Args:
-        codes: Integers from 0 to 255.
-        size_hw: Height and width of the photo in pixels.
-
-    Returns:
-        bool (H, W).
-
-    Raises:
-        AnnotationError: The list is not valid, truncated, or of another size.
+    Raises AnnotationError if the list is not valid, truncated, or of another size.
     """
     if not all(type(code) is int and 0 <= code < 256 for code in codes):
         raise AnnotationError("'rle' must be a list of integers from 0 to 255")

@@ -1,10 +1,11 @@
-"""Writing a labelled set in any format, and measuring what the format has lost."""
+"""Conversion of label files, with the loss measured by reading the result back."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,10 +20,13 @@ from bunri.core.files import (
     replace_folder,
 )
 from bunri.core.progress import Progress, show_nothing
+from bunri.formats.archive import open_source
 from bunri.formats.base import Format, ReadOptions
 from bunri.formats.naming import tidy_name
+from bunri.formats.registry import detect_format, get_format
 from bunri.formats.shapes import express_set
-from bunri.labels.coco import require_labels, require_photos
+from bunri.formats.tables import read_class_table
+from bunri.labels.coco import read_coco, require_labels, require_photos
 from bunri.labels.overlap import draw_mask
 from bunri.labels.records import LabelledSet
 from bunri.labels.rules import OverlapRule
@@ -55,8 +59,73 @@ class Loss:
 
     @property
     def share(self) -> float:
-        """Share of the pixels that differ, 0 to 1."""
+        """Return the share of the pixels that differ, 0 to 1."""
         return self.num_differing / max(1, self.num_pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """Outcome of a conversion, with the notes of the reader; the loss is None if not measured."""
+
+    source_format: Format
+    target_format: Format
+    written: Written
+    warnings: tuple[str, ...]
+    loss: Loss | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as plain values."""
+        loss = self.loss and {
+            "pixels": self.loss.num_pixels,
+            "differing": self.loss.num_differing,
+            "share": self.loss.share,
+            "photos": [{"photo": name, "differing": count} for name, count in self.loss.worst],
+        }
+        return {**asdict(self.written), "warnings": list(self.warnings), "loss": loss}
+
+
+def convert_files(
+    source: Path,
+    destination: Path,
+    to: str,
+    *,
+    from_: str | None = None,
+    images: Path | None = None,
+    like: Path | None = None,
+    classes: Path | None = None,
+    overlap_rule: OverlapRule = "largest-first",
+    copy_photos: bool = False,
+    verify: bool = True,
+    notify: Callable[[str], None] | None = None,
+    progress: Progress = show_nothing,
+) -> Conversion:
+    """Convert labels to another format; without ``from_`` the format of ``source`` is detected.
+
+    ``like`` is a COCO file whose classes, ids and photo names the source shares, ``classes`` a
+    classes.json, or a CSV of name, r, g and b. ``notify`` receives a note on the format that was
+    detected, before the file is read. Raises InputError, AnnotationError or OutputError.
+    """
+    target = get_format(to)
+    known = get_format(from_) if from_ is not None else None
+    options = ReadOptions(
+        image_root=images,
+        table=None if classes is None else read_class_table(classes),
+        like=None if like is None else read_coco(like),
+        progress=progress,
+    )
+    with open_source(source) as place:
+        if known is None:
+            known, reason = detect_format(place)
+            if notify is not None:
+                notify(f"{source} is read as {known.name} ({reason}).")
+        dataset = known.read(place, options)
+        written = write_labels(
+            dataset, destination, target, overlap_rule, copy_photos=copy_photos, progress=progress
+        )
+        loss = None
+        if verify:
+            loss = measure_loss(dataset, destination, target, overlap_rule, progress=progress)
+    return Conversion(known, target, written, tuple(dataset.warnings), loss)
 
 
 def write_labels(
@@ -68,21 +137,10 @@ def write_labels(
     copy_photos: bool = False,
     progress: Progress = show_nothing,
 ) -> Written:
-    """Write a labelled set, all of it or nothing.
+    """Write a labelled set to a new file or folder, all of it or nothing.
 
-    Args:
-        dataset: Set with labels.
-        destination: New file, or new or empty folder, as the format requires.
-        format_: Format to write.
-        rule: Rule that decides which object owns a pixel.
-        copy_photos: Whether to copy the photos to where the format expects them.
-        progress: Progress display.
-
-    Raises:
-        AnnotationError: The set has no labels or photos, or photos to copy are missing.
-        InputError: The format cannot store these names.
-        OutputError: The destination exists or cannot be written.
-        RunError: Another process is writing there.
+    Raises AnnotationError without labels, or photos to copy; InputError for names that the format
+    cannot store; OutputError, or RunError if another process is writing there.
     """
     require_labels(dataset)
     if copy_photos:
@@ -166,20 +224,10 @@ def measure_loss(
     *,
     progress: Progress = show_nothing,
 ) -> Loss:
-    """Read a result back and count the pixels whose class differs.
+    """Read a result back and count the pixels whose class differs from that in ``dataset``.
 
     The reader is given names and sizes of the photos, which some formats do not store, but not the
     classes, which are compared by name.
-
-    Args:
-        dataset: Set that was written.
-        destination: File or folder that it was written to.
-        format_: Format that it was written in.
-        rule: Rule that decides which object owns a pixel, for both masks.
-        progress: Progress display.
-
-    Raises:
-        InputError: The result cannot be read.
     """
     root = dataset.image_root if is_folder(dataset.image_root) else None
     options = ReadOptions(image_root=root, photos=dataset.photos, progress=progress)

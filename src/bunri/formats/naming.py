@@ -1,7 +1,7 @@
 """Names of files that belong to photos, and the search for files and photos in folders."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from bunri.core.errors import InputError, PathError
@@ -29,24 +29,13 @@ def write_per_photo(
     progress: Progress,
     locate: Callable[[str], str] = str,
 ) -> dict[int, str]:
-    """Write one file per photo, named after it.
+    """Write one file per photo, named after it, and return photo id -> name.
 
-    Args:
-        photos: Photos of one set.
-        root: Folder to write to.
-        suffix: Suffix of the files, with its dot.
-        write: Function that writes the file of a photo to a path.
-        progress: Progress display.
-        locate: Function from a file's name, which keeps the photo's folders, to its path below
-            ``root``.
-
-    Returns:
-        Photo id -> name of its file.
-
-    Raises:
-        InputError: Two photos, such as a.jpg and a.png, would have the same file.
+    ``locate`` returns a file's path below ``root`` from its name, which keeps the photo's folders.
+    Raises InputError if two photos, such as a.jpg and a.png, would have the same file.
     """
-    names = _name_outputs(photos, suffix)
+    names = {photo.id: f"{cut_suffix(photo.file_name)}{suffix}" for photo in photos}
+    _refuse_equal(photos, names)
     with progress("Writing labels", len(photos)) as advance:
         for photo in photos:
             target = join_under(root, locate(names[photo.id]))
@@ -56,29 +45,23 @@ def write_per_photo(
     return names
 
 
-def _name_outputs(photos: Sequence[Photo], suffix: str) -> dict[int, str]:
+def _refuse_equal(photos: Sequence[Photo], names: Mapping[int, str]) -> None:
     taken: dict[str, str] = {}
-    problems = []
-    for photo in photos:
-        name = f"{cut_suffix(photo.file_name)}{suffix}"
-        first = taken.setdefault(name, photo.file_name)
-        if first is not photo.file_name:
-            problems.append(f"{first!r} and {photo.file_name!r} would both be {name!r}")
+    problems = [
+        f"{taken[names[photo.id]]!r} and {photo.file_name!r} would both be {names[photo.id]!r}"
+        for photo in photos
+        if taken.setdefault(names[photo.id], photo.file_name) is not photo.file_name
+    ]
     if problems:
         raise InputError(
             "This format has one file per photo, named after it; some names would collide:",
             problems=problems,
             hint="Rename these photos, or choose a format with one file for all.",
         )
-    return {photo.id: f"{cut_suffix(photo.file_name)}{suffix}" for photo in photos}
 
 
 def refuse_unprintable(names: Iterable[str], format_name: str) -> None:
-    """Refuse names with control characters or line breaks, for formats that cannot store them.
-
-    Raises:
-        InputError: All such names.
-    """
+    """Raise InputError if names have control characters, which some formats cannot hold."""
     problems = [f"{name!r}" for name in names if not name.isprintable()]
     if problems:
         raise InputError(
@@ -108,16 +91,7 @@ def find_files(root: Path, *suffixes: str) -> list[Path]:
 
 
 def find_single_file(path: Path, suffix: str, usual_name: str = "") -> Path:
-    """Return ``path``, or if it is a folder the one file with ``suffix`` below it.
-
-    Args:
-        path: File or folder.
-        suffix: Suffix with its dot.
-        usual_name: Name of the file to prefer if there are several.
-
-    Raises:
-        PathError: There is none, or there are several.
-    """
+    """Return ``path``, or if it is a folder the one file with ``suffix`` below it."""
     if not is_folder(path):
         return path
     files = find_files(path, suffix)

@@ -43,7 +43,6 @@ def _write(
     rule: OverlapRule,
     progress: Progress,
 ) -> None:
-    """Write the masks and ``classes.json``."""
 
     def write_mask(photo: Photo, target: Path) -> None:
         encode(draw_mask(dataset, photo, rule), dataset.table).save(target)
@@ -65,11 +64,7 @@ def _encode_colors(mask: MaskArray, table: ClassTable) -> Image.Image:
 
 
 def _check_colors(table: ClassTable) -> None:
-    """Refuse a table in which two classes have the same colour.
-
-    Raises:
-        InputError: All such classes.
-    """
+    """Raise InputError if two classes have the same colour."""
     owner: dict[tuple[int, int, int], str] = {}
     problems = [
         f"{info.name!r} and {owner[info.color_rgb]!r} are both {info.color_rgb}"
@@ -113,11 +108,7 @@ def _read(
 
 
 def _find_photo(mask: MaskArray, name: str, photos: dict[str, str], builder: SetBuilder) -> str:
-    """Return the name of a mask's photo; without such a photo, the name of the mask.
-
-    Raises:
-        AnnotationError: The photo has another size.
-    """
+    """Return the name of a mask's photo; without such a photo, the name of the mask."""
     found = builder.find_photo(cut_suffix(name))
     if found is None:
         return photos.get(name, name)

@@ -23,11 +23,7 @@ from bunri.labels.segmentations import parse_polygon
 class SetBuilder:
     """Collects photos, objects and faults; ends in a labelled set, or in all faults at once.
 
-    Args:
-        source: File or folder that is read.
-        image_root: Folder that the names of photos start from.
-        options: Choices of the user.
-        photo_root: Folder to search for photos in; None for no search.
+    Photos are searched in ``photo_root``, if there is one; names start from ``image_root``.
     """
 
     def __init__(
@@ -71,14 +67,9 @@ class SetBuilder:
         return list_photos(root) if root is not None and is_folder(root) else {}
 
     def find_photo(self, stem: str) -> tuple[str, tuple[int, int]] | None:
-        """Return the name and (height, width) of a photo; None if there is no such photo.
+        """Return the name and (height, width) of a photo by its path without suffix, or None.
 
-        Args:
-            stem: Relative path of the photo without suffix.
-
-        Raises:
-            ImageError: The photo cannot be read.
-            PathError: Several photos have this name.
+        Raises ImageError if it cannot be read, PathError if several photos have this name.
         """
         known = self._known_stems.get(stem)
         if known is not None:
@@ -91,12 +82,7 @@ class SetBuilder:
         return names[0], read_size_hw(self._photo_root / names[0])
 
     def add_photo(self, file_name: object, height_px: object, width_px: object) -> Photo:
-        """Return the record of a new photo.
-
-        Raises:
-            AnnotationError: Its name or size is not valid, or the photo was added before.
-            PathError: Its name leads out of the image folder.
-        """
+        """Return the record of a new photo, whose name and size are checked."""
         id_ = -1 - len(self._photos)  # until all photos are known
         photo = parse_photo(id_, self._root, file_name, height_px, width_px)
         if photo.file_name in self._photos:
@@ -113,17 +99,9 @@ class SetBuilder:
     def add_object(
         self, where: str, photo: Photo, label: object, shape: Segmentation, group: object = None
     ) -> None:
-        """Add one object.
+        """Add one object; ``where`` is its place in the file, for messages.
 
-        Args:
-            where: Place of the object in the file, for messages.
-            photo: Photo returned by :meth:`add_photo`.
-            label: Class name.
-            shape: Outline.
-            group: Group number; polygons of the same photo, label and number become one object.
-
-        Raises:
-            AnnotationError: The label is not a class name.
+        Polygons of the same photo, label and ``group`` number become one object.
         """
         if not is_name(label):
             raise AnnotationError(f"the label must be text, not {str(label)[:40]!r}")
@@ -143,14 +121,9 @@ class SetBuilder:
         self._left_out[what] += count
 
     def build(self, declared: ClassTable | Sequence[str] | None = None) -> LabelledSet:
-        """Return the labelled set.
+        """Return the labelled set, or raise AnnotationError with all faults.
 
-        Args:
-            declared: Class table of the file, or its class names in order; None if the file does
-                not state its classes.
-
-        Raises:
-            AnnotationError: All faults that were found.
+        ``declared`` is the class table of the file, or its class names in order, if it states them.
         """
         table = COMPETITION_TABLE
         try:
@@ -237,20 +210,12 @@ def _unite(members: list[Segmentation]) -> Segmentation:
 
 
 def flatten_points(value: object) -> list[object]:
-    """Return [[x, y], ...] from a JSON file as [x, y, ...]; coordinates may be of any type.
-
-    Raises:
-        AnnotationError: The value is not such a list.
-    """
+    """Return [[x, y], ...] from a JSON file as [x, y, ...]; coordinates may be of any type."""
     if not isinstance(value, list) or not all(isinstance(p, list) and len(p) == 2 for p in value):
         raise AnnotationError("'points' must be a list of [x, y]")
     return [v for point in value for v in point]
 
 
 def make_polygon(flat: object) -> Polygons:
-    """Return x0, y0, x1, y1, ... as an outline of one part, in pixels.
-
-    Raises:
-        AnnotationError: The coordinates are not valid.
-    """
+    """Return x0, y0, x1, y1, ... in pixels as an outline of one part, if they are valid."""
     return Polygons((parse_polygon(flat),))

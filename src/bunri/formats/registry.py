@@ -28,22 +28,14 @@ FORMATS: dict[str, Format] = {
 
 
 def get_format(name: str) -> Format:
-    """Return a format by its name.
-
-    Raises:
-        InputError: There is no such format; the nearest names are listed.
-    """
+    """Return a format by its name; raise InputError with the nearest names if there is none."""
     if name not in FORMATS:
         raise InputError(f"There is no format {name!r}.{suggest(name, sorted(FORMATS))}")
     return FORMATS[name]
 
 
 def detect_format(path: Path) -> tuple[Format, str]:
-    """Return the format of a file or folder, and what it was recognised by.
-
-    Raises:
-        InputError: The format is not recognised.
-    """
+    """Return the format of a file or folder and what shows it; raise InputError if none."""
     if is_file(path):
         found = _recognize(path, Path(path.name))
         if found is not None:

@@ -76,20 +76,11 @@ def _drop_lines(polygons: Polygons) -> Sequence[Segmentation]:
 def express_set(
     dataset: LabelledSet, rule: OverlapRule, format_: Format, progress: Progress
 ) -> tuple[LabelledSet, int]:
-    """Return the set with its outlines reshaped for a format; every photo's mask stays the same.
+    """Return the set reshaped for a format, and the number of photos whose objects were cut.
 
-    Reshaping may change which object lies on top, for example when the pieces of an object become
-    objects of their own. Where it does, each object is first cut to its visible pixels; these do
-    not overlap, so that the order of objects has no effect.
-
-    Args:
-        dataset: Labelled set.
-        rule: Rule that decides which object owns a pixel.
-        format_: Format that the set will be written in.
-        progress: Progress display.
-
-    Returns:
-        The set, and the number of photos whose objects were cut.
+    Every photo's mask stays the same. Reshaping may change which object lies on top, for example
+    when the pieces of an object become objects of their own. Where it does, each object is first
+    cut to its visible pixels; these do not overlap, so that the order of objects has no effect.
     """
     if format_.reshape is None:
         return dataset, 0

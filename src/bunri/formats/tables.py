@@ -32,12 +32,7 @@ def write_classes_file(path: Path, table: ClassTable, photos: Mapping[str, str])
 
 
 def read_classes_file(path: Path) -> tuple[ClassTable, dict[str, str]]:
-    """Return the content of a ``classes.json``; see :func:`write_classes_file`.
-
-    Raises:
-        PathError: The file does not exist.
-        InputError: The file is not a class table.
-    """
+    """Return class table and photos of a ``classes.json``; raise PathError or InputError."""
     _require_file(path)
     hint = "bunri writes this file beside PNG masks; a COCO file is given with --like."
     record = read_json_record(path, _ClassesFile, max_bytes=_MAX_JSON_BYTES, hint=hint)
@@ -50,9 +45,7 @@ def read_classes_file(path: Path) -> tuple[ClassTable, dict[str, str]]:
 def read_class_table(path: Path) -> ClassTable:
     """Return the classes in a ``classes.json``, or in a CSV file with columns name, r, g, b.
 
-    Raises:
-        PathError: The file does not exist.
-        InputError: The file is not a class table.
+    Raises PathError if the file does not exist, InputError if it is not a class table.
     """
     if path.suffix.lower() != ".csv":
         return read_classes_file(path)[0]

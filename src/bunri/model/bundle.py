@@ -39,15 +39,8 @@ def write_bundle(
 ) -> None:
     """Write a bundle; at every moment ``folder`` is a whole one, old or new.
 
-    Args:
-        folder: Bundle folder; an earlier bundle is replaced.
-        info: Description of the model; its hashes are ignored and computed here.
-        weights: Content of ``model.safetensors``; None for a bundle of ``model.onnx`` alone.
-        onnx: Content of ``model.onnx``; None for a bundle without one.
-        notes: Section of the model card written by people, Markdown.
-
-    Raises:
-        OutputError: The bundle cannot be written; an earlier one is intact.
+    Hashes are computed here. ``weights`` is None for a bundle of ``model.onnx`` alone; ``notes`` is
+    a section of the model card written by people, Markdown. Raises OutputError.
     """
     hashes = {}
     with replace_folder(folder) as temporary:
@@ -66,8 +59,7 @@ def write_bundle(
 def read_bundle(folder: Path) -> BundleInfo:
     """Read the description of a bundle and check the hashes of its files.
 
-    Raises:
-        ModelError: The folder is not a bundle, is damaged, or was written by a newer bunri.
+    Raises ModelError if it is no bundle, is damaged, or was written by a newer bunri.
     """
     info = read_info(folder / INFO_NAME, MODEL_RULE)
     hashes = {ONNX_NAME: info.onnx_sha256} if info.onnx_sha256 else {}
@@ -99,14 +91,9 @@ def _check_hash(path: Path, sha256: str) -> None:
 
 
 def write_prediction(folder: Path, prediction: Mapping[str, Any]) -> None:
-    """Store prediction settings in a bundle; the rest of it stays as it is.
+    """Store prediction settings as in ``BundleInfo`` in a bundle, empty to remove them.
 
-    Args:
-        folder: Bundle folder.
-        prediction: Settings as in :class:`bunri.model.info.BundleInfo`; empty to remove them.
-
-    Raises:
-        OutputError: The bundle cannot be written; it is as it was.
+    The rest of the bundle stays as it is. Raises OutputError if it cannot be written.
     """
     info = replace(read_info(folder / INFO_NAME, MODEL_RULE), prediction=prediction)
     write_json(folder / INFO_NAME, describe_info(info))
@@ -115,10 +102,7 @@ def write_prediction(folder: Path, prediction: Mapping[str, Any]) -> None:
 def count_parameters(path: Path) -> int:
     """Return the number of values in a safetensors file, read from its header alone.
 
-    The header is its length, 8 bytes little-endian, followed by JSON.
-
-    Raises:
-        ModelError: The file is not a safetensors file.
+    The header is its length, 8 bytes little-endian, followed by JSON. Raises ModelError.
     """
     try:
         with path.open("rb") as file:

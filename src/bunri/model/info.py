@@ -22,34 +22,28 @@ _HASHES = r"^([0-9a-f]{16}( [0-9a-f]{16})*)?$"
 
 @dataclass(frozen=True, slots=True)
 class BundleInfo:
-    """Everything that is stored about a model, except its weights.
-
-    Attributes:
-        table: Classes in the order of the network's output channels.
-        preprocessing: Steps from a photo to the network's frame.
-        architecture: Name and settings from which the network is rebuilt.
-        training: Data, settings and course of the training, as plain values.
-        scores: Validation scores, as plain values.
-        licenses: ``weights``: licence of the weights that training started from; ``data``:
-            licence of the photos.
-        weights_sha256: Hash of ``model.safetensors``, or of ``model.onnx`` if that stands alone.
-        onnx_sha256: Hash of ``model.onnx``; empty if there is none.
-        photo_hashes: Hashes of all labelled photos that the model and its teachers were trained
-            on, see :func:`bunri.labels.pseudo.shorten_hash`; None if they were not recorded.
-        prediction: Best prediction settings found by ``bunri tune``: ``settings`` and
-            ``evidence`` as plain values; empty if the model was not tuned.
-    """
+    """Everything that is stored about a model, except its weights."""
 
     table: ClassTable
+    """Classes in the order of the network's output channels."""
     preprocessing: Preprocessing
     architecture: Mapping[str, Any]
+    """Name and settings from which the network is rebuilt."""
     training: Mapping[str, Any] = field(default_factory=dict)
+    """Data, settings and course of the training, as plain values."""
     scores: Mapping[str, Any] = field(default_factory=dict)
+    """Validation scores, as plain values."""
     licenses: Mapping[str, Any] = field(default_factory=dict)
+    """Licences of the ``weights`` that training started from, and of the photos (``data``)."""
     weights_sha256: str = ""
+    """Hash of ``model.safetensors``, or of ``model.onnx`` if that stands alone."""
     onnx_sha256: str = ""
+    """Hash of ``model.onnx``; empty if there is none."""
     photo_hashes: frozenset[str] | None = None
+    """Hashes of all labelled photos that the model and its teachers were trained on, see
+    :func:`bunri.labels.pseudo.shorten_hash`; None if they were not recorded."""
     prediction: Mapping[str, Any] = field(default_factory=dict)
+    """Best ``settings`` and ``evidence`` found by ``bunri tune``; empty if it was not run."""
 
 
 class _PreprocessingRecord(JsonRecord):
@@ -106,16 +100,9 @@ def read_info(path: Path, hint: str) -> BundleInfo:
 
 
 def parse_info(content: str, source: str, hint: str) -> BundleInfo:
-    """Return the model description in the text of a ``bunri.json``.
+    """Return the model description in the text of a ``bunri.json``; ``source`` is its name.
 
-    Args:
-        content: JSON text.
-        source: Name of the text in error messages.
-        hint: Next step for the user, in case of an error.
-
-    Raises:
-        ModelError: The text does not describe a model, is damaged, or was written by a newer
-            version of bunri.
+    Raises ModelError if there is none, it is damaged, or was written by a newer bunri.
     """
     record = parse_json_record(content, _InfoRecord, source, error=ModelError, hint=hint)
     return _convert(record, source, hint)

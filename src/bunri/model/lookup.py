@@ -29,44 +29,39 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """A model that was found, hashed and checked.
-
-    Attributes:
-        name: The path or name that it was opened by.
-        place: Bundle folder, or ONNX file.
-        info: Description of the model, with the hashes of its files.
-    """
+    """A model that was found by a path or name, hashed and checked."""
 
     name: str
     place: Path
+    """Bundle folder, or ONNX file."""
     info: BundleInfo
 
     @property
     def onnx(self) -> Path | None:
-        """ONNX file, if there is one; it is run instead of the weights, without torch."""
+        """Return the ONNX file, if there is one; it is run without torch, instead of weights."""
         if is_file(self.place):
             return self.place
         return self.place / ONNX_NAME if self.info.onnx_sha256 else None
 
     @property
     def weights(self) -> Path:
-        """File that is run."""
+        """Return the file that is run."""
         return self.onnx or self.place / WEIGHTS_NAME
 
     @property
     def run_folder(self) -> Path | None:
-        """Run folder, if the model was opened by it."""
+        """Return the run folder, if the model was opened by it."""
         run = Path(self.name)
         return run if self.place == run / RUN_BUNDLE_NAME else None
 
     @property
     def num_bytes(self) -> int:
-        """Size of the file that is run."""
+        """Return the size of the file that is run."""
         return self.weights.stat().st_size
 
     @property
     def num_parameters(self) -> int | None:
-        """Number of learned parameters; None if it was not recorded."""
+        """Return the number of learned parameters; None if it was not recorded."""
         tensors = self.place / WEIGHTS_NAME
         if is_file(tensors):
             return count_parameters(tensors)
@@ -75,14 +70,9 @@ class StoredModel:
 
 
 def open_model(model: str | os.PathLike[str] | StoredModel) -> StoredModel:
-    """Find a model, read its description and check its hashes.
+    """Find a model, read its description and check its hashes; an open model is returned as it is.
 
-    Args:
-        model: Path of a run, a bundle or an ONNX file, or the name of a model that ships; a
-            model that is open already is returned as it is.
-
-    Raises:
-        ModelError: There is no such model, or it is damaged.
+    Raises ModelError if there is no such model, or it is damaged.
     """
     if isinstance(model, StoredModel):
         return model
@@ -108,8 +98,7 @@ def is_model(argument: str) -> bool:
 def find_model(model: str | os.PathLike[str]) -> Path:
     """Return the bundle folder or ONNX file of a model; paths go before names.
 
-    Raises:
-        ModelError: There is no such model; the nearest names beside it are listed.
+    Raises ModelError with the nearest names if there is none.
     """
     text = os.fspath(model) if isinstance(model, str | os.PathLike) else None
     if not isinstance(text, str):
@@ -142,8 +131,7 @@ def find_model(model: str | os.PathLike[str]) -> Path:
 def find_writable_bundle(model: str) -> Path:
     """Return the bundle folder of a model, to store prediction settings in it.
 
-    Raises:
-        ModelError: There is no such model, or it is an ONNX file or a part of bunri.
+    Raises ModelError if there is none, or it is an ONNX file or a part of bunri.
     """
     place = find_model(model)
     if is_file(place) or place.resolve().parent == SHIPPED_FOLDER.resolve():

@@ -37,26 +37,17 @@ _RULE = "bunri runs ONNX files made by bunri export."
 
 @dataclass(frozen=True, slots=True)
 class OnnxFile:
-    """An ONNX file that was read and checked.
-
-    Attributes:
-        info: Description of the model; hashes are empty, since a file cannot hold its own.
-        model: Graph with weights.
-    """
+    """A checked ONNX file; hashes in ``info`` are empty, since a file cannot hold its own."""
 
     info: BundleInfo
     model: "ModelProto"
 
 
 def make_metadata(info: BundleInfo, precision: str) -> dict[str, str]:
-    """Return the metadata of an ONNX file.
+    """Return the metadata of an ONNX file whose precision is ``f32`` or ``int8``.
 
-    The key ``bunri`` holds everything that ``bunri.json`` does; the other keys are for programs
-    that do not use bunri.
-
-    Args:
-        info: Description of the model; its hashes are left out.
-        precision: ``f32`` or ``int8``.
+    The key ``bunri`` holds everything that ``bunri.json`` does but the hashes; the other keys are
+    for programs that do not use bunri.
     """
     table = info.table
     content = {**describe_info(info), "weights_sha256": ""}
@@ -81,9 +72,8 @@ def make_metadata(info: BundleInfo, precision: str) -> dict[str, str]:
 def read_onnx_file(path: Path) -> OnnxFile:
     """Read an ONNX file that bunri wrote.
 
-    Raises:
-        ModelError: The file cannot be read, is damaged, or was not written by bunri; it keeps
-            weights in other files or needs custom operators; or a newer bunri wrote it.
+    Raises ModelError if it is damaged, was not written by bunri or by a newer one, keeps weights in
+    other files or needs custom operators.
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -160,11 +150,7 @@ def _list_tensors(graph: "GraphProto") -> "Iterator[TensorProto]":
 
 
 def cut_network(model: "ModelProto") -> bytes:
-    """Return the network alone, from ``FRAME`` to ``FRAME_PROBS``, as an ONNX file.
-
-    Args:
-        model: Graph returned by :func:`read_onnx_file`.
-    """
+    """Return the network alone, from ``FRAME`` to ``FRAME_PROBS``, as an ONNX file."""
     from onnx import TensorProto, helper
 
     nodes = list(model.graph.node)

@@ -9,7 +9,8 @@ from bunri.labels.opening import Data, open_labels
 from bunri.labels.photos import check_photo_headers, read_photo_as_labelled
 from bunri.labels.records import Photo
 from bunri.predict.choices import DEFAULT_CHOICES, Models, PredictionChoices, open_predictor
-from bunri.submission import shrink_mask, write_submission
+from bunri.submission.format import shrink_mask
+from bunri.submission.stream import write_submission
 
 
 def submit(

@@ -17,7 +17,7 @@ from bunri.labels.rasterize import find_box
 from bunri.labels.run_lengths import count_pixels, encode_counts
 from bunri.scenes.catalogue import PHOTO_SHARES
 from bunri.scenes.render import Scene, render_scene
-from bunri.submission import HEADER
+from bunri.submission.format import HEADER
 
 MIN_SCENES = 10
 MAX_SCENES = 9999

@@ -15,22 +15,14 @@ from bunri.submission.stream import read_submission
 def align_submissions(
     paths: Sequence[Path], num_classes: int = 12
 ) -> Iterator[tuple[str, list[MaskArray]]]:
-    """Yield each photo's masks in several submissions, matched by id.
+    """Yield each photo's id and its masks in several submissions, each uint8 (256, 256).
 
     The order is the first file's. Files in this order are read in flat memory; of others, rows
     that come too early are kept, packed to a few kilobytes each.
 
-    Args:
-        paths: The files, plain or packed (``.gz``).
-        num_classes: Classes of the table, background included; at most 255.
-
-    Yields:
-        image_id, and for each file its mask: (256, 256) uint8, values below ``num_classes``.
-
     Raises:
         SubmissionError: A file has a fault, raised at its row; or, at the end, the photos of the
             files differ, and the masks yielded before must be discarded.
-        PathError: A file cannot be read.
     """
     first, *others = paths
     readers = [_Reader(path, num_classes) for path in others]
@@ -54,6 +46,17 @@ def align_submissions(
         )
 
 
+def pack_mask(mask: MaskArray) -> bytes:
+    """Return a mask of a submission in a few kilobytes."""
+    return zlib.compress(mask.tobytes(), 1)
+
+
+def unpack_mask(packed: bytes) -> MaskArray:
+    """Return a packed mask, uint8 (256, 256)."""
+    shape = (SUBMISSION_SIZE_PX, SUBMISSION_SIZE_PX)
+    return np.frombuffer(zlib.decompress(packed), np.uint8).reshape(shape)
+
+
 class _Reader:
     """Reader of one file by id; ``missing`` lists the ids that the file lacks."""
 
@@ -66,12 +69,11 @@ class _Reader:
     def take(self, image_id: str) -> MaskArray | None:
         packed = self._early.pop(image_id, None)
         if packed is not None:
-            shape = (SUBMISSION_SIZE_PX, SUBMISSION_SIZE_PX)
-            return np.frombuffer(zlib.decompress(packed), np.uint8).reshape(shape)
+            return unpack_mask(packed)
         for name, mask in self._rows:
             if name == image_id:
                 return mask
-            self._early[name] = zlib.compress(mask.tobytes(), 1)
+            self._early[name] = pack_mask(mask)
         self.missing.append(image_id)
         return None
 

@@ -1,6 +1,6 @@
 """All faults of a submission.csv, and the comparison of its ids with those of test.json."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,21 +10,18 @@ from bunri.submission.stream import Row, scan_rows
 
 @dataclass(frozen=True, slots=True)
 class SubmissionCheck:
-    """Result of :func:`check_submission`.
-
-    Attributes:
-        num_rows: Number of data rows, without the header and blank lines.
-        faults: First faults: row by row, then the order of the ids, then missing ids.
-        num_faults: Number of faults, those not in ``faults`` included.
-    """
+    """Result of :func:`check_submission`."""
 
     num_rows: int
+    """Number of data rows, without the header and blank lines."""
     faults: tuple[Fault, ...]
+    """First faults: row by row, then the order of the ids, then missing ids."""
     num_faults: int
+    """Number of faults, those not in ``faults`` included."""
 
     @property
     def ok(self) -> bool:
-        """Whether the file has no fault."""
+        """Return whether the file has no fault."""
         return self.num_faults == 0
 
 
@@ -36,50 +33,31 @@ def check_submission(
     All rows are read in memory that does not grow with them. A row has at most one fault of its
     id, and one each of spaces, values and number of pixels. Windows line ends are one fault of
     the whole file. Rows in another order are one fault, at the first row out of place. Missing
-    ids are not listed if the file breaks off (no text, damaged gzip data, no rows).
+    ids are not listed if the file breaks off (no text, damaged gzip data, no rows). Without
+    ``expected_ids``, every ``file_name`` of test.json in order, ids are not checked.
 
-    Args:
-        path: Submission to check.
-        expected_ids: Every ``file_name`` of test.json in order; None leaves the ids unchecked.
-        num_classes: Number of classes, background included; at most 255.
-        max_faults: Largest number of faults to return; all are counted.
-
-    Returns:
-        Faults and number of rows; ``ok`` if there is no fault.
-
-    Raises:
-        PathError: The file cannot be opened or read. No content of a file raises.
+    Raises PathError if the file cannot be opened or read. No content of a file raises.
     """
-    log = _FaultLog(max_faults)
     comparison = None if expected_ids is None else _IdComparison(expected_ids)
-    num_rows = 0
+    num_rows = num_faults = 0
+    shown: list[Fault] = []
+
+    def add(faults: Sequence[Fault]) -> None:
+        nonlocal num_faults
+        num_faults += len(faults)
+        shown.extend(faults[: max_faults - len(shown)])
+
     is_whole = True
     for row in scan_rows(path, num_classes):
-        log.add(row.faults)
+        add(row.faults)
         is_whole = row.kind != "cut"
-        if row.kind != "data":
-            continue
-        num_rows += 1
-        if comparison is not None:
-            log.add(comparison.add_row(row))
+        if row.kind == "data":
+            num_rows += 1
+            if comparison is not None:
+                add(list(comparison.add_row(row)))
     if comparison is not None and is_whole:
-        log.add(comparison.finish())
-    return SubmissionCheck(num_rows, tuple(log.shown), log.count)
-
-
-class _FaultLog:
-    """Keeps the first faults and counts them all."""
-
-    def __init__(self, max_shown: int) -> None:
-        self._max_shown = max_shown
-        self.shown: list[Fault] = []
-        self.count = 0
-
-    def add(self, faults: Iterable[Fault]) -> None:
-        for fault in faults:
-            self.count += 1
-            if len(self.shown) < self._max_shown:
-                self.shown.append(fault)
+        add(list(comparison.finish()))
+    return SubmissionCheck(num_rows, tuple(shown), num_faults)
 
 
 class _IdComparison:

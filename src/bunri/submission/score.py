@@ -21,19 +21,9 @@ from bunri.submission.stream import read_submission
 def count_submission(
     path: Path, dataset: LabelledSet, rule: OverlapRule, progress: Progress = show_nothing
 ) -> Matrices:
-    """Compare a submission with labels.
+    """Return a confusion matrix per photo, int64 (N, C, C), in the order of ``dataset``.
 
-    Args:
-        path: The submission; its rows may be in any order.
-        dataset: Labels of exactly the photos that the submission is about.
-        rule: Rule that decides which of several objects a pixel belongs to.
-        progress: Progress display; one step per photo.
-
-    Returns:
-        One confusion matrix per photo, int64 (N, C, C), in the order of ``dataset``.
-
-    Raises:
-        SubmissionError: The file has a fault, or its photos are not those of ``dataset``.
+    Raises SubmissionError if the file has a fault, or its photos are not those of ``dataset``.
     """
     photos = {photo.file_name: photo for photo in dataset.photos}
     num_classes, matrices, unknown = len(dataset.table), {}, []
@@ -58,14 +48,7 @@ def count_submission(
 
 @dataclass(frozen=True, slots=True)
 class SubmissionScores:
-    """Scores of a submission.
-
-    Attributes:
-        table: Classes of the labels.
-        sheet: Scores.
-        intervals: 95 % intervals of the scores.
-        warnings: Reasons to doubt the scores, one sentence each.
-    """
+    """Scores of a submission, their 95 % intervals, and reasons to doubt them."""
 
     table: ClassTable
     sheet: ScoreSheet
@@ -83,21 +66,12 @@ def score_submission(
     allow_pseudo: bool = False,
     progress: Progress = show_nothing,
 ) -> SubmissionScores:
-    """Score a submission against labels.
+    """Score a submission, whose rows may be in any order, against the labels of its photos.
 
-    Args:
-        path: The submission; its rows may be in any order.
-        labels: COCO file with labels of exactly the photos that the submission is about, or a
-            set that was read from one.
-        images: Folder of the photos; None for the folder of the file.
-        overlap_rule: Rule that decides which of several objects a pixel belongs to.
-        batch_size: Photos in a batch of the per-batch mIoU.
-        allow_pseudo: Accept pseudo-labels as if they were true.
-        progress: Progress display; one step per photo.
-
-    Raises:
-        AnnotationError: The labels cannot be used.
-        SubmissionError: The file has a fault, or its photos are not those of ``labels``.
+    ``labels`` is a COCO file, whose photos are in ``images`` or beside it, or a set that was read
+    from one; ``batch_size`` is for the per-batch mIoU; ``allow_pseudo`` accepts pseudo-labels.
+    Raises AnnotationError for labels that cannot be used, SubmissionError for a fault of the file,
+    or other photos than those of ``labels``.
     """
     dataset = labels if isinstance(labels, LabelledSet) else read_coco(labels, image_root=images)
     warnings = check_truth(dataset, allow_pseudo=allow_pseudo)

@@ -12,28 +12,45 @@ import numpy.typing as npt
 from bunri.core.classes import ClassTable
 from bunri.core.contracts import MaskArray
 from bunri.core.errors import InputError
+from bunri.core.files import check_writable
 from bunri.core.waste_classes import COMPETITION_TABLE
 from bunri.submission.align import align_submissions
 from bunri.submission.format import SUBMISSION_SIZE_PX
-from bunri.submission.stream import read_submission
+from bunri.submission.stream import read_submission, write_submission
 
 _WEIGHT = re.compile(r"(?a:\d{1,12}(\.\d{1,12})?|\.\d{1,12})")
 MAX_WEIGHT_SUM = 2**40
 """Largest sum of weights as whole numbers with which votes are counted exactly."""
 
 
+def vote_files(
+    submissions: Sequence[Path],
+    path: Path,
+    *,
+    weights: str = "",
+    priority: str = "",
+    num_classes: int = 12,
+) -> int:
+    """Write the votes of at least two submissions on every pixel, and return the number of rows.
+
+    ``weights`` and ``priority`` are as in :func:`parse_weights` and :func:`parse_priority`. Raises
+    InputError, SubmissionError for faults or different photos, or OutputError.
+    """
+    if len(submissions) < 2:
+        raise InputError("A vote needs at least two submissions.")
+    numbers = parse_weights(weights, len(submissions))
+    first = parse_priority(priority, num_classes)
+    check_writable(path)
+    order = complete_priority(first, submissions[0], num_classes)
+    rows = vote_submissions(submissions, numbers, order, num_classes)
+    return write_submission(path, rows, num_classes)
+
+
 def parse_weights(text: str, num_files: int) -> tuple[int, ...]:
     """Return weights such as ``2,1,0.5`` as whole numbers in the same proportion: 4, 2, 1.
 
-    Whole numbers, so that 0.1 + 0.2 against 0.3 is a tie.
-
-    Args:
-        text: One number a file, with commas between; empty for 1 each.
-        num_files: Number of weights required.
-
-    Raises:
-        InputError: Another count, no numbers, negative ones, a sum of 0, or a proportion that
-            whole numbers up to :data:`MAX_WEIGHT_SUM` cannot hold.
+    Whole numbers, so that 0.1 + 0.2 against 0.3 is a tie. An empty text is 1 for each file. Raises
+    InputError for another count, wrong numbers, a sum of 0, or one above :data:`MAX_WEIGHT_SUM`.
     """
     if not text:
         return (1,) * num_files
@@ -55,15 +72,10 @@ def parse_weights(text: str, num_files: int) -> tuple[int, ...]:
 
 
 def parse_priority(text: str, num_classes: int) -> tuple[int, ...]:
-    """Parse the classes that win ties, in order of priority, from names or indices.
+    """Return the classes that win ties, from names or indices with commas between, first one first.
 
-    Args:
-        text: With commas between; names are those of the competition's table, and can be used
-            where there are as many classes.
-        num_classes: Classes of the table, background included.
-
-    Raises:
-        InputError: A class that does not exist, or one that comes twice.
+    Names are those of the competition's table, and can be used where there are as many classes.
+    Raises InputError for a class that does not exist, or one that comes twice.
     """
     table = COMPETITION_TABLE if num_classes == len(COMPETITION_TABLE) else None
     chosen: list[int] = []
@@ -100,10 +112,6 @@ def complete_priority(first: Sequence[int], path: Path, num_classes: int) -> tup
     Classes not in ``first`` follow, the rarest first: by their pixels in one submission, then by
     index, the higher first. Every class has the same weight in an mIoU, so that a pixel of a rare
     class matters most.
-
-    Raises:
-        SubmissionError: The file has a fault.
-        PathError: The file cannot be read.
     """
     rest = [index for index in range(num_classes) if index not in first]
     if len(rest) > 1:
@@ -119,19 +127,8 @@ def vote_submissions(
 ) -> Iterator[tuple[str, MaskArray]]:
     """Yield each photo with the classes that most files vote for, in the first file's order.
 
-    Args:
-        paths: At least one file, plain or packed (``.gz``).
-        weights: Weight of each file's vote; at least 0, with a sum from 1 to
-            :data:`MAX_WEIGHT_SUM`.
-        priority: Every class once; of those with equal votes the first one wins.
-        num_classes: Classes of the table, background included; at most 255.
-
-    Yields:
-        image_id and mask: (256, 256) uint8.
-
-    Raises:
-        SubmissionError: See :func:`bunri.submission.align.align_submissions`.
-        PathError: A file cannot be read.
+    Masks are uint8 (256, 256). Of classes with equal votes the first in ``priority`` wins, which
+    has every class once. Raises what :func:`bunri.submission.align.align_submissions` does.
     """
     for image_id, masks in align_submissions(paths, num_classes):
         yield image_id, vote_masks(masks, weights, priority)
@@ -140,16 +137,7 @@ def vote_submissions(
 def vote_masks(
     masks: Sequence[MaskArray], weights: Sequence[int], priority: Sequence[int]
 ) -> MaskArray:
-    """Return the class with most votes at each pixel.
-
-    Args:
-        masks: At least one; (256, 256) uint8, values below the number of classes.
-        weights: See :func:`vote_submissions`.
-        priority: See :func:`vote_submissions`.
-
-    Returns:
-        (256, 256) uint8.
-    """
+    """Return the class with most votes at each pixel of the masks, all uint8 (256, 256)."""
     # A file without a vote must not count as disagreeing.
     voters = [(mask.ravel(), weight) for mask, weight in zip(masks, weights, strict=True) if weight]
     winners = voters[0][0].copy()

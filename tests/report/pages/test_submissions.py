@@ -7,7 +7,8 @@ import pytest
 
 from bunri.core.errors import SubmissionError
 from bunri.report.pages import submissions as submissions_page
-from bunri.submission import compare_submissions, write_submission
+from bunri.submission.difference import compare_submissions
+from bunri.submission.stream import write_submission
 from tests.builders import write_data
 from tests.cli.runner import run
 

@@ -17,7 +17,8 @@ from bunri.labels.records import LabelledSet, Photo
 from bunri.report.page import embed_mask, embed_picture, write_page
 from bunri.report.texts import Text, clean_name, name_class, read_texts
 from bunri.scores.confusion import ClassCounts
-from bunri.submission import SUBMISSION_SIZE_PX, SubmissionDifference
+from bunri.submission.difference import SubmissionDifference
+from bunri.submission.format import SUBMISSION_SIZE_PX
 
 MAX_PICTURE_BYTES = 12 * 10**6
 """Largest size of all pictures together; photos that differ least are left out."""

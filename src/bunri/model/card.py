@@ -14,14 +14,7 @@ from bunri.model.info import BundleInfo
 NAME_KEY = "name"
 """Key of ``BundleInfo.training`` for the name of a model."""
 _PURPOSE = "Semantic segmentation of waste photos: predicts the material of each pixel."
-_OTHER_LICENSE = "other"
-_KNOWN_LICENSES = {
-    "apache-2.0": "apache-2.0",
-    "cc by 4.0": "cc-by-4.0",
-    "mit": "mit",
-    "bsd-3-clause": "bsd-3-clause",
-}
-"""Name of a licence, in lower case -> its identifier on the hub."""
+_HUB_LICENSES = ("apache-2.0", "cc-by-4.0", "mit", "bsd-3-clause")
 _USE = """\
 ```
 pip install bunri
@@ -74,10 +67,10 @@ def _list_values(values: Mapping[str, Any]) -> str:
 
 def _write_front_matter(info: BundleInfo) -> str:
     """Return YAML between dashes; texts are written as JSON strings, which are valid YAML."""
-    license_ = str(info.licenses.get("data", "")).strip().lower()
+    license_ = str(info.licenses.get("data", "")).strip().lower().replace(" ", "-")
     lines = [
         "---",
-        f"license: {_KNOWN_LICENSES.get(license_, _OTHER_LICENSE)}",
+        f"license: {license_ if license_ in _HUB_LICENSES else 'other'}",
         "library_name: bunri",
         "pipeline_tag: image-segmentation",
         "tags: [waste, recycling, semantic-segmentation, onnx]",

@@ -88,11 +88,8 @@ def open_model(model: str | os.PathLike[str] | StoredModel) -> StoredModel:
 def is_model(argument: str) -> bool:
     """Return whether a command-line argument means a model; reads nothing and never raises."""
     path = Path(argument)
-    return (
-        argument in list_shipped_models()
-        or (path.suffix == ".onnx" and is_file(path))
-        or _holds_bundle(path)
-    )
+    is_onnx = path.suffix == ".onnx" and is_file(path)
+    return is_onnx or argument in list_shipped_models() or _find_bundle(path) is not None
 
 
 def find_model(model: str | os.PathLike[str]) -> Path:
@@ -110,10 +107,8 @@ def find_model(model: str | os.PathLike[str]) -> Path:
         if path.suffix == ".onnx":
             return path
         raise ModelError(f"{text} is a file, but not an .onnx file.", hint=MODEL_RULE)
-    if is_file(path / INFO_NAME):
-        return path
-    if is_file(path / RUN_BUNDLE_NAME / INFO_NAME):
-        return path / RUN_BUNDLE_NAME
+    if (bundle := _find_bundle(path)) is not None:
+        return bundle
     if is_file(path / "config.yaml"):
         raise ModelError(
             f"The run {text} has no model yet: no epoch was completed.",
@@ -151,10 +146,11 @@ def list_shipped_models() -> list[str]:
 def _list_models(folder: Path) -> list[str]:
     """Return the names of runs and bundles in a folder; none if it cannot be listed."""
     try:
-        return sorted(child.name for child in folder.iterdir() if _holds_bundle(child))
+        return sorted(child.name for child in folder.iterdir() if _find_bundle(child) is not None)
     except OSError:
         return []
 
 
-def _holds_bundle(folder: Path) -> bool:
-    return is_file(folder / INFO_NAME) or is_file(folder / RUN_BUNDLE_NAME / INFO_NAME)
+def _find_bundle(folder: Path) -> Path | None:
+    places = (folder, folder / RUN_BUNDLE_NAME)
+    return next((place for place in places if is_file(place / INFO_NAME)), None)

@@ -82,7 +82,7 @@ class _IdComparison:
             message = f"{show(row.image_id)} is none of the {len(self._expected):,} expected ids"
             if is_inside:
                 message += f"; this row is for {show(self._expected[row.number - 1])}"
-            yield Fault(row.number, "image_id", None, message)
+            yield Fault(row.number, "image_id", message)
 
     def finish(self) -> Iterator[Fault]:
         """Yield the faults of the order and of missing ids."""
@@ -94,10 +94,10 @@ class _IdComparison:
                 f"{show(self._expected[here])} stands where {show(self._expected[due])} belongs; "
                 f"the rule is the order of test.json, and {len(moved):,} rows are out of place"
             )
-            yield Fault(self._row_of_index[here], "image_id", None, message)
+            yield Fault(self._row_of_index[here], "image_id", message)
         for index, image_id in enumerate(self._expected):
             # An unknown or unreadable id in this row has its own fault already.
             if self._index_of[image_id] not in self._row_of_index and (
                 index + 1 not in self._unnamed_rows
             ):
-                yield Fault(index + 1, "image_id", None, f"{show(image_id)} has no row")
+                yield Fault(index + 1, "image_id", f"{show(image_id)} has no row")

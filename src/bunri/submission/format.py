@@ -8,7 +8,7 @@ quotes around it are accepted, since every CSV reader removes them.
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +23,10 @@ MAX_ID_BYTES = 4096
 """The longest path Linux knows; a longer image_id is a missing comma or an unclosed quote."""
 
 NUM_PIXELS = SUBMISSION_SIZE_PX * SUBMISSION_SIZE_PX
-_MAX_DIGITS = 3  # mask values are uint8
 _SHOWN_CHARACTERS = 60
 _NEEDS_QUOTES = re.compile(r'[,"\r\n]')
 # Possessive, so that a quote never closed costs one pass over the line and no more.
 QUOTED_FIELD = re.compile(rb'"((?:[^"]++|"")*+)"')
-_NEEDLESS_SPACE = re.compile(rb"^ |(?<= ) | \Z")
 _DIGITS_OF = np.frombuffer(
     b"".join(f"{value} ".encode().ljust(4, b"\0") for value in range(256)), np.uint32
 )
@@ -37,19 +35,14 @@ _DIGITS_OF = np.frombuffer(
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault of a submission.csv.
-
-    Attributes:
-        row: 1-based data row, blank lines not counted; the header is row 0.
-        column: ``header``, ``image_id`` or ``PredictionString``.
-        value_position: 1-based pixel number inside PredictionString, where there is one.
-        message: Description with the value and the rule; free of control characters.
-    """
+    """A fault of a submission.csv; the message has value and rule, and no control characters."""
 
     row: int
-    column: str
-    value_position: int | None
+    """1-based data row, blank lines not counted; the header is row 0."""
+    column: Literal["header", "image_id", "PredictionString"]
     message: str
+    value_position: int | None = None
+    """1-based pixel number inside PredictionString, where there is one."""
 
     def __str__(self) -> str:
         if self.row == 0:
@@ -68,20 +61,13 @@ class ParsedRow:
 
 
 def shrink_mask(mask: MaskArray) -> MaskArray:
-    """Return a mask at the size of a submission, by nearest neighbour.
+    """Return a mask, uint8 (H, W) of any size and values, at the size of a submission.
 
     Output pixel (i, j) is input pixel (i * H // 256, j * W // 256): for 512 x 512 that is
     ``mask[::2, ::2]``. It is the rule of OpenCV's INTER_NEAREST in whole numbers; OpenCV
     computes it in floating point and takes the pixel before for a few odd sizes.
 
-    Args:
-        mask: (H, W) uint8, any values, H and W at least 1; smaller than 256 is enlarged.
-
-    Returns:
-        (256, 256) uint8, a copy.
-
-    Raises:
-        InputError: Wrong type or shape.
+    Raises InputError for a wrong type or shape.
     """
     if mask.dtype != np.uint8 or mask.ndim != 2 or mask.size == 0:
         raise InputError(f"A mask must be uint8 (H, W); this one is {mask.dtype} {mask.shape}.")
@@ -116,16 +102,9 @@ def is_text(content: bytes) -> bool:
 
 
 def encode_row(image_id: str, mask: npt.NDArray[Any], row: int, num_classes: int) -> bytes:
-    """Return one row of the file, line feed included.
+    """Return one row of the file from a mask, uint8 (256, 256), line feed included.
 
-    Args:
-        image_id: ``file_name`` of the COCO file, verbatim.
-        mask: (256, 256) uint8, values 0 to ``num_classes`` - 1.
-        row: 1-based number of the row, for messages.
-        num_classes: Classes of the table, background included; at most 255.
-
-    Raises:
-        SubmissionError: The mask or the id does not fit; the message names row and pixel.
+    Raises SubmissionError if the mask or the id does not fit; the message names row and pixel.
     """
     return _encode_image_id(image_id, row) + b"," + _encode_mask(mask, row, num_classes) + b"\n"
 
@@ -136,10 +115,10 @@ def _encode_image_id(image_id: str, row: int) -> bytes:
         encoded = (quoted if _NEEDS_QUOTES.search(image_id) else image_id).encode()
     except UnicodeEncodeError as error:
         message = f"{show(image_id)} cannot be written as UTF-8; rename the photo."
-        raise SubmissionError(str(Fault(row, "image_id", None, message))) from error
+        raise SubmissionError(str(Fault(row, "image_id", message))) from error
     if not 0 < len(encoded) <= MAX_ID_BYTES:
         message = f"an id needs 1 to {MAX_ID_BYTES:,} bytes; {show(image_id)} has {len(encoded):,}."
-        raise SubmissionError(str(Fault(row, "image_id", None, message)))
+        raise SubmissionError(str(Fault(row, "image_id", message)))
     return encoded
 
 
@@ -150,34 +129,31 @@ def _encode_mask(mask: npt.NDArray[Any], row: int, num_classes: int) -> bytes:
             f"the mask must be uint8 {expected}; it is {mask.dtype} {mask.shape}. "
             "shrink_mask makes it fit."
         )
-        raise SubmissionError(str(Fault(row, "PredictionString", None, message)))
+        raise SubmissionError(str(Fault(row, "PredictionString", message)))
     values = mask.ravel()
     if values.max() >= num_classes:
         position = int(np.argmax(values >= num_classes))
-        message = _explain_value(b"%d" % values[position], num_classes)
-        raise SubmissionError(str(Fault(row, "PredictionString", position + 1, message + ".")))
+        message = _explain_value(b"%d" % values[position], num_classes) + "."
+        raise SubmissionError(str(Fault(row, "PredictionString", message, position + 1)))
     padded: bytes = _DIGITS_OF[values].tobytes()
     return padded.translate(None, b"\0")[:-1]
 
 
 def parse_row(body: bytes, row: int, num_classes: int) -> ParsedRow:
-    """Return the content of one row and every fault in it.
-
-    Args:
-        body: The row without its line end.
-        row: 1-based number of the row, for the faults.
-        num_classes: Classes of the table, background included; at most 255.
-
-    Returns:
-        The id and the mask, (256, 256) uint8 with values 0 to ``num_classes`` - 1.
-    """
+    """Return the content of one row without its line end, and every fault in it."""
     image_id, rest, message = _parse_image_id(body)
-    faults = [Fault(row, "image_id", None, message)] if message else []
-    mask = None
-    if rest is not None:
-        mask, more = _parse_fields(rest, row, num_classes)
-        faults += more
-    return ParsedRow(image_id, mask, tuple(faults))
+    faults = [Fault(row, "image_id", message)] if message else []
+    if rest is None:
+        return ParsedRow(image_id, None, tuple(faults))
+    num_fields = rest.count(b",") + 1
+    if num_fields == 2:
+        mask, more = decode_mask(rest[1:], row, num_classes)
+        return ParsedRow(image_id, mask, (*faults, *more))
+    message = (
+        f"the row has {num_fields:,} field{'s' if num_fields > 1 else ''}; the rule is 2, "
+        "one comma between image_id and the pixels, and quotes around an id with a comma"
+    )
+    return ParsedRow(image_id, None, (*faults, Fault(row, "PredictionString", message)))
 
 
 def _parse_image_id(body: bytes) -> tuple[str | None, bytes | None, str]:
@@ -200,54 +176,20 @@ def _parse_image_id(body: bytes) -> tuple[str | None, bytes | None, str]:
     return raw.decode(), rest, ""
 
 
-def _parse_fields(rest: bytes, row: int, num_classes: int) -> tuple[MaskArray | None, list[Fault]]:
-    num_fields = rest.count(b",") + 1
-    if num_fields == 2:
-        return decode_mask(rest[1:], row, num_classes)
-    message = (
-        f"the row has {num_fields:,} field{'s' if num_fields > 1 else ''}; the rule is 2, "
-        "one comma between image_id and the pixels, and quotes around an id with a comma"
-    )
-    return None, [Fault(row, "PredictionString", None, message)]
-
-
 def decode_mask(text: bytes, row: int, num_classes: int) -> tuple[MaskArray | None, list[Fault]]:
-    """Return the mask in a PredictionString, or None and its faults.
+    """Return the mask in a PredictionString, uint8 (256, 256), or None and its faults.
 
     The first fault of each kind (spaces, values, number of pixels) is returned.
-
-    Returns:
-        (256, 256) uint8 with values 0 to ``num_classes`` - 1, and no faults; or None.
     """
     plain = _decode_plain_mask(text, num_classes)
     if plain is not None:
         return plain, []
-    # Byte by byte and not value by value: arrays of bytes are small and quick, arrays of
-    # positions are neither. ``at(k)`` is the bytes k places on, with spaces around the text.
-    raw = np.frombuffer(b" " * _MAX_DIGITS + text + b" ", np.uint8)
-    is_filled = raw != ord(" ")
-    digits = raw - np.uint8(ord("0"))  # all but digits wrap around to above 9
-
-    def at(shift: int) -> slice:
-        return slice(_MAX_DIGITS + shift, _MAX_DIGITS + shift + len(text))
-
-    run = is_filled[at(0)]  # bytes that end a run of at least one, two, three ... in a value
-    values = (run * digits[at(0)]).astype(np.uint16)
-    for place in range(1, _MAX_DIGITS):
-        run = run & is_filled[at(-place)]
-        if not run.any():
-            break
-        values += (run * digits[at(-place)]).astype(np.uint16) * 10**place
-    is_last = is_filled[at(0)] & ~is_filled[at(1)]
-    is_first = is_filled[at(0)] & ~is_filled[at(-1)]
-    wrong = (is_last & (values >= num_classes)) | (run & is_filled[at(-_MAX_DIGITS)])
-    wrong |= is_filled[at(0)] & (digits[at(0)] > 9)
-    wrong |= is_first & ~is_last & (digits[at(0)] == 0)  # 07 is no str(int)
-    pixels: MaskArray = values.astype(np.uint8).compress(is_last)  # far quicker than [is_last]
-    is_spaced = len(text) - np.count_nonzero(is_filled) == pixels.size - 1
-    if pixels.size == NUM_PIXELS and is_spaced and not wrong.any():
+    value_of = {b"%d" % value: value for value in range(num_classes)}
+    tokens = text.split(b" ") if text else []
+    if len(tokens) == NUM_PIXELS and value_of.keys() >= set(tokens):
+        pixels = np.frombuffer(bytearray(map(value_of.__getitem__, tokens)), np.uint8)
         return pixels.reshape(SUBMISSION_SIZE_PX, SUBMISSION_SIZE_PX), []
-    return None, _explain_pixels(text, row, num_classes, is_last, wrong)
+    return None, _explain_pixels(tokens, row, num_classes)
 
 
 def _decode_plain_mask(text: bytes, num_classes: int) -> MaskArray | None:
@@ -273,42 +215,30 @@ def _decode_plain_mask(text: bytes, num_classes: int) -> MaskArray | None:
     return pixels.reshape(SUBMISSION_SIZE_PX, SUBMISSION_SIZE_PX)
 
 
-def _explain_pixels(
-    text: bytes,
-    row: int,
-    num_classes: int,
-    is_last: npt.NDArray[np.bool_],
-    wrong: npt.NDArray[np.bool_],
-) -> list[Fault]:
-    """Return the first fault of each kind, from the last byte of each value and wrong bytes."""
-    column = "PredictionString"
-    num_pixels = int(np.count_nonzero(is_last))
+def _explain_pixels(tokens: list[bytes], row: int, num_classes: int) -> list[Fault]:
+    """Return the first fault of each kind; tokens are what single spaces part."""
+    values = [token for token in tokens if token]
+    num_pixels = len(values)
     faults = []
-    needless = _NEEDLESS_SPACE.search(text)
-    if needless:
-        before = int(np.count_nonzero(is_last[: needless.start()]))
-        where = "between two values"
-        if before == 0:
-            where = "before the first value"
-        elif before == num_pixels:
-            where = "after the last value"
+    if num_pixels < len(tokens):
+        before = tokens.index(b"")
+        places = {num_pixels: "after the last value", 0: "before the first value"}
+        where = places.get(before, "between two values")
         message = f"there is a space too many {where}; the rule is one space between two values"
-        faults.append(Fault(row, column, max(1, min(before + 1, num_pixels)), message))
-    if wrong.any():
-        first = int(np.argmax(wrong))
-        end = text.find(b" ", first)
-        token = text[text.rfind(b" ", 0, first) + 1 : end if end >= 0 else None]
-        message = _explain_value(token, num_classes)
-        wrong_values = np.searchsorted(np.flatnonzero(is_last), np.flatnonzero(wrong))
-        others = np.unique(wrong_values).size - 1
-        if others:
-            message += f"; {others:,} more of this row are wrong"
-        faults.append(Fault(row, column, int(wrong_values[0]) + 1, message))
+        position = max(1, min(before + 1, num_pixels))
+        faults.append(Fault(row, "PredictionString", message, position))
+    right = {b"%d" % value for value in range(num_classes)}
+    wrong = [position for position, token in enumerate(values) if token not in right]
+    if wrong:
+        message = _explain_value(values[wrong[0]], num_classes)
+        if len(wrong) > 1:
+            message += f"; {len(wrong) - 1:,} more of this row are wrong"
+        faults.append(Fault(row, "PredictionString", message, wrong[0] + 1))
     if num_pixels != NUM_PIXELS:
         message = f"there are {num_pixels:,} pixels; the rule is {NUM_PIXELS:,} (256 rows of 256)"
         if num_pixels > NUM_PIXELS:
             message += "; shrink_mask makes a larger mask fit"
-        faults.append(Fault(row, column, None, message))
+        faults.append(Fault(row, "PredictionString", message))
     return faults
 
 

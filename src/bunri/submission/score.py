@@ -11,39 +11,11 @@ from bunri.labels.overlap import draw_mask
 from bunri.labels.records import LabelledSet
 from bunri.labels.rules import OverlapRule
 from bunri.labels.truth import check_truth
-from bunri.scores.confusion import Matrices, count_confusion, stack_matrices
+from bunri.scores.confusion import count_confusion, stack_matrices
 from bunri.scores.intervals import ScoreIntervals, bootstrap_scores
 from bunri.scores.metrics import ScoreSheet, compute_scores
 from bunri.submission.format import shrink_mask
 from bunri.submission.stream import read_submission
-
-
-def count_submission(
-    path: Path, dataset: LabelledSet, rule: OverlapRule, progress: Progress = show_nothing
-) -> Matrices:
-    """Return a confusion matrix per photo, int64 (N, C, C), in the order of ``dataset``.
-
-    Raises SubmissionError if the file has a fault, or its photos are not those of ``dataset``.
-    """
-    photos = {photo.file_name: photo for photo in dataset.photos}
-    num_classes, matrices, unknown = len(dataset.table), {}, []
-    with progress("Scoring rows", len(photos)) as advance:
-        for image_id, prediction in read_submission(path, num_classes):
-            photo = photos.get(image_id)
-            if photo is None:
-                unknown.append(f"{image_id!r} is not in {dataset.source.name}")
-                continue
-            truth = shrink_mask(draw_mask(dataset, photo, rule))
-            matrices[image_id] = count_confusion(truth, prediction, num_classes)
-            advance()
-    missing = [f"{name!r} has no row" for name in photos if name not in matrices]
-    if unknown or missing:
-        raise SubmissionError(
-            f"{path} and {dataset.source} are not about the same photos:",
-            problems=unknown + missing,
-            hint="Score a submission against the labels of the very photos it was made for.",
-        )
-    return stack_matrices([matrices[name] for name in photos], num_classes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +47,25 @@ def score_submission(
     """
     dataset = labels if isinstance(labels, LabelledSet) else read_coco(labels, image_root=images)
     warnings = check_truth(dataset, allow_pseudo=allow_pseudo)
-    matrices = count_submission(path, dataset, overlap_rule, progress)
+    photos = {photo.file_name: photo for photo in dataset.photos}
+    num_classes, matrix_of, unknown = len(dataset.table), {}, []
+    with progress("Scoring rows", len(photos)) as advance:
+        for image_id, prediction in read_submission(path, num_classes):
+            photo = photos.get(image_id)
+            if photo is None:
+                unknown.append(f"{image_id!r} is not in {dataset.source.name}")
+                continue
+            truth = shrink_mask(draw_mask(dataset, photo, overlap_rule))
+            matrix_of[image_id] = count_confusion(truth, prediction, num_classes)
+            advance()
+    missing = [f"{name!r} has no row" for name in photos if name not in matrix_of]
+    if unknown or missing:
+        raise SubmissionError(
+            f"{path} and {dataset.source} are not about the same photos:",
+            problems=unknown + missing,
+            hint="Score a submission against the labels of the very photos it was made for.",
+        )
+    matrices = stack_matrices([matrix_of[name] for name in photos], num_classes)
     return SubmissionScores(
         dataset.table,
         compute_scores(matrices, batch_size),

@@ -3,14 +3,14 @@
 import gzip
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
 from bunri.core.contracts import MaskArray
-from bunri.core.errors import PathError, SubmissionError
+from bunri.core.errors import OutputError, PathError, SubmissionError
 from bunri.core.files import replace_atomically
 from bunri.submission.format import (
     HEADER,
@@ -40,7 +40,7 @@ class Row:
 
     number: int
     kind: Literal["header", "data", "blank", "cut"]
-    faults: tuple[Fault, ...] = ()
+    faults: Sequence[Fault] = ()
     image_id: str | None = None
     mask: MaskArray | None = None
 
@@ -48,19 +48,11 @@ class Row:
 def write_submission(
     path: Path, rows: Iterable[tuple[str, MaskArray]], num_classes: int = 12
 ) -> int:
-    """Write a submission.csv, whole or not at all.
+    """Write a submission.csv, whole or not at all, and return the number of rows.
 
     One row at a time and all ids are in memory. A name that ends in ``.gz`` is packed; the same
-    rows give the same bytes either way. If an exception is raised, an old file is intact.
-
-    Args:
-        path: File to write; missing folders are made.
-        rows: Pairs of COCO ``file_name`` and mask in the order of test.json; masks are uint8
-            (256, 256), values 0 to ``num_classes`` - 1. See :func:`shrink_mask` for larger ones.
-        num_classes: Number of classes, background included; at most 255.
-
-    Returns:
-        Number of rows written.
+    rows give the same bytes either way. ``rows`` are pairs of COCO ``file_name`` and mask in the
+    order of test.json; masks are uint8 (256, 256), see :func:`shrink_mask` for larger ones.
 
     Raises:
         SubmissionError: A mask or id does not fit, an id comes twice, or there are no rows.
@@ -68,37 +60,32 @@ def write_submission(
         Exception: Any exception of ``rows``, unchanged.
     """
     seen: set[str] = set()
+    failures: list[OSError] = []
+
+    def carry() -> Iterator[tuple[str, MaskArray]]:
+        try:
+            yield from rows
+        except OSError as error:
+            failures.append(error)
+            raise
+
     try:
         with replace_atomically(path) as temporary, _open_output(temporary, path) as file:
             file.write(f"{HEADER}\n".encode())
-            for row, (image_id, mask) in enumerate(_carry_os_errors(rows), start=1):
+            for row, (image_id, mask) in enumerate(carry(), start=1):
                 file.write(encode_row(image_id, mask, row, num_classes))
                 if image_id in seen:
                     message = f"{show(image_id)} came before; each photo has one row."
-                    raise SubmissionError(str(Fault(row, "image_id", None, message)))
+                    raise SubmissionError(str(Fault(row, "image_id", message)))
                 seen.add(image_id)
             if not seen:
                 raise SubmissionError(f"There are no rows to write to {path}.")
-    except _RowsError as carried:
-        error = carried.error
+    except OutputError as error:
+        if error.__cause__ not in failures:
+            raise
     else:
         return len(seen)
-    raise error
-
-
-class _RowsError(Exception):
-    """Carries an OSError of ``rows`` past replace_atomically, which would blame the disk."""
-
-    def __init__(self, error: OSError) -> None:
-        super().__init__(error)
-        self.error = error
-
-
-def _carry_os_errors(rows: Iterable[tuple[str, MaskArray]]) -> Iterator[tuple[str, MaskArray]]:
-    try:
-        yield from rows
-    except OSError as error:
-        raise _RowsError(error) from error
+    raise failures[0]  # not the fault of the file that is written
 
 
 @contextmanager
@@ -113,20 +100,10 @@ def _open_output(temporary: Path, path: Path) -> Iterator[IO[bytes] | gzip.GzipF
 
 
 def read_submission(path: Path, num_classes: int = 12) -> Iterator[tuple[str, MaskArray]]:
-    """Read a submission.csv row by row, plain or packed (``.gz``).
+    """Yield image_id and mask, uint8 (256, 256), of each row, plain or packed (``.gz``).
 
-    The file is opened when the first row is requested. Only the ids stay in memory.
-
-    Args:
-        path: The file.
-        num_classes: Classes of the table, background included; at most 255.
-
-    Yields:
-        image_id and mask: (256, 256) uint8, values 0 to ``num_classes`` - 1.
-
-    Raises:
-        SubmissionError: The file has a fault; the message names row and column.
-        PathError: The file cannot be opened or read.
+    The file is opened when the first row is requested. Only the ids stay in memory. Raises
+    SubmissionError at a fault, whose row and column are named, and PathError.
     """
     for row in scan_rows(path, num_classes):
         if row.faults:
@@ -141,10 +118,7 @@ def scan_rows(path: Path, num_classes: int) -> Iterator[Row]:
     """Read a file row by row with all faults, the header as row 0.
 
     Line ends other than a line feed are one fault of the file. The last line may lack its
-    line feed.
-
-    Raises:
-        PathError: The file cannot be opened, or the disk fails while reading.
+    line feed. Raises PathError if the file cannot be opened, or the disk fails while reading.
     """
     with _open_input(path) as file:
         scanner = _Scanner(file, num_classes)
@@ -183,8 +157,8 @@ class _Scanner:
             yield self.cut("there are no rows after the header; the rule is one row per photo")
 
     def cut(self, message: str) -> Row:
-        column = "image_id" if self.number else "header"
-        return Row(self.number, "cut", (Fault(self.number, column, None, message),))
+        fault = Fault(self.number, "image_id" if self.number else "header", message)
+        return Row(self.number, "cut", [fault])
 
     def _scan_header(self, line: bytes) -> Row:
         if not line:
@@ -195,26 +169,26 @@ class _Scanner:
             return self.cut(f"{show(line)} is not UTF-8 text in lines; this is no CSV file")
         if _DATA_ROW.match(line):
             message = f"there is none; the rule is that the file starts with {HEADER}"
-            return Row(0, "header", (Fault(0, "header", None, message),))
+            return Row(0, "header", [Fault(0, "header", message)])
         body, faults = self._take_line_end(line, 0, "header")
         if body.startswith(_BYTE_ORDER_MARK):
             body = body.removeprefix(_BYTE_ORDER_MARK)
             message = "the file starts with a byte order mark; save it as UTF-8 without BOM"
-            faults.append(Fault(0, "header", None, message))
+            faults.append(Fault(0, "header", message))
         if body != HEADER.encode():
             message = f"it is {show(body)}; the rule is {HEADER}"
-            faults.append(Fault(0, "header", None, message))
-        return Row(0, "header", tuple(faults))
+            faults.append(Fault(0, "header", message))
+        return Row(0, "header", faults)
 
     def _scan_line(self, line: bytes) -> Row:
         number = self.number
         if line.isspace():
             message = "there is a blank line before this row; take it out"
-            return Row(number, "blank", (Fault(number, "image_id", None, message),))
+            return Row(number, "blank", [Fault(number, "image_id", message)])
         self.number += 1
         if len(line) >= MAX_LINE_BYTES:
             message = f"the line has {MAX_LINE_BYTES:,} bytes or more; a right one is far shorter"
-            return Row(number, "data", (Fault(number, "PredictionString", None, message),))
+            return Row(number, "data", [Fault(number, "PredictionString", message)])
         body, faults = self._take_line_end(line, number, "PredictionString")
         parsed = parse_row(body, number, self._num_classes)
         faults += parsed.faults
@@ -222,21 +196,22 @@ class _Scanner:
             earlier = self._row_of_id.get(parsed.image_id)
             if earlier is not None:
                 message = f"{show(parsed.image_id)} stands in row {earlier:,} already"
-                faults.append(Fault(number, "image_id", None, message))
+                faults.append(Fault(number, "image_id", message))
             elif len(body) > NUM_PIXELS:
                 # A shorter line holds no mask; leaving it out keeps memory small for any file.
                 self._row_of_id[parsed.image_id] = number
-        return Row(number, "data", tuple(faults), parsed.image_id, parsed.mask)
+        return Row(number, "data", faults, parsed.image_id, parsed.mask)
 
-    def _take_line_end(self, line: bytes, row: int, column: str) -> tuple[bytes, list[Fault]]:
+    def _take_line_end(
+        self, line: bytes, row: int, column: Literal["header", "PredictionString"]
+    ) -> tuple[bytes, list[Fault]]:
         if not line.endswith(b"\r\n"):
             return line.removesuffix(b"\n"), []
-        faults = []
-        if not self._has_reported_line_end:
-            self._has_reported_line_end = True
-            message = r"the line ends in \r\n, as on Windows; save the file with \n line ends"
-            faults.append(Fault(row, column, None, message))
-        return line[:-2], faults
+        if self._has_reported_line_end:
+            return line[:-2], []
+        self._has_reported_line_end = True
+        message = r"the line ends in \r\n, as on Windows; save the file with \n line ends"
+        return line[:-2], [Fault(row, column, message)]
 
 
 def _read_record(file: IO[bytes] | gzip.GzipFile) -> bytes:
@@ -258,18 +233,11 @@ def _read_record(file: IO[bytes] | gzip.GzipFile) -> bytes:
     return line
 
 
-@contextmanager
-def _open_input(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
+def _open_input(path: Path) -> IO[bytes] | gzip.GzipFile:
     try:
-        raw = path.open("rb")
+        return gzip.open(path) if _is_packed(path) else path.open("rb")
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise PathError(f"Cannot open {path}: {getattr(error, 'strerror', error)}.") from error
-    with raw:
-        if not _is_packed(path):
-            yield raw
-            return
-        with gzip.GzipFile(fileobj=raw, mode="rb") as packed:
-            yield packed
 
 
 def _is_packed(path: Path) -> bool:

@@ -18,10 +18,7 @@ def measure_unit(image: ImageArray) -> float:
 
 
 def place_grid(image: ImageArray, longer_px: int) -> tuple[FloatArray, FloatArray]:
-    """Return coordinates of a coarse picture of a photo, which has ``longer_px`` pixels along.
-
-    They are float32 (h, 1) and (1, w), 0 to 1 along the photo's longer side.
-    """
+    """Return coordinates of a coarse picture, (h, 1) and (1, w), 0 to 1 along the longer side."""
     height, width = fit_size_hw((image.shape[0], image.shape[1]), longer_px)
     down = np.arange(0.5, height, dtype=np.float32)[:, np.newaxis]
     right = np.arange(0.5, width, dtype=np.float32)[np.newaxis]
@@ -41,10 +38,7 @@ def draw_direction(rng: np.random.Generator) -> tuple[float, float]:
 
 
 def lay_over(image: ImageArray, color_rgb: tuple[int, int, int], opacity: FloatArray) -> ImageArray:
-    """Return a photo, uint8 (H, W, 3) RGB, under a partly transparent colour.
-
-    ``opacity`` is a coarse picture of the photo, float32 (h, w), 0 to 1.
-    """
+    """Return a photo under a colour whose opacity is a coarse picture, float32 (h, w), 0 to 1."""
     picture = Image.fromarray(image)
     coarse = np.rint(255 * np.clip(opacity, 0, 1)).astype(np.uint8)
     mask = Image.fromarray(coarse).resize(picture.size, Image.Resampling.BICUBIC)

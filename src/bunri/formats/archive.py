@@ -25,10 +25,7 @@ _CLUTTER = ("__MACOSX", ".DS_Store")
 
 @contextmanager
 def open_source(path: Path) -> Iterator[Path]:
-    """Yield ``path`` itself, or a temporary folder with the content of a ZIP file.
-
-    Raises PathError, InputError for an archive that is not safe to unpack, OutputError.
-    """
+    """Yield ``path``, or a temporary folder with the content of a ZIP file; raise BunriErrors."""
     if is_folder(path):
         yield path
         return

@@ -24,10 +24,7 @@ _LONGEST = 1 << _LENGTH_BITS[-1]
 def encode_brush(
     crop: npt.NDArray[np.bool_], size_hw: tuple[int, int], left_top_px: tuple[int, int] = (0, 0)
 ) -> list[int]:
-    """Return a region as Label Studio's list of bytes: 255 inside, 0 outside.
-
-    ``crop`` is the part of the photo with the region, bool (h, w), at ``left_top_px`` (x, y).
-    """
+    """Return a region, bool (h, w) at (x, y) in the photo, as a list of bytes, 255 inside."""
     height, width = size_hw
     row, start, stop = find_runs(crop)
     shift = (row + left_top_px[1]) * width + left_top_px[0]
@@ -54,10 +51,7 @@ def _encode_run(value: int, length: int) -> Iterator[str]:
 
 
 def decode_brush(codes: Sequence[object], size_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Return the region, bool (H, W), of Label Studio's list: where the last channel is not 0.
-
-    Raises AnnotationError if the list is not valid, truncated, or of another size.
-    """
+    """Return the region of a list of bytes, bool (H, W): where the last channel is not 0."""
     if not all(type(code) is int and 0 <= code < 256 for code in codes):
         raise AnnotationError("'rle' must be a list of integers from 0 to 255")
     bits = "".join(f"{code:08b}" for code in codes)

@@ -23,10 +23,7 @@ from bunri.labels.run_lengths import count_pixels, encode_counts
 
 
 def read_coco_set(path: Path, options: ReadOptions) -> LabelledSet:
-    """Read a COCO JSON, or the only one in a folder.
-
-    Photos are expected beside the file, or in a folder ``images`` as annotation tools export them.
-    """
+    """Read a COCO JSON, or the only one in a folder; photos are beside it, or in ``images``."""
     file = find_single_file(path, ".json")
     usual = [file.parent / "images", file.parent.parent / "images"] if is_folder(path) else []
     root = options.image_root or next((folder for folder in usual if is_folder(folder)), None)

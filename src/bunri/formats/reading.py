@@ -21,17 +21,14 @@ from bunri.labels.segmentations import parse_polygon
 
 
 class SetBuilder:
-    """Collects photos, objects and faults; ends in a labelled set, or in all faults at once.
-
-    Photos are searched in ``photo_root``, if there is one; names start from ``image_root``.
-    """
+    """Collects photos, objects and faults; ends in a labelled set, or in all faults at once."""
 
     def __init__(
         self, source: Path, image_root: Path, options: ReadOptions, photo_root: Path | None = None
     ) -> None:
         self.problems: list[str] = []
         self._source, self._root, self._options = source, image_root, options
-        self._photo_root = photo_root
+        self._photo_root = photo_root  # where photos are searched, if anywhere
         self._photos: dict[str, Photo] = {}
         # Photo id -> class and outline of each object; members of a group share their list.
         self._objects: dict[int, list[tuple[str, list[Segmentation]]]] = defaultdict(list)
@@ -67,10 +64,7 @@ class SetBuilder:
         return list_photos(root) if root is not None and is_folder(root) else {}
 
     def find_photo(self, stem: str) -> tuple[str, tuple[int, int]] | None:
-        """Return the name and (height, width) of a photo by its path without suffix, or None.
-
-        Raises ImageError if it cannot be read, PathError if several photos have this name.
-        """
+        """Return the name and (height, width) of a photo by its path without suffix, or None."""
         known = self._known_stems.get(stem)
         if known is not None:
             return known.file_name, known.size_hw
@@ -99,10 +93,7 @@ class SetBuilder:
     def add_object(
         self, where: str, photo: Photo, label: object, shape: Segmentation, group: object = None
     ) -> None:
-        """Add one object; ``where`` is its place in the file, for messages.
-
-        Polygons of the same photo, label and ``group`` number become one object.
-        """
+        """Add one object; polygons of the same photo, label and ``group`` become one."""
         if not is_name(label):
             raise AnnotationError(f"the label must be text, not {str(label)[:40]!r}")
         name = normalize_name(label)
@@ -121,10 +112,7 @@ class SetBuilder:
         self._left_out[what] += count
 
     def build(self, declared: ClassTable | Sequence[str] | None = None) -> LabelledSet:
-        """Return the labelled set, or raise AnnotationError with all faults.
-
-        ``declared`` is the class table of the file, or its class names in order, if it states them.
-        """
+        """Return the set with the classes declared by the file; raise an error with all faults."""
         table = COMPETITION_TABLE
         try:
             table = self._choose_table(declared)

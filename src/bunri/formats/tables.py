@@ -43,10 +43,7 @@ def read_classes_file(path: Path) -> tuple[ClassTable, dict[str, str]]:
 
 
 def read_class_table(path: Path) -> ClassTable:
-    """Return the classes in a ``classes.json``, or in a CSV file with columns name, r, g, b.
-
-    Raises PathError if the file does not exist, InputError if it is not a class table.
-    """
+    """Return the classes in a ``classes.json``, or in a CSV with columns name, r, g, b."""
     if path.suffix.lower() != ".csv":
         return read_classes_file(path)[0]
     _require_file(path)

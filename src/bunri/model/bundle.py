@@ -37,10 +37,9 @@ def write_bundle(
     onnx: bytes | None = None,
     notes: str = "",
 ) -> None:
-    """Write a bundle; at every moment ``folder`` is a whole one, old or new.
+    """Write a bundle and its hashes; at every moment ``folder`` is a whole one, old or new.
 
-    Hashes are computed here. ``weights`` is None for a bundle of ``model.onnx`` alone; ``notes`` is
-    a section of the model card written by people, Markdown. Raises OutputError.
+    Without weights ``model.onnx`` stands alone; ``notes`` are Markdown for the model card.
     """
     hashes = {}
     with replace_folder(folder) as temporary:
@@ -57,10 +56,7 @@ def write_bundle(
 
 
 def read_bundle(folder: Path) -> BundleInfo:
-    """Read the description of a bundle and check the hashes of its files.
-
-    Raises ModelError if it is no bundle, is damaged, or was written by a newer bunri.
-    """
+    """Read the description of a bundle; raise ModelError if it or the hash of a file is wrong."""
     info = read_info(folder / INFO_NAME, MODEL_RULE)
     hashes = {ONNX_NAME: info.onnx_sha256} if info.onnx_sha256 else {}
     if not info.onnx_sha256 or info.weights_sha256 != info.onnx_sha256:
@@ -91,22 +87,16 @@ def _check_hash(path: Path, sha256: str) -> None:
 
 
 def write_prediction(folder: Path, prediction: Mapping[str, Any]) -> None:
-    """Store prediction settings as in ``BundleInfo`` in a bundle, empty to remove them.
-
-    The rest of the bundle stays as it is. Raises OutputError if it cannot be written.
-    """
+    """Store prediction settings as in ``BundleInfo`` in a bundle; none to remove them."""
     info = replace(read_info(folder / INFO_NAME, MODEL_RULE), prediction=prediction)
     write_json(folder / INFO_NAME, describe_info(info))
 
 
 def count_parameters(path: Path) -> int:
-    """Return the number of values in a safetensors file, read from its header alone.
-
-    The header is its length, 8 bytes little-endian, followed by JSON. Raises ModelError.
-    """
+    """Return the number of values in a safetensors file, read from its header alone."""
     try:
         with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
+            length = int.from_bytes(file.read(8), "little")  # of the JSON that follows
             header = json.loads(file.read(min(length, _MAX_HEADER_BYTES)))
         header.pop("__metadata__", None)
         return sum(math.prod(tensor["shape"]) for tensor in header.values())

@@ -39,10 +39,7 @@ names = session.get_modelmeta().custom_metadata_map["names_en"]
 
 
 def describe_model(info: BundleInfo, notes: str = "") -> str:
-    """Return the model card, Markdown with front matter.
-
-    ``notes`` are sections written by people, Markdown: intended use, weaknesses, attribution.
-    """
+    """Return the model card, Markdown with front matter; ``notes`` are written by people."""
     training = {key: value for key, value in info.training.items() if key != "config"}
     network, size_px = info.architecture.get("name"), info.preprocessing.size_px
     parts = [

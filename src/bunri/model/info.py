@@ -100,10 +100,7 @@ def read_info(path: Path, hint: str) -> BundleInfo:
 
 
 def parse_info(content: str, source: str, hint: str) -> BundleInfo:
-    """Return the model description in the text of a ``bunri.json``; ``source`` is its name.
-
-    Raises ModelError if there is none, it is damaged, or was written by a newer bunri.
-    """
+    """Return the model in the text of a ``bunri.json``; raise ModelError if it is not valid."""
     record = parse_json_record(content, _InfoRecord, source, error=ModelError, hint=hint)
     return _convert(record, source, hint)
 

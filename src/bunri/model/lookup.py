@@ -70,10 +70,7 @@ class StoredModel:
 
 
 def open_model(model: str | os.PathLike[str] | StoredModel) -> StoredModel:
-    """Find a model, read its description and check its hashes; an open model is returned as it is.
-
-    Raises ModelError if there is no such model, or it is damaged.
-    """
+    """Find a model, read its description and check its hashes, unless it is open already."""
     if isinstance(model, StoredModel):
         return model
     place = find_model(model)
@@ -93,10 +90,7 @@ def is_model(argument: str) -> bool:
 
 
 def find_model(model: str | os.PathLike[str]) -> Path:
-    """Return the bundle folder or ONNX file of a model; paths go before names.
-
-    Raises ModelError with the nearest names if there is none.
-    """
+    """Return the bundle folder or ONNX file of a model; paths go before names. Raise ModelError."""
     text = os.fspath(model) if isinstance(model, str | os.PathLike) else None
     if not isinstance(text, str):
         raise ModelError(f"{model!r} is not a model.", hint=MODEL_RULE)
@@ -124,10 +118,7 @@ def find_model(model: str | os.PathLike[str]) -> Path:
 
 
 def find_writable_bundle(model: str) -> Path:
-    """Return the bundle folder of a model, to store prediction settings in it.
-
-    Raises ModelError if there is none, or it is an ONNX file or a part of bunri.
-    """
+    """Return the bundle folder of a model to store settings in; raise ModelError if none."""
     place = find_model(model)
     if is_file(place) or place.resolve().parent == SHIPPED_FOLDER.resolve():
         what = "a single file" if is_file(place) else "a part of bunri"

@@ -46,8 +46,7 @@ class OnnxFile:
 def make_metadata(info: BundleInfo, precision: str) -> dict[str, str]:
     """Return the metadata of an ONNX file whose precision is ``f32`` or ``int8``.
 
-    The key ``bunri`` holds everything that ``bunri.json`` does but the hashes; the other keys are
-    for programs that do not use bunri.
+    The key ``bunri`` has the content of ``bunri.json`` without hashes; the rest is for others.
     """
     table = info.table
     content = {**describe_info(info), "weights_sha256": ""}
@@ -70,11 +69,7 @@ def make_metadata(info: BundleInfo, precision: str) -> dict[str, str]:
 
 
 def read_onnx_file(path: Path) -> OnnxFile:
-    """Read an ONNX file that bunri wrote.
-
-    Raises ModelError if it is damaged, was not written by bunri or by a newer one, keeps weights in
-    other files or needs custom operators.
-    """
+    """Read an ONNX file; raise ModelError if it is not of bunri or needs more than itself."""
     import onnx
     from google.protobuf.message import DecodeError
 

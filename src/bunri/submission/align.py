@@ -17,12 +17,9 @@ def align_submissions(
 ) -> Iterator[tuple[str, list[MaskArray]]]:
     """Yield each photo's id and its masks in several submissions, each uint8 (256, 256).
 
-    The order is the first file's. Files in this order are read in flat memory; of others, rows
-    that come too early are kept, packed to a few kilobytes each.
-
-    Raises:
-        SubmissionError: A file has a fault, raised at its row; or, at the end, the photos of the
-            files differ, and the masks yielded before must be discarded.
+    The order is the first file's. Files in this order are read in flat memory; of others, rows that
+    come too early are kept, packed. Raises SubmissionError at a fault; or, if the files have
+    different photos, at the end, and the masks yielded before must be discarded.
     """
     first, *others = paths
     readers = [_Reader(path, num_classes) for path in others]

@@ -48,11 +48,7 @@ class SubmissionDifference:
 def compare_submissions(
     first: Path, second: Path, num_classes: int, max_photos: int
 ) -> SubmissionDifference:
-    """Count where two submissions differ, and keep the photos that differ most.
-
-    Rows may be in any order. Raises SubmissionError if a file has a fault, or if they are about
-    different photos; PathError if one cannot be read.
-    """
+    """Count where two submissions differ, rows in any order; keep the photos that differ most."""
     matrix = np.zeros((num_classes, num_classes), np.int64)
     num_photos = num_equal = 0
 

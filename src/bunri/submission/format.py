@@ -51,15 +51,6 @@ class Fault:
         return f"row {self.row:,}, {self.column}{pixel}: {self.message}"
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedRow:
-    """Content of one row; ``image_id`` and ``mask`` are None where they cannot be read."""
-
-    image_id: str | None
-    mask: MaskArray | None
-    faults: tuple[Fault, ...]
-
-
 def shrink_mask(mask: MaskArray) -> MaskArray:
     """Return a mask, uint8 (H, W) of any size and values, at the size of a submission.
 
@@ -102,10 +93,7 @@ def is_text(content: bytes) -> bool:
 
 
 def encode_row(image_id: str, mask: npt.NDArray[Any], row: int, num_classes: int) -> bytes:
-    """Return one row of the file from a mask, uint8 (256, 256), line feed included.
-
-    Raises SubmissionError if the mask or the id does not fit; the message names row and pixel.
-    """
+    """Return one row of the file, line feed included; raise SubmissionError if it does not fit."""
     return _encode_image_id(image_id, row) + b"," + _encode_mask(mask, row, num_classes) + b"\n"
 
 
@@ -139,21 +127,23 @@ def _encode_mask(mask: npt.NDArray[Any], row: int, num_classes: int) -> bytes:
     return padded.translate(None, b"\0")[:-1]
 
 
-def parse_row(body: bytes, row: int, num_classes: int) -> ParsedRow:
-    """Return the content of one row without its line end, and every fault in it."""
+def parse_row(
+    body: bytes, row: int, num_classes: int
+) -> tuple[str | None, MaskArray | None, list[Fault]]:
+    """Return id, mask and faults of a row without its line end; None is what cannot be read."""
     image_id, rest, message = _parse_image_id(body)
     faults = [Fault(row, "image_id", message)] if message else []
     if rest is None:
-        return ParsedRow(image_id, None, tuple(faults))
+        return image_id, None, faults
     num_fields = rest.count(b",") + 1
     if num_fields == 2:
         mask, more = decode_mask(rest[1:], row, num_classes)
-        return ParsedRow(image_id, mask, (*faults, *more))
+        return image_id, mask, faults + more
     message = (
         f"the row has {num_fields:,} field{'s' if num_fields > 1 else ''}; the rule is 2, "
         "one comma between image_id and the pixels, and quotes around an id with a comma"
     )
-    return ParsedRow(image_id, None, (*faults, Fault(row, "PredictionString", message)))
+    return image_id, None, [*faults, Fault(row, "PredictionString", message)]
 
 
 def _parse_image_id(body: bytes) -> tuple[str | None, bytes | None, str]:
@@ -177,10 +167,7 @@ def _parse_image_id(body: bytes) -> tuple[str | None, bytes | None, str]:
 
 
 def decode_mask(text: bytes, row: int, num_classes: int) -> tuple[MaskArray | None, list[Fault]]:
-    """Return the mask in a PredictionString, uint8 (256, 256), or None and its faults.
-
-    The first fault of each kind (spaces, values, number of pixels) is returned.
-    """
+    """Return the mask, uint8 (256, 256); or None and the first fault of each kind."""
     plain = _decode_plain_mask(text, num_classes)
     if plain is not None:
         return plain, []

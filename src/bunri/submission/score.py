@@ -40,8 +40,6 @@ def score_submission(
 ) -> SubmissionScores:
     """Score a submission, whose rows may be in any order, against the labels of its photos.
 
-    ``labels`` is a COCO file, whose photos are in ``images`` or beside it, or a set that was read
-    from one; ``batch_size`` is for the per-batch mIoU; ``allow_pseudo`` accepts pseudo-labels.
     Raises AnnotationError for labels that cannot be used, SubmissionError for a fault of the file,
     or other photos than those of ``labels``.
     """

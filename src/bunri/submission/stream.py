@@ -33,10 +33,7 @@ _DATA_ROW = re.compile(rb"(?:%b|[^,]*),\d+ \d" % QUOTED_FIELD.pattern)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the file as far as it could be read.
-
-    The kind ``cut`` means that nothing more can be read. The mask is (256, 256) uint8.
-    """
+    """A line of the file; ``cut`` is the end of what can be read. The mask is uint8 (256, 256)."""
 
     number: int
     kind: Literal["header", "data", "blank", "cut"]
@@ -50,14 +47,9 @@ def write_submission(
 ) -> int:
     """Write a submission.csv, whole or not at all, and return the number of rows.
 
-    One row at a time and all ids are in memory. A name that ends in ``.gz`` is packed; the same
-    rows give the same bytes either way. ``rows`` are pairs of COCO ``file_name`` and mask in the
-    order of test.json; masks are uint8 (256, 256), see :func:`shrink_mask` for larger ones.
-
-    Raises:
-        SubmissionError: A mask or id does not fit, an id comes twice, or there are no rows.
-        OutputError: The file cannot be written.
-        Exception: Any exception of ``rows``, unchanged.
+    Masks are uint8 (256, 256), see :func:`shrink_mask`, and only one is in memory. A name that ends
+    in ``.gz`` is packed; the same rows give the same bytes either way. Raises SubmissionError if a
+    mask or id does not fit, OutputError, and exceptions of ``rows`` unchanged.
     """
     seen: set[str] = set()
     failures: list[OSError] = []
@@ -100,11 +92,7 @@ def _open_output(temporary: Path, path: Path) -> Iterator[IO[bytes] | gzip.GzipF
 
 
 def read_submission(path: Path, num_classes: int = 12) -> Iterator[tuple[str, MaskArray]]:
-    """Yield image_id and mask, uint8 (256, 256), of each row, plain or packed (``.gz``).
-
-    The file is opened when the first row is requested. Only the ids stay in memory. Raises
-    SubmissionError at a fault, whose row and column are named, and PathError.
-    """
+    """Yield id and mask, uint8 (256, 256), of each row; raise SubmissionError at a fault."""
     for row in scan_rows(path, num_classes):
         if row.faults:
             raise SubmissionError(
@@ -115,11 +103,7 @@ def read_submission(path: Path, num_classes: int = 12) -> Iterator[tuple[str, Ma
 
 
 def scan_rows(path: Path, num_classes: int) -> Iterator[Row]:
-    """Read a file row by row with all faults, the header as row 0.
-
-    Line ends other than a line feed are one fault of the file. The last line may lack its
-    line feed. Raises PathError if the file cannot be opened, or the disk fails while reading.
-    """
+    """Yield the rows with all faults, the header as row 0; raise PathError if reading fails."""
     with _open_input(path) as file:
         scanner = _Scanner(file, num_classes)
         try:
@@ -190,17 +174,17 @@ class _Scanner:
             message = f"the line has {MAX_LINE_BYTES:,} bytes or more; a right one is far shorter"
             return Row(number, "data", [Fault(number, "PredictionString", message)])
         body, faults = self._take_line_end(line, number, "PredictionString")
-        parsed = parse_row(body, number, self._num_classes)
-        faults += parsed.faults
-        if parsed.image_id is not None:
-            earlier = self._row_of_id.get(parsed.image_id)
+        image_id, mask, more = parse_row(body, number, self._num_classes)
+        faults += more
+        if image_id is not None:
+            earlier = self._row_of_id.get(image_id)
             if earlier is not None:
-                message = f"{show(parsed.image_id)} stands in row {earlier:,} already"
+                message = f"{show(image_id)} stands in row {earlier:,} already"
                 faults.append(Fault(number, "image_id", message))
             elif len(body) > NUM_PIXELS:
                 # A shorter line holds no mask; leaving it out keeps memory small for any file.
-                self._row_of_id[parsed.image_id] = number
-        return Row(number, "data", faults, parsed.image_id, parsed.mask)
+                self._row_of_id[image_id] = number
+        return Row(number, "data", faults, image_id, mask)
 
     def _take_line_end(
         self, line: bytes, row: int, column: Literal["header", "PredictionString"]

@@ -31,11 +31,7 @@ def vote_files(
     priority: str = "",
     num_classes: int = 12,
 ) -> int:
-    """Write the votes of at least two submissions on every pixel, and return the number of rows.
-
-    ``weights`` and ``priority`` are as in :func:`parse_weights` and :func:`parse_priority`. Raises
-    InputError, SubmissionError for faults or different photos, or OutputError.
-    """
+    """Write the votes of at least two submissions on every pixel; return the number of rows."""
     if len(submissions) < 2:
         raise InputError("A vote needs at least two submissions.")
     numbers = parse_weights(weights, len(submissions))

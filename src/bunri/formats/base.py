@@ -29,11 +29,6 @@ class ReadOptions:
         """Return the class table that the user chose."""
         return self.like.table if self.like else self.table
 
-    @property
-    def known_photos(self) -> Sequence[Photo]:
-        """Return the photos with known names and sizes."""
-        return self.photos or (self.like.photos if self.like else ())
-
 
 Reshape = Callable[[Segmentation, tuple[int, int]], Sequence[Segmentation]]
 """Function of an outline and the photo's (height, width) that returns the objects it becomes."""

@@ -150,7 +150,9 @@ def _read_image(element: Element, builder: SetBuilder) -> None:
     for child in element:
         if child.tag not in ("polygon", "mask"):
             builder.leave_out(f"<{child.tag[:24]}>")
-    for number, shape in enumerate(sorted(shapes, key=_find_level)):
+    for number, shape in enumerate(
+        sorted(shapes, key=lambda shape: _read_integer(shape, "z_order", 0))
+    ):
         where = f"image {photo.file_name!r}, <{shape.tag}> {number}"
         with builder.catch(where):
             if shape.tag == "polygon":
@@ -159,13 +161,6 @@ def _read_image(element: Element, builder: SetBuilder) -> None:
                 builder.add_object(where, photo, shape.get("label"), polygon, group or None)
             else:
                 builder.add_object(where, photo, shape.get("label"), _read_mask(shape, photo))
-
-
-def _find_level(shape: Element) -> int:
-    try:
-        return _read_integer(shape, "z_order", 0)
-    except AnnotationError:
-        return 0
 
 
 def _read_integer(element: Element, key: str, default: int | None = None) -> int:

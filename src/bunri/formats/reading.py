@@ -35,7 +35,8 @@ class SetBuilder:
         self._groups: dict[tuple[int, str, int], list[Segmentation]] = {}
         self._first_use: dict[str, tuple[str, str]] = {}  # class -> its spelling, and the place
         self._left_out: dict[str, int] = defaultdict(int)
-        self._known = {tidy_name(photo.file_name): photo for photo in options.known_photos}
+        known = options.photos or (options.like.photos if options.like else ())
+        self._known = {tidy_name(photo.file_name): photo for photo in known}
         self._known_stems = {cut_suffix(name): photo for name, photo in self._known.items()}
 
     @contextmanager

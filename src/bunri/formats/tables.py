@@ -32,8 +32,7 @@ def write_classes_file(path: Path, table: ClassTable, photos: Mapping[str, str])
 
 
 def read_classes_file(path: Path) -> tuple[ClassTable, dict[str, str]]:
-    """Return class table and photos of a ``classes.json``; raise PathError or InputError."""
-    _require_file(path)
+    """Return class table and photos of a ``classes.json``; raise InputError if it is not valid."""
     hint = "bunri writes this file beside PNG masks; a COCO file is given with --like."
     record = read_json_record(path, _ClassesFile, max_bytes=_MAX_JSON_BYTES, hint=hint)
     try:
@@ -44,9 +43,10 @@ def read_classes_file(path: Path) -> tuple[ClassTable, dict[str, str]]:
 
 def read_class_table(path: Path) -> ClassTable:
     """Return the classes in a ``classes.json``, or in a CSV with columns name, r, g, b."""
+    if not is_file(path):
+        raise PathError(f"{path} does not exist.")
     if path.suffix.lower() != ".csv":
         return read_classes_file(path)[0]
-    _require_file(path)
     if path.stat().st_size > _MAX_CSV_BYTES:
         raise InputError(f"{path} has more than {_MAX_CSV_BYTES} bytes; is it a class table?")
     try:
@@ -71,11 +71,6 @@ def read_class_table(path: Path) -> ClassTable:
     else:
         infos.insert(BACKGROUND_INDEX, ClassInfo("Background", "배경", (0, 0, 0)))
     return ClassTable(tuple(infos))
-
-
-def _require_file(path: Path) -> None:
-    if not is_file(path):
-        raise PathError(f"{path} does not exist.")
 
 
 def _parse_row(row: dict[str, str | None]) -> ClassInfo | None:

@@ -76,10 +76,11 @@ def read_yolo(path: Path, options: ReadOptions) -> LabelledSet:
     The photos are needed, because the label files do not state their sizes.
     """
     names = _read_names(path, options)
-    files = {
-        cut_suffix(_swap_folder(name, LABELS_NAME, PHOTOS_NAME)): file
-        for name, file in _list_labels(path).items()
-    }
+    files: dict[str, Path] = {}
+    for file in find_files(path, ".txt"):
+        name = file.relative_to(path)
+        if LABELS_NAME in name.parts[:-1]:
+            files[cut_suffix(_swap_folder(name.as_posix(), LABELS_NAME, PHOTOS_NAME))] = file
     if not files:
         raise PathError(f"{path} has no folder {LABELS_NAME!r} with .txt files.")
     # Names of photos start below images/ if all of them are there.
@@ -108,12 +109,6 @@ def _swap_folder(name: str, old: str = PHOTOS_NAME, new: str = LABELS_NAME) -> s
     *folders, last = name.split("/")
     place = len(folders) - 1 - folders[::-1].index(old)
     return "/".join([*folders[:place], new, *folders[place + 1 :], last])
-
-
-def _list_labels(path: Path) -> dict[str, Path]:
-    """Return relative path -> label file."""
-    names = {file.relative_to(path).as_posix(): file for file in find_files(path, ".txt")}
-    return {name: file for name, file in names.items() if LABELS_NAME in name.split("/")[:-1]}
 
 
 def _read_names(path: Path, options: ReadOptions) -> list[str]:

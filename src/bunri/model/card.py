@@ -102,21 +102,16 @@ def _describe_scores(scores: Mapping[str, Any]) -> str:
     intervals = scores.get("intervals", {}).get("classes") or [{}] * len(classes)
     rows = [
         f"| {row['name']} | {_show(row['iou'])} | {_show_interval(found.get('iou'))} | "
-        f"{row['photos']} |"
+        f"{row['photos']} |\n"
         for row, found in zip(classes, intervals, strict=True)
     ]
-    overall = f"global {_show(miou.get('global'))}, per image {_show(miou.get('per_image'))}"
-    return "\n".join(
-        [
-            f"Validation mIoU: {overall},",
-            f"per batch of {miou.get('batch_size')} {_show(miou.get('per_batch'))}.",
-            "",
-            "| Class | IoU | 95 % interval | Validation photos with this class |",
-            "|---|---|---|---|",
-            *rows,
-            "",
-        ]
-    )
+    return f"""\
+Validation mIoU: global {_show(miou.get("global"))}, per image {_show(miou.get("per_image"))},
+per batch of {miou.get("batch_size")} {_show(miou.get("per_batch"))}.
+
+| Class | IoU | 95 % interval | Validation photos with this class |
+|---|---|---|---|
+{"".join(rows)}"""
 
 
 def _show_interval(ends: Sequence[float] | None) -> str:

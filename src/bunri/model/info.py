@@ -16,6 +16,7 @@ from bunri.images.frames import MAX_FRAME_PX, Preprocessing
 from bunri.labels.pseudo import pack_hashes, unpack_hashes
 
 FORMAT_VERSION = 1
+_PLAIN = ("architecture", "training", "scores", "licenses")
 _MAX_INFO_BYTES = 64 * 2**20
 _HASHES = r"^([0-9a-f]{16}( [0-9a-f]{16})*)?$"
 
@@ -76,10 +77,7 @@ def describe_info(info: BundleInfo) -> dict[str, Any]:
         "bunri": __version__,
         "classes": info.table.to_json(),
         "preprocessing": asdict(info.preprocessing),
-        "architecture": dict(info.architecture),
-        "training": dict(info.training),
-        "scores": dict(info.scores),
-        "licenses": dict(info.licenses),
+        **{key: dict(getattr(info, key)) for key in _PLAIN},
         "weights_sha256": info.weights_sha256,
     }
     if info.onnx_sha256:

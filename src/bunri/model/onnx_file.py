@@ -7,7 +7,7 @@ preprocessing, augmentation views and tiles.
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,10 +49,8 @@ def make_metadata(info: BundleInfo, precision: str) -> dict[str, str]:
     The key ``bunri`` has the content of ``bunri.json`` without hashes; the rest is for others.
     """
     table = info.table
-    content = {**describe_info(info), "weights_sha256": ""}
-    content.pop("onnx_sha256", None)
     values: dict[str, Any] = {
-        INFO_KEY: content,
+        INFO_KEY: describe_info(replace(info, weights_sha256="", onnx_sha256="")),
         "names_en": table.names,
         "names_ko": [one.name_ko for one in table.classes],
         "colors_rgb": [one.color_rgb for one in table.classes],

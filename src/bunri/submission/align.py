@@ -34,7 +34,8 @@ def align_submissions(
     problems = []
     for reader in readers:
         problems += [f"{show(name)} is in {first}, not in {reader.path}" for name in reader.missing]
-        problems += [f"{show(name)} is in {reader.path}, not in {first}" for name in reader.drain()]
+        problems += [f"{show(name)} is in {reader.path}, not in {first}" for name in reader.early]
+        problems += [f"{show(name)} is in {reader.path}, not in {first}" for name, _ in reader.rows]
     if problems:
         raise SubmissionError(
             "The submissions are not about the same photos:",
@@ -60,20 +61,16 @@ class _Reader:
     def __init__(self, path: Path, num_classes: int) -> None:
         self.path = path
         self.missing: list[str] = []
-        self._rows = read_submission(path, num_classes)
-        self._early: dict[str, bytes] = {}
+        self.rows = read_submission(path, num_classes)
+        self.early: dict[str, bytes] = {}
 
     def take(self, image_id: str) -> MaskArray | None:
-        packed = self._early.pop(image_id, None)
+        packed = self.early.pop(image_id, None)
         if packed is not None:
             return unpack_mask(packed)
-        for name, mask in self._rows:
+        for name, mask in self.rows:
             if name == image_id:
                 return mask
-            self._early[name] = pack_mask(mask)
+            self.early[name] = pack_mask(mask)
         self.missing.append(image_id)
         return None
-
-    def drain(self) -> list[str]:
-        """Return the ids that were never taken."""
-        return [*self._early, *(name for name, _ in self._rows)]

@@ -94,10 +94,6 @@ def is_text(content: bytes) -> bool:
 
 def encode_row(image_id: str, mask: npt.NDArray[Any], row: int, num_classes: int) -> bytes:
     """Return one row of the file, line feed included; raise SubmissionError if it does not fit."""
-    return _encode_image_id(image_id, row) + b"," + _encode_mask(mask, row, num_classes) + b"\n"
-
-
-def _encode_image_id(image_id: str, row: int) -> bytes:
     quoted = f'"{image_id.replace(chr(34), chr(34) * 2)}"'
     try:
         encoded = (quoted if _NEEDS_QUOTES.search(image_id) else image_id).encode()
@@ -107,10 +103,6 @@ def _encode_image_id(image_id: str, row: int) -> bytes:
     if not 0 < len(encoded) <= MAX_ID_BYTES:
         message = f"an id needs 1 to {MAX_ID_BYTES:,} bytes; {show(image_id)} has {len(encoded):,}."
         raise SubmissionError(str(Fault(row, "image_id", message)))
-    return encoded
-
-
-def _encode_mask(mask: npt.NDArray[Any], row: int, num_classes: int) -> bytes:
     expected = (SUBMISSION_SIZE_PX, SUBMISSION_SIZE_PX)
     if mask.dtype != np.uint8 or mask.shape != expected:
         message = (
@@ -124,7 +116,7 @@ def _encode_mask(mask: npt.NDArray[Any], row: int, num_classes: int) -> bytes:
         message = _explain_value(b"%d" % values[position], num_classes) + "."
         raise SubmissionError(str(Fault(row, "PredictionString", message, position + 1)))
     padded: bytes = _DIGITS_OF[values].tobytes()
-    return padded.translate(None, b"\0")[:-1]
+    return b"%b,%b\n" % (encoded, padded.translate(None, b"\0")[:-1])
 
 
 def parse_row(

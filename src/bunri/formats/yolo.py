@@ -77,10 +77,10 @@ def read_yolo(path: Path, options: ReadOptions) -> LabelledSet:
     """
     names = _read_names(path, options)
     files: dict[str, Path] = {}
-    for file in find_files(path, ".txt"):
-        name = file.relative_to(path)
+    for listed in find_files(path, ".txt"):
+        name = listed.relative_to(path)
         if LABELS_NAME in name.parts[:-1]:
-            files[cut_suffix(_swap_folder(name.as_posix(), LABELS_NAME, PHOTOS_NAME))] = file
+            files[cut_suffix(_swap_folder(name.as_posix(), LABELS_NAME, PHOTOS_NAME))] = listed
     if not files:
         raise PathError(f"{path} has no folder {LABELS_NAME!r} with .txt files.")
     # Names of photos start below images/ if all of them are there.

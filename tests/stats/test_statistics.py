@@ -19,12 +19,14 @@ from bunri.stats.statistics import (
     AreaStatistics,
     ColorStatistics,
     LabelStatistics,
+    LabelTally,
     SetStatistics,
     collect_statistics,
     name_sets,
+    summarize_colors,
 )
 from bunri.stats.statistics_json import describe_statistics
-from bunri.stats.tallies import GRID, ColorTally, LabelTally, measure_occupancy, measure_spread
+from bunri.stats.tallies import GRID, count_values, measure_occupancy, measure_spread
 from tests.coco_data import box, make_annotation, make_document, make_image, write_coco
 
 PAPER, METAL, PLASTIC_BAG, BATTERY = 3, 5, 9, 10
@@ -231,21 +233,18 @@ photos = st.lists(
 
 
 @given(photos)
-def test_color_tally__equals_numpy_over_all_pixels(images):
-    tally = ColorTally()
-    for image in images:
-        tally.add(image)
+def test_summarize_colors__equals_numpy_over_all_pixels(images):
+    colors = summarize_colors([count_values(image).reshape(3, 256) for image in images])
     pixels = np.concatenate([image.reshape(-1, 3) for image in images]).astype(np.float64) / 255
-    means, stds = measure_spread(tally.histogram)
-    np.testing.assert_allclose(means, pixels.mean(0), atol=1e-14)
-    np.testing.assert_allclose(stds, pixels.std(0), atol=1e-7)
+    np.testing.assert_allclose(colors.mean_rgb, pixels.mean(0), atol=1e-14)
+    np.testing.assert_allclose(colors.std_rgb, pixels.std(0), atol=1e-7)
     inside = np.mean([(image / 255).std((0, 1)) for image in images], 0)
-    np.testing.assert_allclose(tally.mean_photo_std, inside, atol=1e-7)
+    np.testing.assert_allclose(colors.mean_photo_std_rgb, inside, atol=1e-7)
     # A law of its own: the spread of all is at least the root mean square inside the photos,
     # weighted by pixels.
     weights = [image.shape[0] * image.shape[1] for image in images]
     within = np.average([(image / 255).var((0, 1)) for image in images], 0, weights)
-    assert (np.array(stds) ** 2 >= within - 1e-12).all()
+    assert (np.array(colors.std_rgb) ** 2 >= within - 1e-12).all()
 
 
 def test_measure_spread__more_pixels_than_int32_can_count():
@@ -311,16 +310,18 @@ masks = st.lists(
 def test_label_tally__laws(drawn):
     tally = LabelTally(5)
     for mask in drawn:
-        tally.add_mask(mask)
-    assert tally.pixels.sum() == sum(mask.size for mask in drawn)
-    np.testing.assert_array_equal(tally.together, tally.together.T)
-    np.testing.assert_array_equal(np.diag(tally.together), tally.photos)
-    assert (tally.together <= np.minimum.outer(tally.photos, tally.photos)).all()
-    assert sum(tally.classes_per_photo.values()) == len(drawn)
-    seen = sum(value * photos for value, photos in tally.classes_per_photo.items())
-    assert seen == tally.photos[1:].sum()
-    assert [sum(content.values()) for content in tally.contents] == [mask.size for mask in drawn]
-    np.testing.assert_allclose(tally.occupancy.sum(0), len(drawn))
+        tally.add(mask, [])
+    labels = tally.conclude()
+    photos = np.array([figures.photos for figures in labels.classes])
+    assert sum(figures.pixels for figures in labels.classes) == sum(mask.size for mask in drawn)
+    np.testing.assert_array_equal(labels.together, labels.together.T)
+    np.testing.assert_array_equal(np.diag(labels.together), photos)
+    assert (labels.together <= np.minimum.outer(photos, photos)).all()
+    assert sum(number for _, number in labels.classes_per_photo) == len(drawn)
+    assert sum(value * number for value, number in labels.classes_per_photo) == photos[1:].sum()
+    assert [sum(content.values()) for content in labels.contents] == [mask.size for mask in drawn]
+    filled = [0 if c.occupancy is None else c.occupancy * c.photos for c in labels.classes]
+    np.testing.assert_allclose(sum(filled), len(drawn))
 
 
 # -- names and JSON ------------------------------------------------------------------------

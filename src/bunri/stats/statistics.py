@@ -1,7 +1,7 @@
 """Statistics of data sets: photos, classes, objects, sizes, places and colours."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bunri.core.classes import ClassTable
-from bunri.core.contracts import BACKGROUND_INDEX
+from bunri.core.contracts import BACKGROUND_INDEX, MaskArray
 from bunri.core.errors import ImageError
 from bunri.core.progress import Advance, Progress, show_nothing
 from bunri.labels.coco import require_nonempty, require_photos
@@ -20,7 +20,7 @@ from bunri.labels.rasterize import draw_region
 from bunri.labels.records import LabelledSet, Photo
 from bunri.labels.rules import OverlapRule
 from bunri.labels.sources import pair_roots, read_together
-from bunri.stats.tallies import ColorTally, Counts, LabelTally, measure_spread
+from bunri.stats.tallies import GRID, Counts, count_values, measure_occupancy, measure_spread
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 Distribution = tuple[tuple[int, int], ...]
@@ -209,18 +209,17 @@ def collect_statistics(
     dataset: LabelledSet, name: str, rule: OverlapRule, *, opens_photos: bool, advance: Advance
 ) -> SetStatistics:
     """Return the statistics of one set of at least one photo; see :func:`measure_datasets`."""
-    color = ColorTally()
+    histograms, problems = [], []
     labels = LabelTally(len(dataset.table))
-    problems: list[str] = []
     for photo in dataset.photos:
         if opens_photos:
             try:
-                color.add(read_photo_as_labelled(dataset, photo))
+                image = read_photo_as_labelled(dataset, photo)
+                histograms.append(count_values(image).reshape(3, 256))
             except ImageError as error:
                 problems.append(error.message)
         if dataset.is_labelled and not problems:
-            labels.add_mask(draw_mask(dataset, photo, rule))
-            labels.add_objects(_measure_objects(dataset, photo))
+            labels.add(draw_mask(dataset, photo, rule), _measure_objects(dataset, photo))
         advance()
     if problems:
         raise ImageError(
@@ -233,8 +232,8 @@ def collect_statistics(
         name=name,
         dataset=dataset,
         sizes=tuple(sorted(sizes.items(), key=lambda item: (-item[1], item[0]))),
-        labels=_conclude_labels(labels) if dataset.is_labelled else None,
-        color=_conclude_color(color) if opens_photos else None,
+        labels=labels.conclude() if dataset.is_labelled else None,
+        color=summarize_colors(histograms) if opens_photos else None,
     )
 
 
@@ -249,43 +248,73 @@ def _measure_objects(dataset: LabelledSet, photo: Photo) -> list[tuple[int, int]
     ]
 
 
-def _conclude_color(tally: ColorTally) -> ColorStatistics:
-    means, stds = measure_spread(tally.histogram)
+def summarize_colors(histograms: Sequence[Counts]) -> ColorStatistics:
+    """Return the colours of photos from the histogram of each, int64 (3, 256)."""
+    whole = np.sum(histograms, axis=0)
+    means, stds = measure_spread(whole)
+    photo_stds = zip(*(measure_spread(counts)[1] for counts in histograms), strict=True)
     return ColorStatistics(
-        num_pixels=int(tally.histogram[0].sum()),
+        num_pixels=int(whole[0].sum()),
         mean_rgb=tuple(means),
         std_rgb=tuple(stds),
-        mean_photo_std_rgb=tuple(tally.mean_photo_std),
-        histogram=tally.histogram,
+        mean_photo_std_rgb=tuple(sum(values) / len(histograms) for values in photo_stds),
+        histogram=whole,
     )
 
 
-def _conclude_labels(tally: LabelTally) -> LabelStatistics:
-    areas_px = [np.array(areas, np.int64) for areas in tally.areas_px]
-    return LabelStatistics(
-        classes=tuple(_conclude_class(tally, i, areas) for i, areas in enumerate(areas_px)),
-        all_areas=_summarize_areas(np.concatenate(areas_px)),
-        together=tally.together,
-        classes_per_photo=tuple(sorted(tally.classes_per_photo.items())),
-        objects_per_photo=tuple(sorted(tally.objects_per_photo.items())),
-        contents=tuple(tally.contents),
-    )
+class LabelTally:
+    """Pixels and objects by class, photo by photo; of each photo only counts are kept."""
+
+    def __init__(self, num_classes: int) -> None:
+        self._pixels: list[Counts] = []
+        self._objects: list[list[tuple[int, int]]] = []
+        self._occupancy = np.zeros((num_classes, GRID, GRID))  # sum over photos
+
+    def add(self, mask: MaskArray, objects: list[tuple[int, int]]) -> None:
+        """Count a mask, uint8 (H, W), and the (class index, drawn pixels) of its objects."""
+        pixels = count_values(mask)[: len(self._occupancy)]
+        for index in np.flatnonzero(pixels):
+            self._occupancy[index] += measure_occupancy(mask == index)
+        self._pixels.append(pixels)
+        self._objects.append(objects)
+
+    def conclude(self) -> LabelStatistics:
+        """Return the statistics of all photos that were added, at least one."""
+        pixels = np.stack(self._pixels)  # (photos, C)
+        shows = (pixels > 0).astype(np.int64)
+        areas: list[list[int]] = [[] for _ in self._occupancy]
+        for index, area_px in chain.from_iterable(self._objects):
+            areas[index].append(area_px)
+        areas_px = [np.array(listed, np.int64) for listed in areas]
+        photos, totals = shows.sum(axis=0).tolist(), pixels.sum(axis=0).tolist()
+        classes = tuple(
+            ClassStatistics(
+                photos=photos[index],
+                objects=len(listed),
+                empty_objects=int((listed == 0).sum()),
+                pixels=totals[index],
+                pixel_share=totals[index] / sum(totals),
+                area=_summarize_areas(listed),
+                occupancy=self._occupancy[index] / photos[index] if photos[index] else None,
+            )
+            for index, listed in enumerate(areas_px)
+        )
+        return LabelStatistics(
+            classes=classes,
+            all_areas=_summarize_areas(np.concatenate(areas_px)),
+            together=shows.T @ shows,
+            classes_per_photo=_count(shows[:, BACKGROUND_INDEX + 1 :].sum(axis=1).tolist()),
+            objects_per_photo=_count(map(len, self._objects)),
+            contents=tuple({i: n for i, n in enumerate(row) if n} for row in pixels.tolist()),
+        )
 
 
-def _conclude_class(tally: LabelTally, index: int, areas_px: Counts) -> ClassStatistics:
-    photos = int(tally.photos[index])
-    return ClassStatistics(
-        photos=photos,
-        objects=int(tally.objects[index]),
-        empty_objects=int(tally.empty_objects[index]),
-        pixels=int(tally.pixels[index]),
-        pixel_share=int(tally.pixels[index]) / int(tally.pixels.sum()),
-        area=_summarize_areas(areas_px),
-        occupancy=tally.occupancy[index] / photos if photos else None,
-    )
+def _count(values: Iterable[int]) -> Distribution:
+    return tuple(sorted(Counter(values).items()))
 
 
 def _summarize_areas(areas_px: Counts) -> AreaStatistics | None:
+    areas_px = areas_px[areas_px > 0]
     if not areas_px.size:
         return None
     doublings = np.bincount([area_px.bit_length() - 1 for area_px in areas_px.tolist()])

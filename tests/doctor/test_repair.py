@@ -1,6 +1,7 @@
 """``--fix``: each fault that has a repair is gone from the copy, and masks stay as they were."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def repair(path, other=None, depth="pixels"):
     done = repair_file(doctor, file, diagnosis, against, path.with_name("fixed.json"))
     assert path.read_bytes() == before
     lines = [json.loads(line) for line in done.log.read_text().splitlines()]
-    assert lines == [change.to_json() for change in done.changes]
+    assert lines == [asdict(change) for change in done.changes]
     return done
 
 

@@ -123,7 +123,6 @@ def test_measure_balance__by_hand():
     assert (balance.presence, balance.size) == (0, 0)
     assert balance.pixels == pytest.approx(1 / 6)
     assert balance.figure == pytest.approx(1 / 18)
-    assert balance.to_json().keys() == {"figure", "presence", "pixels", "size"}
 
 
 def test_measure_balance__a_part_without_photos():

@@ -1,6 +1,7 @@
 """What two splits have in common."""
 
 import io
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def test_find_leaks__each_kind(prints, copy):
     assert [leak.similarity for leak in leaks[:2]] == [None, 1.0]
     assert 0.86 <= (leaks[2].similarity or 0) < 1
     assert str(leaks[1]) == ("same-pixels: 'b.jpg' (train) and 'again.png' (val), similarity 1.000")
-    assert leaks[0].to_json() == {
+    assert asdict(leaks[0]) == {
         "kind": "same-name", "first_split": "train", "first_name": "d.jpg",
         "second_split": "val", "second_name": "d.jpg", "similarity": None,
     }  # fmt: skip

@@ -1,6 +1,6 @@
 """Repairs of the category list; each edits a document in place and returns its changes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from bunri.doctor.category_names import find_cycles, find_moved_ids, find_renamed
@@ -10,30 +10,26 @@ from bunri.doctor.changes import Change
 def _rename(document: dict[str, Any]) -> list[Change]:
     changes = []
     renamed = find_renamed(_read_names(document))
-    for position, row in enumerate(document["categories"]):
-        name = renamed.get(row.get("id"))
-        if name:
-            place = ("categories", position)
-            action = "renames the category"
-            changes.append(Change.describe("renamed-category", place, action, row["name"], name))
+    for place, row in _iterate(document):
+        if row.get("id") in renamed:
+            name = renamed[row["id"]]
+            note = "renames the category"
+            changes.append(Change.describe("renamed-category", place, note, row["name"], name))
             row["name"] = name
     return changes
 
 
 def _restore_ids(document: dict[str, Any]) -> list[Change]:
     moved = find_moved_ids(_read_names(document))
-    ids = [moved.get(row.get("id"), row.get("id")) for row in document["categories"]]
+    ids = [moved.get(row.get("id"), row.get("id")) for _, row in _iterate(document)]
     if len(set(ids)) < len(ids):
         return []  # a category of another name has one of the usual ids
     changes = []
-    for position, row in enumerate(document["categories"]):
+    for place, row in _iterate(document):
         if row.get("id") in moved:
-            place, new_id = ("categories", position), moved[row["id"]]
-            action = "restores the usual id, in its objects too"
-            changes.append(
-                Change.describe("renumbered-categories", place, action, row["id"], new_id)
-            )
-            row["id"] = new_id
+            old_id, row["id"] = row["id"], moved[row["id"]]
+            note = "restores the usual id, in its objects too"
+            changes.append(Change.describe("renumbered-categories", place, note, old_id, row["id"]))
     for row in document.get("annotations") or ():
         if isinstance(row, dict) and row.get("category_id") in moved:
             row["category_id"] = moved[row["category_id"]]
@@ -43,19 +39,25 @@ def _restore_ids(document: dict[str, Any]) -> list[Change]:
 def _cut_cycles(document: dict[str, Any]) -> list[Change]:
     in_cycle = {name for cycle in find_cycles(document["categories"]) for name in cycle}
     changes = []
-    for position, row in enumerate(document["categories"]):
-        if isinstance(row, dict) and row.get("name") in in_cycle:
-            place, before = ("categories", position), row.pop("supercategory")
-            action = "removes the supercategory"
-            changes.append(Change.describe("category-cycle", place, action, before))
+    for place, row in _iterate(document):
+        if row.get("name") in in_cycle:
+            before, note = row.pop("supercategory"), "removes the supercategory"
+            changes.append(Change.describe("category-cycle", place, note, before))
     return changes
+
+
+def _iterate(document: dict[str, Any]) -> Iterator[tuple[tuple[str, int], Any]]:
+    """Yield (place, row) of the rows of the category list that are objects."""
+    for position, row in enumerate(document["categories"]):
+        if isinstance(row, dict):
+            yield ("categories", position), row
 
 
 def _read_names(document: dict[str, Any]) -> dict[int, str]:
     return {
         row["id"]: row["name"]
-        for row in document["categories"]
-        if isinstance(row, dict) and type(row.get("id")) is int and isinstance(row.get("name"), str)
+        for _, row in _iterate(document)
+        if type(row.get("id")) is int and isinstance(row.get("name"), str)
     }
 
 

@@ -1,11 +1,9 @@
 """Record of one change by a repair, for the log beside the repaired file."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Self
 
 from bunri.labels.document import dump_json
-
-_MAX_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +24,6 @@ class Change:
     before: str = ""
     after: str = ""
 
-    def to_json(self) -> dict[str, str]:
-        """Return the change as plain values."""
-        return asdict(self)
-
     @classmethod
     def describe(cls, check: str, row: tuple[str, int], action: str, *values: object) -> Self:
         """Return the change of a row; ``values`` are the old and the new one, or none."""
@@ -38,4 +32,4 @@ class Change:
 
 def _show(value: object) -> str:
     text = dump_json(value)
-    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."
+    return text if len(text) <= 200 else f"{text[:197]}..."

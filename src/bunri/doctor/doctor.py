@@ -1,6 +1,6 @@
 """Check of a data set: ``check_dataset`` examines a COCO file and can write a repaired copy."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +83,7 @@ def check_dataset(
         progress: Progress display.
 
     Raises:
-        InputError: ``fix`` exists, ``model`` is given without ``depth`` "pixels", or its class
-            table lacks categories of the file.
-        PathError: A file or a folder does not exist.
-        AnnotationError: A file is not a JSON object, or too large.
-        OutputError: The copy cannot be written.
+        InputError, OutputError: The files or the options cannot be used.
     """
     if fix is not None and (fix.resolve() == data.resolve() or is_file(fix)):
         raise InputError(
@@ -107,18 +103,7 @@ def check_dataset(
 def repair_file(
     doctor: Doctor, file: CocoFile, diagnosis: Diagnosis, against: CocoFile | None, path: Path
 ) -> Repair:
-    """Write a repaired copy of a file, and its log.
-
-    Args:
-        doctor: Examiner that made the diagnosis; it examines the copy as well.
-        file: Examined file.
-        diagnosis: Diagnosis of ``file``.
-        against: The other split of the diagnosis.
-        path: Path of the copy.
-
-    Raises:
-        OutputError: The copy or the log cannot be written.
-    """
+    """Write a repaired copy of an examined file to ``path``, and its log; examine the copy."""
     changes: list[Change] = []
     for _ in range(_MAX_ROUNDS):
         document, made = repair_document(file, diagnosis)
@@ -128,6 +113,6 @@ def repair_file(
         file = CocoFile(document, file.path, file.image_root)
         diagnosis = doctor.examine(file, against)
     log = path.with_name(f"{path.stem}.changes.jsonl")
-    write_text(log, "".join(f"{dump_json(c.to_json())}\n" for c in changes))
+    write_text(log, "".join(f"{dump_json(asdict(c))}\n" for c in changes))
     write_document(path, file.document)
     return Repair(path, log, tuple(changes), diagnosis)

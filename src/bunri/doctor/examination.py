@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from bunri.core.contracts import ImageArray
 from bunri.core.errors import InputError
@@ -31,11 +31,7 @@ from bunri.labels.records import LabelledSet
 Depth = Literal["json", "headers", "pixels"]
 """Sources to examine: the JSON alone, the photos' headers too, or all their pixels too."""
 
-_NEEDS: dict[Depth, frozenset[Need]] = {
-    "json": frozenset({"json"}),
-    "headers": frozenset({"json", "headers"}),
-    "pixels": frozenset({"json", "headers", "pixels"}),
-}
+_DEPTHS: tuple[Depth, ...] = get_args(Depth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +44,7 @@ class CocoFile:
 
 
 def read_coco_file(path: Path, image_root: Path | None) -> CocoFile:
-    """Read a file to examine; anything may be wrong in it, as long as it is a JSON object.
-
-    Args:
-        path: JSON file.
-        image_root: Folder of its photos; None for the file's own folder.
-
-    Raises:
-        PathError: The file or the folder does not exist.
-        AnnotationError: The file is not a JSON object, or too large.
-    """
+    """Read a file to examine; anything may be wrong in it, as long as it is a JSON object."""
     root = find_image_root(path, image_root)
     return CocoFile(read_json_object(path), path, root)
 
@@ -86,19 +73,11 @@ class Doctor:
     _results: dict[tuple[Path, tuple[int, int]], _PhotoResult] = field(default_factory=dict)
 
     def examine(self, file: CocoFile, against: CocoFile | None = None) -> Diagnosis:
-        """Run all checks that the sources allow.
-
-        Args:
-            file: File to examine.
-            against: Another split, which should share no photo with it.
-
-        Raises:
-            InputError: The model's class table lacks categories of the file.
-        """
+        """Run all checks that the sources allow; ``against`` should share no photo with it."""
         findings = Findings()
         examined = self._examine_alone(file, findings)
         summary = check_labels(examined, file.document, findings)
-        done = set(_NEEDS[self.depth])
+        done = set[Need](_DEPTHS[: _DEPTHS.index(self.depth) + 1])
         if self.depth == "pixels":
             with self.progress("Comparing photos", len(examined.prints)) as advance:
                 check_copies(examined, findings, advance)
@@ -127,11 +106,10 @@ class Doctor:
         label = f"Checking labels of {file.path.name}"
         with self.progress(label, len(rows.objects)) as advance:
             for photo_id, objects in rows.objects.items():
-                drawn = check_objects(objects, findings)
-                if drawn is not None and examined.labelled is not None:
+                drawn, spans = check_objects(objects, findings)
+                if spans is not None and examined.labelled is not None:
                     indices = examined.labelled.index_of_category
-                    classes = [indices[item.category_id] for item in drawn.objects]
-                    contest = measure_contest(drawn.spans, classes)
+                    contest = measure_contest(spans, [indices[item.category_id] for item in drawn])
                     if contest.contested_px:
                         examined.contests[photo_id] = contest
                 advance()

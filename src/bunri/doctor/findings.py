@@ -1,7 +1,6 @@
 """Records of what the doctor finds, in the order of its checks."""
 
-from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from bunri.doctor.checks import CHECK_OF, CHECKS, Check, Need
@@ -35,22 +34,22 @@ class Finding:
         }
 
 
-@dataclass(slots=True)
 class Findings:
     """Collects faults during an examination."""
 
-    _examples: dict[str, list[Example]] = field(default_factory=lambda: defaultdict(list))
+    def __init__(self) -> None:
+        self._examples: dict[str, list[Example]] = {check.name: [] for check in CHECKS}
 
     def add(self, name: str, example: Example) -> None:
         """Add a place where the check ``name`` fails."""
-        self._examples[CHECK_OF[name].name].append(example)
+        self._examples[name].append(example)
 
     def list_findings(self) -> tuple[Finding, ...]:
         """Return the findings in the order of ``CHECKS``."""
         return tuple(
-            Finding(check, tuple(self._examples[check.name]))
-            for check in CHECKS
-            if self._examples.get(check.name)
+            Finding(CHECK_OF[name], tuple(examples))
+            for name, examples in self._examples.items()
+            if examples
         )
 
 

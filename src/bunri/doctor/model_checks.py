@@ -51,15 +51,9 @@ class JudgedObject:
 def judge_objects(
     labelled: LabelledSet, photo: Photo, image: ImageArray, model: ProbsModel
 ) -> list[JudgedObject]:
-    """Return the model's probabilities for each object of a photo of at least 64 pixels.
+    """Return the model's probabilities for each object of at least 64 pixels of one photo.
 
     The pixels of an object are those it owns under ``largest-first``.
-
-    Args:
-        labelled: Labels with the model's class table.
-        photo: One of ``labelled.photos``.
-        image: Its pixels, uint8 (H, W, 3).
-        model: The model.
     """
     annotations = labelled.annotations.get(photo.id, ())
     if not annotations:
@@ -83,10 +77,6 @@ def find_suspicious(judged: Sequence[JudgedObject], names: Sequence[str]) -> lis
     the objects of a class is the threshold of that class, so that its bias is not held against
     the labels. An object is suspicious if its own class gets at least 0.3 less than the
     threshold, and another class reaches its threshold.
-
-    Args:
-        judged: All objects of a set.
-        names: Names of the classes, in the order of the table.
     """
     if not judged:
         return []

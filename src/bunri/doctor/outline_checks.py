@@ -4,7 +4,7 @@ An object is reported for its first fault only: an outline out of the frame also
 its 'area', but that follows from it, and would send people looking twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -27,34 +27,23 @@ _AREA_TOLERANCE = 0.02
 _BOX_TOLERANCE_PX = 2.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class DrawnPhoto:
-    """The objects of one photo that can be drawn, and their pixels.
-
-    Attributes:
-        objects: The objects in file order.
-        shapes: Their outlines.
-        spans: Their pixels, in the same order.
-    """
-
-    objects: Sequence[CocoObject]
-    shapes: Sequence[Segmentation]
-    spans: Spans
+_Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 @dataclass(frozen=True, slots=True)
 class _Measures:
-    """Measures of one object's points and pixels; boxes are left, top, right, bottom."""
+    """Measures of one object's points and pixels."""
 
-    overhang_px: float
     crossing: tuple[float, float] | None
     area_px: int
-    box: tuple[float, ...]
-    point_box: tuple[float, ...]
+    box: _Box
+    point_box: _Box
 
 
-def check_objects(objects: Sequence[CocoObject], findings: Findings) -> DrawnPhoto | None:
-    """Check all objects of one photo; return those that can be drawn, None if there are none."""
+def check_objects(
+    objects: Sequence[CocoObject], findings: Findings
+) -> tuple[list[CocoObject], Spans | None]:
+    """Check all objects of one photo; return those that can be drawn, and their pixels."""
     drawable, shapes = [], []
     for item in objects:
         if item.row.get("iscrowd") not in (None, 0, False):
@@ -66,22 +55,22 @@ def check_objects(objects: Sequence[CocoObject], findings: Findings) -> DrawnPho
             drawable.append(item)
             shapes.append(shape)
     if not drawable:
-        return None
-    drawn = DrawnPhoto(drawable, shapes, trace_spans(shapes, drawable[0].photo.size_hw))
-    for item, shape, measures in zip(drawable, shapes, _measure(drawn), strict=True):
+        return [], None
+    spans = trace_spans(shapes, drawable[0].photo.size_hw)
+    for item, shape, measures in zip(drawable, shapes, _measure(shapes, spans), strict=True):
         fault = _find_outline_fault(item, shape, measures) or _find_pixel_fault(
             item, shape, measures
         )
         if fault:
             findings.add(fault[0], item.describe(fault[1]))
-    _check_repeats(drawn, findings)
-    return drawn
+    _check_repeats(drawable, spans, findings)
+    return drawable, spans
 
 
-def _check_repeats(drawn: DrawnPhoto, findings: Findings) -> None:
-    spans, limits = drawn.spans, drawn.spans.find_limits().tolist()
+def _check_repeats(drawn: Sequence[CocoObject], spans: Spans, findings: Findings) -> None:
+    limits = spans.find_limits().tolist()
     seen: dict[tuple[int, bytes, bytes], int] = {}
-    for item, begin, end in zip(drawn.objects, limits[:-1], limits[1:], strict=True):
+    for item, begin, end in zip(drawn, limits[:-1], limits[1:], strict=True):
         pixels = spans.start[begin:end].tobytes(), spans.stop[begin:end].tobytes()
         first_id = seen.setdefault((item.category_id, *pixels), item.row["id"])
         if first_id != item.row["id"] and begin < end:
@@ -89,50 +78,28 @@ def _check_repeats(drawn: DrawnPhoto, findings: Findings) -> None:
             findings.add("duplicate-annotation", item.describe(note))
 
 
-def _measure(drawn: DrawnPhoto) -> list[_Measures]:
-    """Return the measures of each object, computed for all of a photo at once."""
-    height, width = drawn.spans.size_hw
-    owners, outlines = [], []
-    for number, shape in enumerate(drawn.shapes):
-        for part in shape.parts if isinstance(shape, Polygons) else ():
-            if len(part) >= 2 * MIN_POLYGON_POINTS:
-                owners.append(number)
-                outlines.append(part.reshape(-1, 2))
-    crossings = {owners[i]: place for i, place in find_self_crossings(outlines).items()}
-    point_boxes = _find_point_boxes(owners, outlines, len(drawn.objects))
-    left, top, box_width, box_height = drawn.spans.find_boxes().T
-    boxes = np.stack((left, top, left + box_width, top + box_height), axis=1).tolist()
-    areas_px = drawn.spans.count_pixels().tolist()
-    return [
-        _Measures(
-            overhang_px=max(-points[0], -points[1], points[2] - width, points[3] - height),
-            crossing=crossings.get(number),
-            area_px=area_px,
-            box=tuple(box),
-            point_box=points,
-        )
-        for number, (area_px, box, points) in enumerate(
-            zip(areas_px, boxes, point_boxes, strict=True)
-        )
+def _measure(shapes: Sequence[Segmentation], spans: Spans) -> Iterator[_Measures]:
+    """Yield the measures of each object of a photo."""
+    outlines = [
+        (number, part.reshape(-1, 2))
+        for number, shape in enumerate(shapes)
+        if isinstance(shape, Polygons)
+        for part in shape.parts
+        if len(part) >= 2 * MIN_POLYGON_POINTS
     ]
-
-
-def _find_point_boxes(
-    owners: Sequence[int], outlines: Sequence[npt.NDArray[np.float64]], num_objects: int
-) -> list[tuple[float, ...]]:
-    """Return left, top, right, bottom of each object's points; all infinite where it has none."""
-    nothing = (np.inf, np.inf, -np.inf, -np.inf)
-    boxes: list[tuple[float, ...]] = [nothing] * num_objects
-    if not outlines:
-        return boxes
-    points = np.concatenate(outlines)
-    begins = np.cumsum([0, *(len(outline) for outline in outlines[:-1])])
-    lows, highs = np.minimum.reduceat(points, begins), np.maximum.reduceat(points, begins)
-    for owner, low, high in zip(owners, lows.tolist(), highs.tolist(), strict=True):
-        left, top, right, bottom = boxes[owner]
-        boxes[owner] = (min(left, low[0]), min(top, low[1]),
-                        max(right, high[0]), max(bottom, high[1]))  # fmt: skip
-    return boxes
+    found = find_self_crossings([points for _, points in outlines])
+    crossings = {outlines[i][0]: place for i, place in found.items()}
+    boxes, areas_px = spans.find_boxes().tolist(), spans.count_pixels().tolist()
+    point_boxes: list[_Box] = [(np.inf, np.inf, -np.inf, -np.inf)] * len(shapes)
+    for number, points in outlines:
+        (low_x, low_y), (high_x, high_y) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+        left, top, right, bottom = point_boxes[number]
+        point_boxes[number] = (
+            min(left, low_x), min(top, low_y), max(right, high_x), max(bottom, high_y)
+        )  # fmt: skip
+    for number, (left, top, width, height) in enumerate(boxes):
+        box = (left, top, left + width, top + height)
+        yield _Measures(crossings.get(number), areas_px[number], box, point_boxes[number])
 
 
 def _find_outline_fault(
@@ -144,9 +111,12 @@ def _find_outline_fault(
     short = [len(part) // 2 for part in shape.parts if len(part) < 2 * MIN_POLYGON_POINTS]
     if short:
         return "too-few-points", f"a polygon of {short[0]} point(s)"
-    if measures.overhang_px > FRAME_TOLERANCE_PX:
-        size = f"{item.photo.width_px}x{item.photo.height_px}"
-        return "out-of-frame", f"a point is {measures.overhang_px:.1f} px outside of {size}"
+    left, top, right, bottom = measures.point_box
+    width_px, height_px = item.photo.width_px, item.photo.height_px
+    overhang_px = max(-left, -top, right - width_px, bottom - height_px)
+    if overhang_px > FRAME_TOLERANCE_PX:
+        size = f"{width_px}x{height_px}"
+        return "out-of-frame", f"a point is {overhang_px:.1f} px outside of {size}"
     if measures.crossing:
         x, y = measures.crossing
         return "self-crossing", f"near x {x:.0f}, y {y:.0f}"

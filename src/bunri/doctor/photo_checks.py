@@ -43,15 +43,7 @@ class PhotoFault:
 
 
 def check_header(path: Path, photo: Photo) -> list[PhotoFault]:
-    """Check the header of a photo file.
-
-    Args:
-        path: Photo file.
-        photo: Its record from the JSON.
-
-    Returns:
-        Faults; a fatal one is the last.
-    """
+    """Return the faults of a photo file's header; a fatal one is the last."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -130,11 +122,7 @@ def _check_size(picture: Image.Image, photo: Photo) -> list[PhotoFault]:
 
 
 def decode_for_checks(path: Path) -> tuple[ImageArray | None, list[PhotoFault]]:
-    """Decode a photo whose header has no fatal fault.
-
-    Returns:
-        Photo, uint8 (H, W, 3), or None and its faults.
-    """
+    """Return a photo without fatal fault in its header, uint8 (H, W, 3), or None and its faults."""
     try:
         return decode_photo(path.read_bytes(), name=path.name), []
     except ImageError as error:

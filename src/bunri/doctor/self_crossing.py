@@ -16,16 +16,10 @@ _MAX_PAIRS = 1_000_000
 
 
 def find_self_crossings(outlines: Sequence[_Points]) -> dict[int, tuple[float, float]]:
-    """Return a place where each outline crosses itself.
+    """Return where outlines, float64 (points, 2), cross themselves: position in the list -> (x, y).
 
     Edges that touch or run along each other do not count: a cut that joins a hole to the
     outside goes there and back along one line.
-
-    Args:
-        outlines: Polygons, float64 (points, 2) each, at least three points: x and y in pixels.
-
-    Returns:
-        Position in ``outlines`` -> x and y of a crossing, for those that have one.
     """
     short = [i for i, points in enumerate(outlines) if len(points) <= _MANY_POINTS]
     suspects = set(range(len(outlines))) - set(short)

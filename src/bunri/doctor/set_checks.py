@@ -50,11 +50,7 @@ class ExaminedSet:
 def check_labels(
     examined: ExaminedSet, document: dict[str, Any], findings: Findings
 ) -> dict[str, float]:
-    """Check for unlabelled photos, rare classes and photos in which the overlap rule decides.
-
-    Returns:
-        Figures for the summary.
-    """
+    """Check for unlabelled photos, rare classes and overlap; return figures for the summary."""
     rows = examined.rows
     if not rows.is_labelled:
         return {}
@@ -101,13 +97,7 @@ def _check_overlap(examined: ExaminedSet, findings: Findings) -> dict[str, float
 
 
 def check_copies(examined: ExaminedSet, findings: Findings, advance: Advance) -> None:
-    """Search for photos that are in the set more than once, identical or slightly changed.
-
-    Args:
-        examined: The examined set.
-        findings: Collects the faults.
-        advance: Called after each photo that has a fingerprint.
-    """
+    """Search for photos that are in the set more than once, identical or slightly changed."""
     rows = examined.rows
     photos, prints = examined.list_printed()
     first: dict[str, Photo] = {}
@@ -182,14 +172,7 @@ def _resolve(root: Path, photo: Photo) -> str:
 def check_against_pixels(
     examined: ExaminedSet, other: ExaminedSet, findings: Findings, advance: Advance
 ) -> None:
-    """Search for photos of one file in the other, identical or slightly changed.
-
-    Args:
-        examined: The examined set.
-        other: The other split.
-        findings: Collects the faults.
-        advance: Called after each photo of ``other`` that has a fingerprint.
-    """
+    """Search for photos of one file in the other, identical or slightly changed."""
     rows = examined.rows
     photos, prints = examined.list_printed()
     other_photos, other_prints = other.list_printed()

@@ -11,13 +11,7 @@ _OPTIONAL_KEYS = ("area", "bbox", "iscrowd")
 
 
 def check_structure(document: dict[str, Any], root: Path, findings: Findings) -> CocoRows:
-    """Check the three lists of a COCO document and return the usable rows.
-
-    Args:
-        document: Content of the JSON; anything may be wrong in it.
-        root: Folder that file names are relative to; no photo is opened.
-        findings: Collects the faults.
-    """
+    """Check the three lists of a COCO document and return the usable rows."""
     rows = read_rows(document, root, findings.add)
     if not rows.is_labelled:
         findings.add("no-labels", Example("there is no key 'annotations'"))

@@ -40,12 +40,7 @@ _DROPS_ROW = frozenset(
 
 
 def repair_document(file: CocoFile, diagnosis: Diagnosis) -> tuple[dict[str, Any], list[Change]]:
-    """Return a repaired copy of a document and its changes; the original is not changed.
-
-    Args:
-        file: Examined file.
-        diagnosis: Diagnosis of the file.
-    """
+    """Return a repaired copy of a document and its changes; the original is not changed."""
     work = _Surgery(file)
     for finding in diagnosis.findings:
         work.treat(finding)

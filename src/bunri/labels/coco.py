@@ -33,8 +33,8 @@ def read_coco(
         takes_labels: False reads the photos only.
 
     Raises:
-        PathError: The file or the image root does not exist.
-        AnnotationError: The file is not JSON, not COCO, or inconsistent; all faults are listed.
+        PathError, AnnotationError: A path does not exist, or the file is not COCO or
+            inconsistent; all faults are listed.
     """
     document = read_document(path)
     if not takes_labels:
@@ -65,14 +65,7 @@ def find_image_root(path: Path, image_root: Path | None) -> Path:
 def build_labelled_set(
     document: dict[str, Any], rows: CocoRows, path: Path, root: Path, table: ClassTable | None
 ) -> LabelledSet:
-    """Return the usable rows of a document as a labelled set.
-
-    Args:
-        document: Content of the JSON.
-        rows: Its usable rows; objects whose outline is at fault are left out.
-        path: JSON file.
-        root: Folder that file names are relative to.
-        table: Class table that categories must fit by name; by default the file's own.
+    """Return usable rows as a labelled set, without objects whose outline is at fault.
 
     Raises:
         InputError: The categories make no class table, or ``table`` lacks some of them.
@@ -175,11 +168,7 @@ def require_nonempty(dataset: LabelledSet) -> LabelledSet:
 
 
 def map_categories(categories: Mapping[int, str], table: ClassTable) -> dict[int, int]:
-    """Return category id -> table index, by name.
-
-    Raises:
-        AnnotationError: The table lacks names; each is listed.
-    """
+    """Return category id -> table index, by name."""
     index_of = {normalize_name(name): index for index, name in enumerate(table.names)}
     index_of |= dict.fromkeys(BACKGROUND_NAMES, BACKGROUND_INDEX)
     missing = [name for name in categories.values() if normalize_name(name) not in index_of]

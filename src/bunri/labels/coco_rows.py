@@ -140,25 +140,12 @@ class CocoRows:
 
 
 def read_rows(document: dict[str, Any], root: Path, report: Report) -> CocoRows:
-    """Read the three lists of a COCO document.
-
-    Args:
-        document: Content of the JSON; anything may be wrong in it.
-        root: Folder that file names are relative to; no photo is opened.
-        report: Called for each fault.
-    """
+    """Read the three lists of a COCO document, in which anything may be wrong; open no photo."""
     return _Reader(document, root, report).read()
 
 
 def parse_photo(id_: int, root: Path, name: object, height_px: object, width_px: object) -> Photo:
     """Return the record of a photo as a file of labels states it.
-
-    Args:
-        id_: Id of the photo.
-        root: Folder that ``name`` is relative to and must not leave.
-        name: File name from the file; a relative path is valid.
-        height_px: Height from the file; a positive integer is valid.
-        width_px: Width from the file, likewise.
 
     Raises:
         RowError: A value is not valid, or there are more pixels than bunri accepts.

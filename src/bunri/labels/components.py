@@ -25,12 +25,7 @@ class LabelledRuns:
 
     @classmethod
     def from_region(cls, region: npt.NDArray[np.bool_], neighbours: Neighbours) -> Self:
-        """Find the components of a region.
-
-        Args:
-            region: Region, bool (H, W), True inside.
-            neighbours: 4 if pixels must share a side, 8 if a corner is enough.
-        """
+        """Find the components of a region."""
         row, start, stop = find_runs(region)
         links = _link_rows(row, start, stop, region.shape[1], reach_px=int(neighbours == 8))
         return cls(row, start, stop, _join(len(row), *links))

@@ -21,8 +21,7 @@ def read_document(path: Path) -> dict[str, Any]:
     """Return the content of a COCO file; apart from a list ``images``, anything may be wrong in it.
 
     Raises:
-        PathError: The file does not exist or cannot be read.
-        AnnotationError: The file is not JSON, see :func:`read_json`, or not COCO.
+        PathError, AnnotationError: The file cannot be read, is not JSON, or is not COCO.
     """
     document = read_json_object(path)
     if not isinstance(document.get("images"), list):
@@ -34,8 +33,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     """Return the content of a JSON file that should be COCO; anything may be wrong in it.
 
     Raises:
-        PathError: The file does not exist or cannot be read.
-        AnnotationError: The file is not JSON, see :func:`read_json`, or not an object.
+        PathError, AnnotationError: The file cannot be read, or is not a JSON object.
     """
     document = read_json(path, "COCO")
     if not isinstance(document, dict):
@@ -48,13 +46,8 @@ def read_json(path: Path, kind: str) -> Any:  # noqa: ANN401 (any JSON value)
 
     Lists of numbers in ``segmentation`` are arrays: int64 where all are whole, else float64.
 
-    Args:
-        path: JSON file.
-        kind: Expected format, for messages.
-
     Raises:
-        PathError: The file does not exist or cannot be read.
-        AnnotationError: The file is too large, not UTF-8, not JSON, or nested too deeply.
+        PathError, AnnotationError: The file cannot be read, or is not JSON within the limits.
     """
     if not is_file(path):
         what = "is a folder" if is_folder(path) else "does not exist"
@@ -90,10 +83,6 @@ def select_photos(document: dict[str, Any], photo_ids: Sequence[int]) -> dict[st
     Image ids become 0, 1, 2, ... in the given order, and annotation ids likewise, photo by photo
     and otherwise in file order: much code takes the n-th image for the one with id n. All other
     content is kept, also categories without objects.
-
-    Args:
-        document: Document that :func:`bunri.labels.coco.read_coco` accepts.
-        photo_ids: Ids of the photos, without repeats.
 
     Raises:
         AnnotationError: The document has no such photo.

@@ -14,14 +14,8 @@ Data = str | Path | LabelledSet
 def open_labels(data: Data, images: Path | None, table: ClassTable) -> LabelledSet:
     """Return labelled photos with the class table of a model.
 
-    Args:
-        data: Path of a COCO file, or a set that was read from one.
-        images: Folder of the photos; None for the folder of the file. Unused for a set.
-        table: Classes of the model; the categories of ``data`` must be among them.
-
     Raises:
-        PathError: The file or the folder of photos does not exist.
-        AnnotationError: The file cannot be used, or has categories that ``table`` lacks.
+        PathError, AnnotationError: The data cannot be used, or has categories beyond ``table``.
     """
     if not isinstance(data, LabelledSet):
         return read_coco(Path(data), image_root=images, table=table)

@@ -211,13 +211,7 @@ def _list_loops(next_of: _Ints) -> tuple[list[int], list[int]]:
 def encode_region(
     crop: _Bools, size_hw: tuple[int, int] | None = None, left_top_px: tuple[int, int] = (0, 0)
 ) -> RunLengths:
-    """Return the run lengths of a region.
-
-    Args:
-        crop: Region, or the part of the photo that contains it, bool (h, w).
-        size_hw: Height and width of the photo; by default those of ``crop``.
-        left_top_px: Position of ``crop`` in the photo.
-    """
+    """Return the run lengths of a region, bool (h, w), at ``left_top_px`` in a photo."""
     height, width = crop.shape if size_hw is None else size_hw
     left, top = left_top_px
     column, start, stop = find_runs(crop.T)

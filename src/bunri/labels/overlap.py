@@ -52,11 +52,6 @@ def draw_mask(dataset: LabelledSet, photo: Photo, rule: OverlapRule) -> MaskArra
         ``longest-polygon-first``: the object whose first polygon part has the most
         coordinates wins; the rule of an intermediate version. Run lengths have none and lose.
 
-    Args:
-        dataset: Labelled set.
-        photo: One of ``dataset.photos``.
-        rule: Overlap rule.
-
     Returns:
         uint8 (H, W), index into ``dataset.table``; 0 where there is no object, 255 where the
         photo's pixels are ignored.
@@ -97,12 +92,7 @@ class Contest:
 
 
 def measure_contest(spans: Spans, classes: Sequence[int]) -> Contest:
-    """Return the number of pixels that the overlap rule decides, without drawing the mask.
-
-    Args:
-        spans: Pixels of its objects.
-        classes: Mask index of each object.
-    """
+    """Return the pixels that the overlap rule decides; ``classes`` are mask indices of objects."""
     class_index = np.array(classes, np.uint8)
     if _are_apart(spans, np.argsort(spans.start, kind="stable")):
         return Contest(0, 0)
@@ -137,13 +127,7 @@ def _collect_objects(dataset: LabelledSet, photo: Photo) -> _Objects:
 
 
 def _paint(spans: Spans, order: _Ints, class_index: npt.NDArray[np.uint8]) -> MaskArray:
-    """Return the class of each pixel, uint8 (H, W).
-
-    Args:
-        spans: Pixels of the objects.
-        order: Object numbers in the order of painting.
-        class_index: Class of each object, uint8 (objects,).
-    """
+    """Return the class of each pixel, uint8 (H, W), after painting object numbers in ``order``."""
     by_start = np.argsort(spans.start, kind="stable")
     if not _are_apart(spans, by_start):
         line = _Line.lay_out(spans)

@@ -10,8 +10,7 @@ def read_photo_as_labelled(dataset: LabelledSet, photo: Photo) -> ImageArray:
     """Return a photo, uint8 (H, W, 3) RGB, after a check that it has the size that its JSON states.
 
     Raises:
-        ImageError: The photo cannot be read, or has another size.
-        PathError: Its path leaves the image root.
+        InputError: The photo cannot be read, or has another size.
     """
     image = read_photo(dataset.path_of(photo))
     _check_size(dataset, photo, (image.shape[0], image.shape[1]))

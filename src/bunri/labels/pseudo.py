@@ -36,13 +36,7 @@ def read_teacher_photos(document: dict[str, Any]) -> frozenset[str]:
 
 
 def describe_teacher(name: str, weights_sha256: str, photos: Iterable[str]) -> dict[str, Any]:
-    """Return the entry of one teacher in a file of pseudo-labels.
-
-    Args:
-        name: Name as given on the command line.
-        weights_sha256: SHA-256 of its weights, 64 hex digits.
-        photos: Hashes of the photos it was trained on; see :func:`pack_hashes`.
-    """
+    """Return the entry of one teacher in a file of pseudo-labels."""
     return {"name": name, "sha256": weights_sha256, _PHOTOS_KEY: pack_hashes(photos)}
 
 

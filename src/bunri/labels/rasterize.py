@@ -80,10 +80,6 @@ def trace_spans(segmentations: Sequence[Segmentation], size_hw: tuple[int, int])
     A polygon part with fewer than three points encloses nothing and draws nothing (pycocotools
     would read four numbers as a box). The parts of an object are united.
 
-    Args:
-        segmentations: Outlines or run lengths, in pixels of the photo.
-        size_hw: Height and width of the photo in pixels.
-
     Raises:
         AnnotationError: Run lengths have another size than the photo.
     """
@@ -175,10 +171,6 @@ def trace_runs(segmentation: Segmentation, size_hw: tuple[int, int]) -> RunLengt
 
     That is: only the first run may be empty, and none follows the last run of 1s.
 
-    Args:
-        segmentation: Outline or run lengths, in pixels of the photo.
-        size_hw: Height and width of the photo in pixels.
-
     Raises:
         AnnotationError: The run lengths have another size than the photo.
     """
@@ -196,14 +188,7 @@ def find_box(runs: RunLengths) -> Box:
 
 
 def draw_region(segmentation: Segmentation, size_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Return the pixels of one object; see :func:`trace_spans`.
-
-    Args:
-        segmentation: Outline or run lengths, in pixels of the photo.
-        size_hw: Height and width of the photo in pixels.
-
-    Returns:
-        bool (H, W), True inside the object.
+    """Return the pixels of one object, bool (H, W); see :func:`trace_spans`.
 
     Raises:
         AnnotationError: Run lengths of another size than the photo.
@@ -214,16 +199,9 @@ def draw_region(segmentation: Segmentation, size_hw: tuple[int, int]) -> npt.NDA
 def draw_crop(
     segmentation: Segmentation, size_hw: tuple[int, int]
 ) -> tuple[npt.NDArray[np.bool_], tuple[int, int]]:
-    """Return the pixels of one object within its bounding box, and the box's left and top.
+    """Return the pixels of one object in its bounding box, bool (h, w), and the box's left and top.
 
     A small object in a large photo takes little time and memory; see :func:`draw_region`.
-
-    Args:
-        segmentation: Outline or run lengths, in pixels of the photo.
-        size_hw: Height and width of the photo in pixels.
-
-    Returns:
-        bool (h, w), of size 0 for an object without pixels; and left and top in pixels.
 
     Raises:
         AnnotationError: Run lengths of another size than the photo.
@@ -237,11 +215,7 @@ def draw_crop(
 
 
 def check_size(segmentation: Segmentation, size_hw: tuple[int, int]) -> None:
-    """Refuse run lengths of another size than the photo.
-
-    Raises:
-        AnnotationError: The sizes differ.
-    """
+    """Refuse run lengths of another size than the photo."""
     if isinstance(segmentation, RunLengths) and segmentation.size_hw != size_hw:
         raise AnnotationError(
             f"run lengths are {segmentation.size_hw} (height, width), the photo is {size_hw}"

@@ -20,14 +20,8 @@ def decode_counts(text: str) -> _Ints:
     says that more follow, the highest value bit is the sign, and from the fourth count on the
     difference to the count before the last is stored.
 
-    Args:
-        text: ``counts`` of a COCO segmentation.
-
     Returns:
         int64 (runs,), run lengths in pixels; not yet checked to be non-negative.
-
-    Raises:
-        AnnotationError: The text is empty or damaged.
     """
     # In UTF-8 whatever is not ASCII is bytes beyond the code; "?" in its place would be in it.
     codes = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8).astype(np.int64) - 48
@@ -51,11 +45,7 @@ def decode_counts(text: str) -> _Ints:
 
 
 def encode_counts(counts: _Ints) -> str:
-    """Return COCO's compressed run lengths, the inverse of :func:`decode_counts`.
-
-    Args:
-        counts: Run lengths in pixels, int64 (runs,).
-    """
+    """Return COCO's compressed run lengths of int64 (runs,); inverse of :func:`decode_counts`."""
     numbers = counts.astype(np.int64)
     numbers[3:] -= counts[1:-2]
     # With n digits of five bits, two's complement holds -2^(5n-1) up to 2^(5n-1) - 1.
@@ -69,11 +59,7 @@ def encode_counts(counts: _Ints) -> str:
 
 
 def check_counts(counts: _Ints, size_hw: tuple[int, int]) -> None:
-    """Raise an error if run lengths do not cover exactly the photo.
-
-    Raises:
-        AnnotationError: A run is negative, or the sum is not height * width.
-    """
+    """Raise an error if run lengths do not cover exactly the photo."""
     if (counts < 0).any():
         raise AnnotationError("run lengths must not be negative")
     num_pixels = size_hw[0] * size_hw[1]

@@ -28,10 +28,6 @@ class RowError(AnnotationError):
 def parse_segmentation(value: object, size_hw: tuple[int, int]) -> Segmentation:
     """Return a ``segmentation`` as read from JSON, checked.
 
-    Args:
-        value: List of polygons, or an object with ``size`` and ``counts``.
-        size_hw: Height and width of the photo in pixels; run lengths must have the same.
-
     Raises:
         RowError: The value is neither, or breaks a rule.
     """
@@ -50,9 +46,6 @@ def parse_segmentation(value: object, size_hw: tuple[int, int]) -> Segmentation:
 
 def parse_polygon(part: object) -> npt.NDArray[np.float64]:
     """Return one polygon, float64 (2 * points,): x0, y0, x1, y1, ... in pixels.
-
-    Args:
-        part: List from JSON, or an array as :mod:`bunri.labels.document` packs it.
 
     Raises:
         RowError: The part is no such list, or holds numbers beyond any photo.

@@ -51,9 +51,7 @@ def read_planes(dataset: LabelledSet, photo: Photo) -> Planes:
     """Return the planes of a photo of ``dataset.soft``, after a check of their SHA-256.
 
     Raises:
-        AnnotationError: The file is missing or was changed.
-        PathError: Its path leaves the folder of the COCO file.
-        ImageError: The file cannot be read.
+        InputError: The file is missing, was changed, or cannot be read.
     """
     listed = dataset.soft[photo.id]
     path = join_under(dataset.source.parent, listed.file_name)
@@ -70,13 +68,9 @@ def read_planes(dataset: LabelledSet, photo: Photo) -> Planes:
 def draw_soft_mask(dataset: LabelledSet, photo: Photo, share: float) -> MaskArray:
     """Return a mask drawn from the probabilities of a photo, without ignored pixels.
 
-    One random number decides for the whole photo, so that whole objects are drawn, not noise.
-
-    Args:
-        dataset: Labelled set.
-        photo: Photo of ``dataset`` with soft labels.
-        share: Random number from 0 to 1, uniform. At each pixel the classes are laid end to end
-            in the order of planes, each as long as it is probable; the class at this share wins.
+    One random number ``share``, uniform in 0..1, decides for the whole photo, so that whole objects
+    are drawn, not noise: at each pixel the classes are laid end to end in the order of planes, each
+    as long as it is probable, and the class at this share wins.
 
     Returns:
         uint8 (H, W), index into ``dataset.table``.

@@ -12,12 +12,7 @@ from bunri.labels.records import LabelledSet
 def pair_roots(
     files: Sequence[Path], roots: Sequence[Path], option: str
 ) -> list[tuple[Path, Path]]:
-    """Return (annotation file, folder of its photos) for each file.
-
-    Args:
-        files: Annotation files.
-        roots: Folder of the photos of each file; empty if photos are beside each file.
-        option: Name of the option for ``roots``.
+    """Return (annotation file, folder of its photos) for each file, by default its own folder.
 
     Raises:
         AnnotationError: The numbers of files and folders differ.
@@ -35,12 +30,8 @@ def read_together(sources: Iterable[tuple[Path, Path]]) -> list[LabelledSet]:
 
     The others may lack classes of that table, but not have more.
 
-    Args:
-        sources: Pairs of :func:`pair_roots`, at least one.
-
     Raises:
-        PathError: A file or a folder of photos does not exist.
-        AnnotationError: A file cannot be used, or its categories are not in the table.
+        PathError, AnnotationError: A file cannot be used, or has categories beyond the table.
     """
     sets = [read_coco(file, image_root=root) for file, root in sources]
     first = next((dataset for dataset in sets if dataset.is_labelled), sets[0])

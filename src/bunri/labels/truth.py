@@ -11,14 +11,7 @@ from bunri.labels.records import LabelledSet
 
 
 def check_truth(dataset: LabelledSet, *, allow_pseudo: bool = False) -> list[str]:
-    """Refuse pseudo-labels, and sets without labels.
-
-    Args:
-        dataset: Labels that a score shall be made on.
-        allow_pseudo: Accept pseudo-labels as if they were true.
-
-    Returns:
-        Warnings for the user, one sentence each.
+    """Refuse pseudo-labels, and sets without labels; return warnings, one sentence each.
 
     Raises:
         AnnotationError: The set has no photos, no labels, or pseudo-labels.
@@ -40,21 +33,12 @@ def check_unseen(
     allow_trained: bool = False,
     progress: Progress = show_nothing,
 ) -> list[str]:
-    """Refuse photos whose labels a model was trained on, itself or through its teachers.
+    """Refuse photos that a model or a teacher of it was trained on; return warnings as sentences.
 
-    Args:
-        photo_hashes: ``photo_hashes`` of the model's :class:`~bunri.model.info.BundleInfo`.
-        model: Name of the model, for messages.
-        dataset: Photos that a score shall be made on.
-        allow_trained: Return a warning instead of raising.
-        progress: Progress display; one step per photo.
-
-    Returns:
-        Warnings for the user, one sentence each.
+    ``photo_hashes`` are those of the model's :class:`~bunri.model.info.BundleInfo`.
 
     Raises:
         InputError: The model was trained on some of the photos; they are listed.
-        ImageError: A photo cannot be used.
     """
     if photo_hashes is None:
         text = f"{model} does not record its training photos (an early version of bunri made it): "
@@ -80,14 +64,6 @@ def find_trained_photos(
     """Return the file names of photos that a model was trained on.
 
     Pixels are compared: edited copies are not found, ``bunri doctor --against`` finds those.
-
-    Args:
-        photo_hashes: Hashes of the training photos; see :func:`bunri.labels.pseudo.shorten_hash`.
-        dataset: Photos to search.
-        progress: Progress display; one step per photo.
-
-    Raises:
-        ImageError: A photo cannot be used.
     """
     check_photo_headers(dataset)
     names = []

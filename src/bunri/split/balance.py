@@ -14,7 +14,6 @@ fewer photos than there are parts keeps the figure above 0 whatever is done.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -67,16 +66,7 @@ class Contents:
 def measure_contents(
     dataset: LabelledSet, rule: OverlapRule, advance: Advance = lambda: None
 ) -> Contents:
-    """Return the class contents of the photos of a labelled set, from their masks.
-
-    Args:
-        dataset: Photos with labels; the photos themselves are not opened.
-        rule: Overlap rule that masks are drawn by.
-        advance: Called after each photo.
-
-    Raises:
-        AnnotationError: An annotation that cannot be drawn.
-    """
+    """Return the class contents of the photos of a labelled set, from their masks."""
     num_classes = len(dataset.table)
     pixels = np.zeros((len(dataset.photos), num_classes), np.int64)
     for row, photo in zip(pixels, dataset.photos, strict=True):
@@ -85,12 +75,6 @@ def measure_contents(
         advance()
     areas = [photo.height_px * photo.width_px for photo in dataset.photos]
     return Contents(pixels, np.array(areas, np.int64))
-
-
-def join_contents(parts: Sequence[Contents]) -> Contents:
-    """Return the contents of several sets with one class table, in order."""
-    pixels = np.concatenate([part.pixels for part in parts])
-    return Contents(pixels, np.concatenate([part.areas for part in parts]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,20 +90,9 @@ class Balance:
         """The balance figure, see the top of this file."""
         return (self.presence + self.pixels + self.size) / 3
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the figures as plain values."""
-        parts = {"presence": self.presence, "pixels": self.pixels, "size": self.size}
-        return {"figure": self.figure, **parts}
-
 
 def measure_balance(contents: Contents, part_of: IntArray, shares: Sequence[float]) -> Balance:
-    """Return the balance of a split.
-
-    Args:
-        contents: Contents of the photos.
-        part_of: Part of each photo, int64 (photos,).
-        shares: Wanted share of the photos in each part; they sum to 1.
-    """
+    """Return the balance of a split; ``part_of`` is the part of each photo, int64 (photos,)."""
     features = contents.features
     totals = np.stack([features[part_of == part].sum(axis=0) for part in range(len(shares))])
     deviations = measure_deviations(totals, features.sum(axis=0), np.array(shares))

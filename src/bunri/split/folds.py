@@ -63,15 +63,6 @@ def split_groups(
 
     A class that at least as many photos and groups show as there are parts is put into every
     part, where the groups allow that for all classes at once; see :func:`find_absent`.
-
-    Args:
-        contents: Contents of the photos.
-        groups: Photos that stay together; each photo is in one group.
-        shares: Wanted share of the photos in each part; they sum to 1.
-        seed: Random seed of the search.
-
-    Raises:
-        InputError: There are fewer groups than parts, or a part would have no photo.
     """
     refuse_impossible(len(contents.areas), len(groups), shares)
     search = _Search(contents, groups, shares)

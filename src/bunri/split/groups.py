@@ -16,13 +16,6 @@ def match_names(names: Sequence[str], pattern: str | None) -> list[str | None]:
 
     That is the match of the pattern's first group, such as ``12`` of ``scene_12_left.jpg`` for
     ``scene_(\d+)``, or the whole match if it has no group.
-
-    Args:
-        names: File names as in the JSON, folders included.
-        pattern: Regular expression, searched anywhere in a name; None for none.
-
-    Raises:
-        InputError: The pattern is no regular expression.
     """
     if pattern is None:
         return [None] * len(names)
@@ -60,13 +53,7 @@ def join_photos(
 ) -> list[Group]:
     """Return groups of photos that are linked, directly or through others, or have an equal key.
 
-    Args:
-        num_photos: Number of photos; each is in exactly one group.
-        links: Pairs of positions.
-        keys: Key of each photo, or no keys at all; None joins a photo by links only.
-
-    Returns:
-        Groups in the order of their first photos.
+    Each photo is in one group; groups are in the order of their first photos.
     """
     root = list(range(num_photos))
 

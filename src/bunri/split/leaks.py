@@ -2,9 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from bunri.core.errors import InputError, suggest
 from bunri.core.progress import Advance
@@ -49,10 +49,6 @@ class Leak:
             f"{self.second_name!r} ({self.second_split}){alike}"
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the leak as plain values."""
-        return asdict(self)
-
 
 def parse_kind(name: str) -> LeakKind:
     """Return a kind of leak by its name.
@@ -67,7 +63,7 @@ def parse_kind(name: str) -> LeakKind:
 
 
 def find_leaks(
-    splits: Mapping[str, list[SplitPhoto]], advance: Advance | None = None
+    splits: Mapping[str, list[SplitPhoto]], advance: Advance = lambda: None
 ) -> list[Leak]:
     """Return every pair of photos that two splits should not share.
 
@@ -76,13 +72,6 @@ def find_leaks(
         different folders may have one name.
         ``same-pixels``, ``near-duplicate``: see :func:`bunri.images.similarity.find_twins`.
         ``same-group``: the same group; reported once for two splits, by its first photo in each.
-
-    Args:
-        splits: Name of a split -> its photos.
-        advance: Called once for each photo that has a fingerprint.
-
-    Returns:
-        Leaks by kind, then in the order of the splits and their photos.
     """
     places = [(split, photo) for split, photos in splits.items() for photo in photos]
     found: dict[tuple[int, int], tuple[LeakKind, float | None]] = {}
@@ -90,7 +79,7 @@ def find_leaks(
         found[pair] = "same-group", None
     printed = [place for place, (_, photo) in enumerate(places) if photo.print is not None]
     prints = [photo.print for _, photo in places if photo.print is not None]
-    for twins in find_twins(prints, advance=advance or (lambda: None)):
+    for twins in find_twins(prints, advance=advance):
         pair = printed[twins.first], printed[twins.second]
         found[pair] = "same-pixels" if twins.is_exact else "near-duplicate", twins.similarity
     for pair in _find_pairs(places, lambda photo: photo.name.replace("\\", "/")):

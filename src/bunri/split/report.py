@@ -1,6 +1,7 @@
 """Figures of a split for report.json: groups, classes by part, balance."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -20,21 +21,14 @@ def describe_split(
     parts: Parts,
     part_of: IntArray,
 ) -> dict[str, Any]:
-    """Return the figures of a split as plain values.
-
-    Args:
-        dataset: Set that was split.
-        contents: Contents of its photos.
-        groups: Photos that stay together.
-        parts: Parts it was split into.
-        part_of: Part of each photo, int64 (photos,).
-    """
+    """Return the figures of a split into ``part_of``, int64 (photos,), as plain values."""
     together = [group for group in groups if len(group) > 1]
     rows = [
         {"name": name, "num_photos": int((part_of == part).sum()), "wanted_share": share}
         for part, (name, share) in enumerate(zip(parts.names, parts.shares, strict=True))
     ]
     required = find_required(contents, groups, len(parts.names))
+    balance = measure_balance(contents, part_of, parts.shares)
     return {
         "num_photos": len(part_of),
         "num_groups": len(groups),
@@ -42,7 +36,8 @@ def describe_split(
         "parts": rows,
         "classes": _describe_classes(dataset, contents, part_of, parts.names, required),
         "balance": {
-            **measure_balance(contents, part_of, parts.shares).to_json(),
+            "figure": balance.figure,
+            **asdict(balance),
             "definition": BALANCE_TEXT,
             "random_splits": _describe_random(contents, groups, parts.shares, required),
         },
@@ -59,32 +54,30 @@ def _describe_classes(
     absent = find_absent(contents, part_of, len(names))
     rows = []
     for index in range(1, len(dataset.table)):
-        pixels, shows = contents.pixels[:, index], contents.pixels[:, index] > 0
+        pixels = contents.pixels[:, index]
         parts = []
         for part, name in enumerate(names):
             inside = part_of == part
-            num_photos, num_pixels = int(shows[inside].sum()), int(pixels[inside].sum())
-            area = int(contents.areas[inside].sum())
-            parts.append(
-                {
-                    "name": name,
-                    "photos": num_photos,
-                    "pixels": num_pixels,
-                    "photo_share": num_photos / max(1, int(inside.sum())),
-                    "pixel_share": num_pixels / max(1, area),
-                }
-            )
+            counts = _count(pixels[inside])
+            shares = {
+                "photo_share": counts["photos"] / max(1, int(inside.sum())),
+                "pixel_share": counts["pixels"] / max(1, int(contents.areas[inside].sum())),
+            }
+            parts.append({"name": name, **counts, **shares})
         rows.append(
             {
                 "name": dataset.table.names[index],
-                "photos": int(shows.sum()),
-                "pixels": int(pixels.sum()),
+                **_count(pixels),
                 "must_be_in_every_part": index in required,
                 "absent_from": [names[part] for c, part in absent if c == index],
                 "parts": parts,
             }
         )
     return rows
+
+
+def _count(pixels: IntArray) -> dict[str, int]:
+    return {"photos": int((pixels > 0).sum()), "pixels": int(pixels.sum())}
 
 
 def _describe_random(

@@ -1,7 +1,7 @@
 """Split of a COCO file: ``split_dataset`` writes training and validation files without leaks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from bunri.labels.document import read_document, select_photos, write_document
 from bunri.labels.photos import read_photo_as_labelled
 from bunri.labels.records import LabelledSet
 from bunri.labels.rules import OverlapRule
-from bunri.split.balance import Contents, IntArray, join_contents, measure_contents
+from bunri.split.balance import Contents, IntArray, measure_contents
 from bunri.split.folds import Parts, refuse_impossible, split_groups
 from bunri.split.groups import Group, join_photos, match_names, require_matches
 from bunri.split.leaks import Leak, LeakKind, SplitPhoto, find_leaks
@@ -81,29 +81,18 @@ def split_dataset(
     together. Files are ``train.json`` and ``val.json``, or ``fold_0/train.json`` and so on for
     folds, with ids numbered anew, and ``report.json``.
 
-    Args:
-        request: Data and settings.
-        folder: Folder to write; new or empty.
-        progress: Progress display.
-
     Raises:
-        RunError: The folder is in use or not empty.
-        InputError: The data, a photo or the request cannot be used.
-        OutputError: The files cannot be written.
+        RunError, InputError, OutputError: The folder or the data cannot be used.
     """
-    refuse_used(folder)
-    plan = plan_split(request, progress)
+    _refuse_used(folder)
+    plan = _plan_split(request, progress)
     if not plan.refused:
-        write_split(plan, folder)
+        _write_split(plan, folder)
     return plan
 
 
-def plan_split(request: SplitRequest, progress: Progress = show_nothing) -> SplitPlan:
-    """Assign photos to parts and search for leaks; nothing is written.
-
-    Raises:
-        InputError: The data, a photo or the request cannot be used.
-    """
+def _plan_split(request: SplitRequest, progress: Progress) -> SplitPlan:
+    """Assign photos to parts and search for leaks; nothing is written."""
     dataset = require_labels(read_coco(request.data, image_root=request.images))
     others = [read_coco(path, image_root=root) for path, root in request.against]
     names, shares = [photo.file_name for photo in dataset.photos], request.parts.shares
@@ -113,8 +102,10 @@ def plan_split(request: SplitRequest, progress: Progress = show_nothing) -> Spli
     if request.reads_photos:
         photos = _read_prints([dataset, *others], photos, progress, _WITHOUT_PHOTOS)
     own, *theirs = photos
-    dealt = _deal_photos([dataset], own, shares, request.rule, request.seed, progress)
-    leaks = _find_leaks(request, own, theirs, dealt.part_of, progress)
+    num_twins, groups, contents, part_of = _deal_photos(
+        [dataset], own, shares, request.rule, request.seed, progress
+    )
+    leaks = _find_leaks(request, own, theirs, part_of, progress)
     report = {
         "data": str(request.data),
         "against": [str(path) for path, _ in request.against],
@@ -123,42 +114,32 @@ def plan_split(request: SplitRequest, progress: Progress = show_nothing) -> Spli
         "group_pattern": request.pattern,
         "num_names_matched": sum(photo.group is not None for photo in own),
         "near_duplicates": "looked for" if request.reads_photos else "not looked for",
-        "num_twin_pairs": dealt.num_twins if request.reads_photos else None,
-        **describe_split(dataset, dealt.contents, dealt.groups, request.parts, dealt.part_of),
-        "leaks": [leak.to_json() for leak in leaks],
+        "num_twin_pairs": num_twins if request.reads_photos else None,
+        **describe_split(dataset, contents, groups, request.parts, part_of),
+        "leaks": [asdict(leak) for leak in leaks],
         "allowed_leaks": sorted(request.allowed),
     }
     refused = tuple(leak for leak in leaks if leak.kind not in request.allowed)
-    files = _list_files(dataset, request.parts, dealt.part_of)
+    files = _list_files(dataset, request.parts, part_of)
     return SplitPlan(dataset, files, report, tuple(leaks), refused)
 
 
-def refuse_used(folder: Path) -> None:
-    """Raise an error if a folder is not empty.
-
-    Raises:
-        RunError: The folder is a file, or not empty.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder} is a file.", hint="Choose another folder with --out.")
-    if folder.exists() and any(path.name != ".lock" for path in folder.iterdir()):
-        raise RunError(f"{folder} is not empty.", hint="Choose another folder with --out.")
+def _refuse_used(folder: Path) -> None:
+    is_file = folder.exists() and not folder.is_dir()
+    if is_file or (folder.exists() and any(path.name != ".lock" for path in folder.iterdir())):
+        what = "a file" if is_file else "not empty"
+        raise RunError(f"{folder} is {what}.", hint="Choose another folder with --out.")
 
 
-def write_split(plan: SplitPlan, folder: Path) -> None:
-    """Write all files of a split, or none.
-
-    Raises:
-        RunError: The folder is in use or not empty.
-        OutputError: It cannot be written.
-    """
+def _write_split(plan: SplitPlan, folder: Path) -> None:
+    """Write all files of a split, or none."""
     try:
         folder = folder.resolve()  # "." has no name; a link stands for its target
     except (OSError, RuntimeError) as error:
         raise OutputError(f"{folder} cannot be followed: {summarize(error)}.") from error
     document = read_document(plan.dataset.source)
     with lock_folder(folder):
-        refuse_used(folder)
+        _refuse_used(folder)
         with replace_folder(folder) as temporary:
             for name, photo_ids in plan.files.items():
                 write_document(temporary / name, select_photos(document, photo_ids))
@@ -174,13 +155,6 @@ def deal_into_folds(
 ) -> list[list[int]]:
     """Return the fold, from 0, of each photo of each set; copies are in one fold, also across sets.
 
-    Args:
-        datasets: Labelled sets with one class table.
-        num_folds: Number of folds, at least 2.
-        rule: Overlap rule that masks are drawn by.
-        seed: Random seed; the same one gives the same folds.
-        progress: Progress display.
-
     Raises:
         InputError: A photo cannot be used, or there are too few.
     """
@@ -189,18 +163,8 @@ def deal_into_folds(
     refuse_impossible(sum(counts), sum(counts), shares)
     photos = _read_prints(datasets, _name_photos(datasets, None), progress, "")
     own = [photo for part in photos for photo in part]
-    part_of = _deal_photos(datasets, own, shares, rule, seed, progress).part_of
+    *_, part_of = _deal_photos(datasets, own, shares, rule, seed, progress)
     return [part.tolist() for part in np.split(part_of, np.cumsum(counts)[:-1])]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Dealt:
-    """The part of each photo, int64 (photos,), and the facts that decided it."""
-
-    num_twins: int
-    groups: list[Group]
-    contents: Contents
-    part_of: IntArray
 
 
 def _deal_photos(
@@ -210,8 +174,8 @@ def _deal_photos(
     rule: OverlapRule,
     seed: int,
     progress: Progress,
-) -> _Dealt:
-    """Assign the photos ``own`` of all sets, in order."""
+) -> tuple[int, list[Group], Contents, IntArray]:
+    """Return the number of twins, groups, contents and part of each photo, int64 (photos,)."""
     prints = [photo.print for photo in own if photo.print is not None]
     twins = []
     if prints:
@@ -221,8 +185,12 @@ def _deal_photos(
     groups = join_photos(len(own), links, [photo.group for photo in own])
     refuse_impossible(len(own), len(groups), shares)
     with progress("Drawing masks", len(own)) as advance:
-        contents = join_contents([measure_contents(d, rule, advance) for d in datasets])
-    return _Dealt(len(twins), groups, contents, split_groups(contents, groups, shares, seed))
+        measured = [measure_contents(dataset, rule, advance) for dataset in datasets]
+    contents = Contents(
+        np.concatenate([part.pixels for part in measured]),
+        np.concatenate([part.areas for part in measured]),
+    )
+    return len(twins), groups, contents, split_groups(contents, groups, shares, seed)
 
 
 def _name_photos(datasets: Sequence[LabelledSet], pattern: str | None) -> list[list[SplitPhoto]]:
@@ -293,14 +261,12 @@ def _list_files(
     dataset: LabelledSet, parts: Parts, part_of: IntArray
 ) -> dict[str, tuple[int, ...]]:
     """Return name of a file -> ids of its photos; each fold is validation once."""
-    pairs = list(zip(dataset.photos, part_of.tolist(), strict=True))
+    ids = np.array([photo.id for photo in dataset.photos], object)
     files = {}
     for part, name in enumerate(parts.names):
-        inside = tuple(photo.id for photo, its_part in pairs if its_part == part)
         if parts.are_folds:
-            outside = tuple(photo.id for photo, its_part in pairs if its_part != part)
-            files[f"{name}/train.json"] = outside
-            files[f"{name}/val.json"] = inside
-        else:
-            files[f"{name}.json"] = inside
+            files[f"{name}/train.json"] = tuple(ids[part_of != part])
+        files[f"{name}/val.json" if parts.are_folds else f"{name}.json"] = tuple(
+            ids[part_of == part]
+        )
     return files

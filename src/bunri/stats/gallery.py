@@ -17,10 +17,6 @@ def choose_photos(sets: Sequence[SetStatistics], num_photos: int) -> list[Choice
     The classes take turns, the one in the fewest photos first, and each time take the photo in
     which their share of the pixels is nearest to their median. A set without labels gives
     photos at even distances: half of what would be its part, all of it if no set has labels.
-
-    Args:
-        sets: Sets with one class table.
-        num_photos: Number of photos to return, if there are as many.
     """
     unlabelled = [figures for figures in sets if figures.labels is None]
     is_mixed = len(unlabelled) < len(sets)

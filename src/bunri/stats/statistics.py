@@ -181,19 +181,8 @@ def measure_datasets(
 
     Each photo and mask is read once; one is in memory at a time.
 
-    Args:
-        data: COCO files, at least one; files without labels are counted by photos only.
-        images: Folder of the photos of each file; by default that of the file.
-        rule: Overlap rule that masks are drawn by.
-        opens_photos: Whether to open the photos, which colours need.
-        progress: Progress display; one step per photo.
-
     Raises:
-        PathError: A file or folder does not exist.
-        AnnotationError: A file cannot be used, the files do not fit one class table, or photos
-            are missing.
-        ImageError: Photos that cannot be read or are not of the size that the file states; all
-            of them are listed.
+        InputError: A file, a folder or photos cannot be used; all faults are listed.
     """
     sets = read_together(pair_roots(data, images, "--images"))
     for dataset in sets:

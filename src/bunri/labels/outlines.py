@@ -63,34 +63,20 @@ def trace_keyholes(
 def _trace(
     region: _Bools, left_top_px: tuple[int, int], *, is_cut_through: bool, inset_px: float
 ) -> Iterator[_Floats]:
-    box = _find_box(region)
-    if box is None:
+    rows, columns = (np.flatnonzero(region.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
         return
-    left, top, width, height = box
-    crop = region[top : top + height, left : left + width]
-    left, top = left_top_px[0] + left, left_top_px[1] + top
+    crop = region[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    height, width = crop.shape
+    left, top = left_top_px[0] + int(columns[0]), left_top_px[1] + int(rows[0])
     sides = _find_sides(crop, is_cut_through=is_cut_through)
     if sum(map(np.count_nonzero, sides)) > MAX_OUTLINE_PX and height > 1:
         # An outline beyond the limit could not be read back: cut the region in two.
-        for start, stop in ((0, height // 2), (height // 2, height)):
-            yield from _trace(
-                crop[start:stop],
-                (left, top + start),
-                is_cut_through=is_cut_through,
-                inset_px=inset_px,
-            )
+        half = height // 2
+        for part, first in ((crop[:half], top), (crop[half:], top + half)):
+            yield from _trace(part, (left, first), is_cut_through=is_cut_through, inset_px=inset_px)
     else:
         yield from _walk(sides, width + 2, inset_px, (left, top))
-
-
-def _find_box(region: _Bools) -> tuple[int, int, int, int] | None:
-    """Return left, top, width and height of what is True; None if nothing is."""
-    rows = np.flatnonzero(region.any(axis=1))
-    if not rows.size:
-        return None
-    columns = np.flatnonzero(region.any(axis=0))
-    left, top = int(columns[0]), int(rows[0])
-    return left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top
 
 
 def _find_sides(region: _Bools, *, is_cut_through: bool) -> list[_Bools]:
@@ -164,12 +150,8 @@ def _walk(
     x = left_top_px[0] - 1 + pixel % stride + np.take(_START_X, side_of)  # -1: the frame
     y = left_top_px[1] - 1 + pixel // stride + np.take(_START_Y, side_of)
     points = np.stack([x, y], axis=1) + inset[side_of] + inset[side_before]
-    order, ends_of_loops = _list_loops(next_of)
-    flat = points[order].ravel()
-    begin = 0
-    for end in ends_of_loops:
-        yield flat[2 * begin : 2 * end]
-        begin = end
+    for loop in _list_loops(next_of):
+        yield points[loop].ravel()
 
 
 def _find_edges(
@@ -190,22 +172,19 @@ def _find_edges(
     return starts, ends
 
 
-def _list_loops(next_of: _Ints) -> tuple[list[int], list[int]]:
-    """Return the members of a permutation cycle by cycle, and the end of each cycle."""
+def _list_loops(next_of: _Ints) -> Iterator[list[int]]:
+    """Yield the members of each cycle of a permutation."""
     successors = next_of.tolist()
     is_done = bytearray(len(successors))
-    order: list[int] = []
-    ends = []
     for first in range(len(successors)):
-        if is_done[first]:
-            continue
+        loop: list[int] = []
         here = first
         while not is_done[here]:
             is_done[here] = 1
-            order.append(here)
+            loop.append(here)
             here = successors[here]
-        ends.append(len(order))
-    return order, ends
+        if loop:
+            yield loop
 
 
 def encode_region(

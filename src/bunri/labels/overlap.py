@@ -1,6 +1,6 @@
 """Drawing of masks, with the rules that decide about pixels covered by several objects."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,29 +17,6 @@ _Ints = npt.NDArray[np.int64]
 
 _WORD_BYTES = 8
 _MAX_CELLS = 500_000  # painted at once; each takes 17 bytes meanwhile
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Objects:
-    """The objects of one photo, in file order."""
-
-    shapes: Sequence[Segmentation]
-    class_index: npt.NDArray[np.uint8]  # (objects,)
-    spans: Spans
-
-    def count_coordinates(self) -> _Ints:
-        """Return the length of each object's first polygon part; 0 for run lengths."""
-        parts = [shape.parts[:1] if isinstance(shape, Polygons) else () for shape in self.shapes]
-        return np.array([len(part[0]) if part else 0 for part in parts], np.int64)
-
-
-# Objects are painted in ascending order of the key, so the highest ends on top. Sorting is
-# stable: between equals the later annotation is on top, as in the notebooks' loops.
-_PAINT_ORDER: dict[OverlapRule, Callable[[_Objects], _Ints]] = {
-    "largest-first": lambda objects: -objects.spans.count_pixels(),
-    "highest-class": lambda objects: objects.class_index.astype(np.int64),
-    "longest-polygon-first": _Objects.count_coordinates,
-}
 
 
 def draw_mask(dataset: LabelledSet, photo: Photo, rule: OverlapRule) -> MaskArray:
@@ -59,8 +36,8 @@ def draw_mask(dataset: LabelledSet, photo: Photo, rule: OverlapRule) -> MaskArra
     Raises:
         AnnotationError: An annotation that cannot be drawn; its id is named.
     """
-    objects = _collect_objects(dataset, photo)
-    mask = _paint(objects.spans, _sort(objects, rule), objects.class_index)
+    line, class_index, order = _lay_out(dataset, photo, rule)
+    mask = _expand_changes(line.position, line.paint(order, class_index), photo.size_hw)
     if photo.id in dataset.ignored:
         mask[expand_run_lengths(dataset.ignored[photo.id])] = IGNORE_INDEX
     return mask
@@ -72,8 +49,8 @@ def sort_to_paint(dataset: LabelledSet, photo: Photo, rule: OverlapRule) -> list
     Raises:
         AnnotationError: An annotation that cannot be drawn; its id is named.
     """
+    *_, order = _lay_out(dataset, photo, rule)
     annotations = dataset.annotations.get(photo.id, ())
-    order = _sort(_collect_objects(dataset, photo), rule)
     return [annotations[number] for number in order.tolist()]
 
 
@@ -94,14 +71,13 @@ class Contest:
 def measure_contest(spans: Spans, classes: Sequence[int]) -> Contest:
     """Return the pixels that the overlap rule decides; ``classes`` are mask indices of objects."""
     class_index = np.array(classes, np.uint8)
-    if _are_apart(spans, np.argsort(spans.start, kind="stable")):
-        return Contest(0, 0)
-    objects = _Objects((), class_index, spans)
-    line = _Line.lay_out(spans)
-    highest, largest_first = (
-        line.paint(_sort(objects, rule), class_index) for rule in ("highest-class", "largest-first")
-    )
-    lowest = line.paint(_sort(objects, "highest-class")[::-1], class_index)
+    by_start = np.argsort(spans.start, kind="stable")
+    if (spans.start[by_start[1:]] >= spans.stop[by_start[:-1]]).all():
+        return Contest(0, 0)  # no two objects overlap, as in most photos
+    line = _Line(spans)
+    ascending = _sort("highest-class", spans, class_index)
+    highest, lowest = (line.paint(o, class_index) for o in (ascending, ascending[::-1]))
+    largest_first = line.paint(_sort("largest-first", spans, class_index), class_index)
     lengths_px = np.diff(line.position, append=spans.size_hw[0] * spans.size_hw[1])
     return Contest(
         contested_px=int(lengths_px[highest != lowest].sum()),
@@ -109,12 +85,11 @@ def measure_contest(spans: Spans, classes: Sequence[int]) -> Contest:
     )
 
 
-def _sort(objects: _Objects, rule: OverlapRule) -> _Ints:
-    return np.argsort(_PAINT_ORDER[rule](objects), kind="stable")
-
-
-def _collect_objects(dataset: LabelledSet, photo: Photo) -> _Objects:
-    annotations: Sequence[Annotation] = dataset.annotations.get(photo.id, ())
+def _lay_out(
+    dataset: LabelledSet, photo: Photo, rule: OverlapRule
+) -> tuple["_Line", npt.NDArray[np.uint8], _Ints]:
+    """Return a photo's objects, their classes, and their order of painting."""
+    annotations = dataset.annotations.get(photo.id, ())
     for annotation in annotations:
         try:
             check_size(annotation.segmentation, photo.size_hw)
@@ -122,34 +97,28 @@ def _collect_objects(dataset: LabelledSet, photo: Photo) -> _Objects:
             raise AnnotationError(f"annotation {annotation.id}: {error.message}") from error
     shapes = [annotation.segmentation for annotation in annotations]
     indices = [dataset.index_of_category[annotation.category_id] for annotation in annotations]
-    spans = trace_spans(shapes, photo.size_hw)
-    return _Objects(shapes, np.array(indices, np.uint8), spans)
+    spans, class_index = trace_spans(shapes, photo.size_hw), np.array(indices, np.uint8)
+    return _Line(spans), class_index, _sort(rule, spans, class_index, shapes)
 
 
-def _paint(spans: Spans, order: _Ints, class_index: npt.NDArray[np.uint8]) -> MaskArray:
-    """Return the class of each pixel, uint8 (H, W), after painting object numbers in ``order``."""
-    by_start = np.argsort(spans.start, kind="stable")
-    if not _are_apart(spans, by_start):
-        line = _Line.lay_out(spans)
-        position, value = line.position, line.paint(order, class_index)
+def _sort(
+    rule: OverlapRule,
+    spans: Spans,
+    class_index: npt.NDArray[np.uint8],
+    shapes: Sequence[Segmentation] = (),
+) -> _Ints:
+    """Return the objects in the order of painting: the last one ends on top."""
+    if rule == "largest-first":
+        key = -spans.count_pixels()
+    elif rule == "highest-class":
+        key = class_index.astype(np.int64)
     else:
-        start, stop = spans.start[by_start], spans.stop[by_start]
-        position = np.zeros(2 * len(start) + 1, np.int64)
-        value = np.full(len(position), BACKGROUND_INDEX, np.uint8)
-        position[1::2], position[2::2] = start, stop
-        value[1::2] = class_index[spans.owner[by_start]]
-        # Where one ends, another may begin.
-        is_last = _find_last_of_equals(position)
-        position, value = position[is_last], value[is_last]
-    return _expand_changes(position, value, spans.size_hw)
+        first = [shape.parts[:1] if isinstance(shape, Polygons) else () for shape in shapes]
+        key = np.array([len(part[0]) if part else 0 for part in first], np.int64)
+    # Stable: between equals the later annotation is on top, as in the notebooks' loops.
+    return np.argsort(key, kind="stable")
 
 
-def _are_apart(spans: Spans, by_start: _Ints) -> bool:
-    """Return whether no two objects overlap, as in most photos."""
-    return bool((spans.start[by_start[1:]] >= spans.stop[by_start[:-1]]).all())
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class _Line:
     """A photo's pixels down the columns, cut into cells wherever a span begins or ends.
 
@@ -160,17 +129,13 @@ class _Line:
         owner: Object that each span belongs to, int64 (spans,).
     """
 
-    position: _Ints
-    first: _Ints
-    last: _Ints
-    owner: _Ints
-
-    @classmethod
-    def lay_out(cls, spans: Spans) -> "_Line":
-        position = np.sort(np.concatenate(([0], spans.start, spans.stop)))
-        position = position[_find_last_of_equals(position)]
-        first, last = (np.searchsorted(position, ends) for ends in (spans.start, spans.stop))
-        return cls(position, first, last, spans.owner)
+    def __init__(self, spans: Spans) -> None:
+        ends = np.sort(np.concatenate(([0], spans.start, spans.stop)))
+        self.position = ends[np.append(True, ends[1:] > ends[:-1])]
+        self.first, self.last = (
+            np.searchsorted(self.position, edges) for edges in (spans.start, spans.stop)
+        )
+        self.owner = spans.owner
 
     def paint(self, order: _Ints, class_index: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Paint the objects in ``order``; return the class of each cell, uint8 (cells,)."""
@@ -190,10 +155,6 @@ class _Line:
             value[cells] = np.repeat(class_index[self.owner[some]], num_cells)
             begin = end
         return value
-
-
-def _find_last_of_equals(ascending: _Ints) -> npt.NDArray[np.bool_]:
-    return np.append(ascending[1:] > ascending[:-1], True)
 
 
 def _expand_changes(

@@ -103,15 +103,11 @@ def _split_objects(segmentations: Sequence[Segmentation], width_px: int) -> list
         len(shape.counts) if isinstance(shape, RunLengths) else sum(map(len, shape.parts))
         for shape in segmentations
     ]
-    limits, room = [0], _MAX_CROSSINGS
+    cuts: list[int] = []
     if sum(sizes) * width_px > _MAX_CROSSINGS:
-        for number, shape in enumerate(segmentations):
-            bound = _bound_crossings(shape, width_px)
-            if bound > room and number > limits[-1]:
-                limits.append(number)
-                room = _MAX_CROSSINGS
-            room -= bound
-    return [*limits, len(segmentations)]
+        totals = np.cumsum([_bound_crossings(shape, width_px) for shape in segmentations])
+        cuts = (np.flatnonzero(np.diff(totals // _MAX_CROSSINGS)) + 1).tolist()
+    return [0, *cuts, len(segmentations)]
 
 
 def _bound_crossings(shape: Segmentation, width_px: int) -> int:

@@ -1,7 +1,7 @@
 """Checks that compare photos and classes with each other: overlap, copies, other splits."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,14 +64,13 @@ def check_labels(
     for photo in rows.photos.values():
         if photo.id not in labelled_ids:
             findings.add("unlabelled-photo", rows.describe(photo, "no annotation refers to it"))
-    counts = count_photos_of_class(rows)
-    for name, count in counts.items():
+    for name, count in _count_photos(rows).items():
         if count < RARE_PHOTOS and rows.photos:
             findings.add("rare-class", Example(f"{name}: {count} photo(s)"))
     return _check_overlap(examined, findings)
 
 
-def count_photos_of_class(rows: CocoRows) -> dict[str, int]:
+def _count_photos(rows: CocoRows) -> dict[str, int]:
     """Return category name -> number of photos with an object of that category, in id order."""
     present = Counter(
         id_ for items in rows.objects.values() for id_ in {item.category_id for item in items}
@@ -98,7 +97,7 @@ def _check_overlap(examined: ExaminedSet, findings: Findings) -> dict[str, float
 
 def check_copies(examined: ExaminedSet, findings: Findings, advance: Advance) -> None:
     """Search for photos that are in the set more than once, identical or slightly changed."""
-    rows = examined.rows
+    rows, labelled = examined.rows, examined.labelled
     photos, prints = examined.list_printed()
     first: dict[str, Photo] = {}
     for photo, print_ in zip(photos, prints, strict=True):
@@ -106,21 +105,15 @@ def check_copies(examined: ExaminedSet, findings: Findings, advance: Advance) ->
         if twin is photo:
             continue
         name = twin.file_name
-        if examined.labelled and not _have_same_mask(examined.labelled, twin, photo):
-            note = f"the same pixels as {name}, other labels"
-            findings.add("conflicting-labels", rows.describe(photo, note, other=name))
-        else:
-            note = f"the same pixels as {name}"
-            findings.add("duplicate-photo", rows.describe(photo, note, other=name))
+        check, note = "duplicate-photo", f"the same pixels as {name}"
+        masks = [draw_mask(labelled, p, _RULE) for p in (twin, photo)] if labelled else []
+        if masks and not np.array_equal(masks[0], masks[1]):
+            check, note = "conflicting-labels", f"{note}, other labels"
+        findings.add(check, rows.describe(photo, note, other=name))
     for one, other, similarity in _iterate_near(prints, None, advance):
         name = photos[one].file_name
         note = f"similarity {similarity:.3f} to {name}"
         findings.add("near-duplicate-photo", rows.describe(photos[other], note, other=name))
-
-
-def _have_same_mask(labelled: LabelledSet, one: Photo, other: Photo) -> bool:
-    mask, other_mask = (draw_mask(labelled, photo, _RULE) for photo in (one, other))
-    return np.array_equal(mask, other_mask)
 
 
 def _iterate_near(
@@ -153,16 +146,12 @@ def check_against_names(examined: ExaminedSet, other: ExaminedSet, findings: Fin
                 note = f"{name!r}: id {here} here, {there} there"
                 findings.add("categories-differ", Example(note))
     if rows.is_labelled and other.rows.is_labelled:
-        _check_absent(count_photos_of_class(rows), count_photos_of_class(other.rows), findings)
-
-
-def _check_absent(
-    counts: Mapping[str, int], other_counts: Mapping[str, int], findings: Findings
-) -> None:
-    for name in counts:
-        here, there = counts[name], other_counts.get(name, 0)
-        if bool(here) != bool(there):
-            findings.add("class-absent", Example(f"{name}: {here} photo(s) here, {there} there"))
+        num_there = _count_photos(other.rows)
+        for name, here in _count_photos(rows).items():
+            there = num_there.get(name, 0)
+            if bool(here) != bool(there):
+                note = f"{name}: {here} photo(s) here, {there} there"
+                findings.add("class-absent", Example(note))
 
 
 def _resolve(root: Path, photo: Photo) -> str:
@@ -177,7 +166,7 @@ def check_against_pixels(
     photos, prints = examined.list_printed()
     other_photos, other_prints = other.list_printed()
     named = {_resolve(other.root, photo) for photo in other_photos}
-    hashes: dict[str, str] = defaultdict(str)
+    hashes: dict[str, str] = {}
     for photo, print_ in zip(other_photos, other_prints, strict=True):
         hashes.setdefault(print_.pixel_hash, photo.file_name)
     for photo, print_ in zip(photos, prints, strict=True):

@@ -18,7 +18,7 @@ from bunri.doctor.findings import Diagnosis, Finding
 from bunri.images.photos import read_size_hw
 from bunri.labels.outlines import trace_parts
 from bunri.labels.rasterize import MIN_POLYGON_POINTS, find_box, trace_runs
-from bunri.labels.records import Polygons
+from bunri.labels.records import Polygons, RunLengths
 from bunri.labels.run_lengths import count_pixels, expand_run_lengths
 from bunri.labels.segmentations import RowError, parse_segmentation
 
@@ -51,8 +51,12 @@ class _Surgery:
     """Edits rows in place by their original positions; rows are left out at the end."""
 
     def __init__(self, file: CocoFile) -> None:
+        # Rows can be edited in these copies; their values are replaced, never edited.
         self.document: dict[str, Any] = {
-            key: _copy_rows(value) for key, value in file.document.items()
+            key: [dict(row) if isinstance(row, dict) else row for row in value]
+            if isinstance(value, list)
+            else value
+            for key, value in file.document.items()
         }
         self.changes: list[Change] = []
         self._file = file
@@ -64,9 +68,8 @@ class _Surgery:
         }
         self._gone_photos: dict[object, str] = {}  # id -> check because of which it was dropped
         self._has_unclear_images = False
-        self._treatments: dict[str, Callable[[str, Place, Row], None]]
-        self._treatments = dict.fromkeys(_DROPS_ROW, self._drop)
-        self._treatments |= {
+        self._treatments: dict[str, Callable[[str, Place, Row], None]] = {
+            **dict.fromkeys(_DROPS_ROW, self._drop),
             "missing-optional-key": self._measure,
             "area-mismatch": self._measure,
             "bbox-mismatch": self._measure,
@@ -95,7 +98,11 @@ class _Surgery:
 
     def finish(self) -> dict[str, Any]:
         """Leave out dropped rows, and the objects of dropped photos; number images by position."""
-        self._drop_objects_of_dropped_photos()
+        gone = self._gone_photos.keys() - {row.get("id") for _, row in self._iterate("images")}
+        for place, row in self._iterate("annotations"):
+            if row.get("image_id") in gone:
+                check = self._gone_photos[row["image_id"]]
+                self._drop(check, place, row, "drops the object with its photo")
         if not self._has_unclear_images:
             self._renumber_images()
         for name in ("images", "annotations"):
@@ -106,22 +113,14 @@ class _Surgery:
                 ]
         return self.document
 
-    def _drop_objects_of_dropped_photos(self) -> None:
-        kept = {row.get("id") for _, row in self._iterate("images")}
-        for place, row in self._iterate("annotations"):
-            if row.get("image_id") in self._gone_photos.keys() - kept:
-                check = self._gone_photos[row["image_id"]]
-                self._dropped.add(place)
-                self._note(check, place, "drops the object with its photo", row)
-
     def _note(self, check: str, place: Place, action: str, *values: object) -> None:
         self.changes.append(Change.describe(check, place, action, *values))
 
-    def _drop(self, check: str, place: Place, row: Row) -> None:
+    def _drop(self, check: str, place: Place, row: Row, action: str = "") -> None:
         if place[0] == "categories":
             return  # all objects of a class would go with it
         self._dropped.add(place)
-        self._note(check, place, CHECK_OF[check].repair, row)
+        self._note(check, place, action or CHECK_OF[check].repair, row)
         if place[0] == "images" and isinstance(row, dict):
             self._gone_photos[row.get("id")] = check
 
@@ -132,10 +131,13 @@ class _Surgery:
             if isinstance(row, dict) and (name, position) not in self._dropped:
                 yield (name, position), row
 
+    def _trace(self, row: Row) -> RunLengths:
+        size_hw = self._size_hw_of[row["image_id"]]
+        return trace_runs(parse_segmentation(row["segmentation"], size_hw), size_hw)
+
     def _measure(self, check: str, place: Place, row: Row) -> None:
         """Compute 'area' and 'bbox' from what is drawn, and fill in 'iscrowd'."""
-        size_hw = self._size_hw_of[row["image_id"]]
-        runs = trace_runs(parse_segmentation(row["segmentation"], size_hw), size_hw)
+        runs = self._trace(row)
         new = {"area": count_pixels(runs), "bbox": list(find_box(runs))}
         if row.get("iscrowd") is None:
             new["iscrowd"] = 0
@@ -147,20 +149,16 @@ class _Surgery:
         parts = row["segmentation"]
         kept = [part for part in parts if len(part) >= 2 * MIN_POLYGON_POINTS]
         if not kept:
-            self._dropped.add(place)
-            self._note(check, place, "drops the object: no polygon is left", row)
+            self._drop(check, place, row, "drops the object: no polygon is left")
             return
         row["segmentation"] = kept
         self._note(check, place, "drops the polygons that draw nothing", parts, kept)
         self._measure(check, place, row)
 
     def _redraw(self, check: str, place: Place, row: Row) -> None:
-        size_hw = self._size_hw_of[row["image_id"]]
-        before = row["segmentation"]
-        runs = trace_runs(parse_segmentation(before, size_hw), size_hw)
+        before, runs = row["segmentation"], self._trace(row)
         if not count_pixels(runs):
-            self._dropped.add(place)
-            self._note(check, place, "drops the object: nothing of it is in the photo", row)
+            self._drop(check, place, row, "drops the object: nothing of it is in the photo")
             return
         row["segmentation"] = [part.tolist() for part in trace_parts(expand_run_lengths(runs))]
         self._note(check, place, CHECK_OF[check].repair, before, row["segmentation"])
@@ -215,13 +213,6 @@ class _Surgery:
         old, new = next(iter(moved.items()))
         note = f"makes {len(moved)} image ids their positions, such as"
         self.changes.append(Change("ids-not-positions", "images", note, str(old), str(new)))
-
-
-def _copy_rows(value: object) -> object:
-    """Return a list of rows that can be edited; their values are replaced, never edited."""
-    if not isinstance(value, list):
-        return value
-    return [dict(row) if isinstance(row, dict) else row for row in value]
 
 
 def _fits_into(segmentation: object, size_hw: tuple[int, int]) -> bool:

@@ -219,21 +219,19 @@ def _read_prints(
             hint=f"They were looked for in {roots}; choose another folder with --images "
             f"(--against-images). {hint}",
         )
-    photos: list[list[SplitPhoto]] = []
+    photos: list[list[SplitPhoto]] = [[] for _ in datasets]
     problems = []
     with progress("Reading photos", sum(map(len, named))) as advance:
-        for dataset, part in zip(datasets, named, strict=True):
-            photos.append([])
+        for dataset, part, done in zip(datasets, named, photos, strict=True):
             for photo, known in zip(dataset.photos, part, strict=True):
                 try:
                     print_ = fingerprint_photo(read_photo_as_labelled(dataset, photo))
-                    photos[-1].append(replace(known, print=print_))
+                    done.append(replace(known, print=print_))
                 except ImageError as error:
                     problems.append(error.message)
                 advance()
     if problems:
-        what = f"{len(problems)} photo(s) cannot be used:"
-        raise ImageError(what, problems=problems, hint=hint)
+        raise ImageError(f"{len(problems)} photo(s) cannot be used:", problems=problems, hint=hint)
     return photos
 
 

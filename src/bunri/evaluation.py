@@ -21,11 +21,11 @@ from bunri.core.files import check_writable, hash_file, is_file, measure_peak_me
 from bunri.core.progress import Advance, Progress, show_nothing
 from bunri.corruptions import NAMES, check_severity, corrupt
 from bunri.labels.coco import require_labels, require_nonempty, require_photos
-from bunri.labels.opening import Data, open_labels
 from bunri.labels.overlap import draw_mask
 from bunri.labels.photos import check_photo_headers, read_photo_as_labelled
 from bunri.labels.records import LabelledSet, Photo
 from bunri.labels.rules import OverlapRule
+from bunri.labels.sources import Data, open_labels
 from bunri.labels.truth import check_truth, check_unseen
 from bunri.predict.choices import DEFAULT_CHOICES, Models, PredictionChoices, open_predictor
 from bunri.predict.ensemble import Ensemble

@@ -1,10 +1,37 @@
-"""Repairs of the category list; each edits a document in place and returns its changes."""
+"""Repairs of the category list, each in place, and the record of a change by any repair."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 from bunri.doctor.category_names import find_cycles, find_moved_ids, find_renamed
-from bunri.doctor.changes import Change
+from bunri.labels.document import dump_json
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change by a repair.
+
+    Attributes:
+        where: List and position in the *original* file.
+        before: Old value as JSON, cut to 200 characters.
+    """
+
+    check: str
+    where: str
+    action: str
+    before: str = ""
+    after: str = ""
+
+    @classmethod
+    def describe(cls, check: str, row: tuple[str, int], action: str, *values: object) -> Self:
+        """Return the change of a row; ``values`` are the old and the new one, or none."""
+        return cls(check, f"{row[0]}[{row[1]}]", action, *map(_show, values))
+
+
+def _show(value: object) -> str:
+    text = dump_json(value)
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def _rename(document: dict[str, Any]) -> list[Change]:

@@ -29,13 +29,9 @@ class Check:
     """One kind of fault.
 
     Attributes:
-        name: Name as printed and as in the JSON.
         severity: "error" stops bunri or makes a score untrue, "warning" costs quality, "info"
             is worth knowing.
         need: Source that the check needs.
-        title: Description of the fault in one sentence.
-        effect: Effect on training or on the score.
-        advice: Next step for a person.
         repair: Repair by ``--fix``; empty where only a person can decide.
     """
 

@@ -7,7 +7,7 @@ from typing import Any
 from bunri.core.errors import InputError
 from bunri.core.files import is_file, write_text
 from bunri.core.progress import Progress, show_nothing
-from bunri.doctor.changes import Change
+from bunri.doctor.category_repairs import Change
 from bunri.doctor.examination import CocoFile, Depth, Doctor, read_coco_file
 from bunri.doctor.findings import Diagnosis
 from bunri.doctor.model_checks import ProbsModel
@@ -23,9 +23,7 @@ class Repair:
     """A repaired copy of a file.
 
     Attributes:
-        path: The copy.
         log: File with one JSON line per change.
-        changes: The same changes.
         left: Diagnosis of the copy.
     """
 

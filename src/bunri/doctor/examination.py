@@ -62,8 +62,6 @@ class Doctor:
     """Examiner of COCO files; reads each photo once, also when it examines a file again.
 
     Attributes:
-        depth: Sources to examine.
-        progress: Progress display; one step per photo or per photo with labels.
         model: Model to search for suspicious labels with; used with ``depth`` "pixels" only.
     """
 

@@ -58,9 +58,6 @@ class Diagnosis:
     """Result of an examination.
 
     Attributes:
-        findings: Findings in the order of ``CHECKS``.
-        num_photos: Number of photos in the file.
-        num_annotations: Number of objects in the file.
         done: Sources that were available; checks that need others were skipped.
         summary: ``contested_pixel_share``, the share of pixels that objects of different classes
             cover; empty for a file without labels.

@@ -36,8 +36,6 @@ class JudgedObject:
     """A model's probabilities for one object.
 
     Attributes:
-        annotation_id: Id of the object.
-        class_index: Index of its class.
         probs: Mean probability of each class over its pixels, float32 (C,).
         loss: Mean negative logarithm of its own class's probability.
     """

@@ -26,8 +26,6 @@ class ExaminedSet:
     """One file after the checks that need no other file.
 
     Attributes:
-        root: Folder of its photos.
-        rows: Its usable rows.
         labelled: Its usable labels; None if its categories make no class table.
         contests: Photo id -> pixels that the overlap rule decides, for photos with any.
         prints: File name -> fingerprint, for photos that could be decoded.

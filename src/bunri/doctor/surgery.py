@@ -10,8 +10,7 @@ import numpy as np
 
 from bunri.core.errors import BunriError
 from bunri.core.files import join_under
-from bunri.doctor.category_repairs import CATEGORY_REPAIRS
-from bunri.doctor.changes import Change
+from bunri.doctor.category_repairs import CATEGORY_REPAIRS, Change
 from bunri.doctor.checks import CHECK_OF
 from bunri.doctor.examination import CocoFile
 from bunri.doctor.findings import Diagnosis, Finding

@@ -13,11 +13,11 @@ from bunri.export.network import trace_network
 from bunri.export.parity import ParityReport, Precision, list_variants, measure_parity
 from bunri.export.quantize import MAX_PHOTOS, MIN_PHOTOS, quantize_network
 from bunri.labels.coco import require_labels, require_photos
-from bunri.labels.opening import Data, open_labels
 from bunri.labels.overlap import draw_mask
 from bunri.labels.photos import check_photo_headers, read_photo_as_labelled
 from bunri.labels.records import LabelledSet
 from bunri.labels.rules import OverlapRule
+from bunri.labels.sources import Data, open_labels
 from bunri.labels.truth import check_truth, check_unseen
 from bunri.model.bundle import INFO_NAME, ONNX_NAME, WEIGHTS_NAME, write_bundle
 from bunri.model.card import NAME_KEY

@@ -38,10 +38,6 @@ class Example:
     """One place where a file breaks a rule.
 
     Attributes:
-        note: The fault, with the value.
-        file: File name of the photo, where one is concerned.
-        photo_id: Id of the photo in the JSON.
-        annotation_id: Id of the object.
         row: Name of the JSON's list and position in it; None for a fault of the whole file.
         other_file: The second photo of a fault that takes two.
     """
@@ -93,9 +89,6 @@ class CocoObject:
 
     Attributes:
         position: Position in the list.
-        row: The row as read from JSON.
-        photo: Photo that the object is in.
-        category_id: Id of its category.
         segmentation: Its outline; None if that is at fault.
     """
 

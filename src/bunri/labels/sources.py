@@ -1,12 +1,16 @@
-"""Several annotation files together: the photos of each, and one class table for all."""
+"""Labelled sets with one class table: several files together, or data for a model."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bunri.core.classes import ClassTable
 from bunri.core.errors import AnnotationError
 from bunri.labels.coco import map_categories, read_coco
 from bunri.labels.records import LabelledSet
+
+Data = str | Path | LabelledSet
+"""Path of a COCO file, or a set that was read from one."""
 
 
 def pair_roots(
@@ -35,12 +39,28 @@ def read_together(sources: Iterable[tuple[Path, Path]]) -> list[LabelledSet]:
     """
     sets = [read_coco(file, image_root=root) for file, root in sources]
     first = next((dataset for dataset in sets if dataset.is_labelled), sets[0])
-    return [_share_table(dataset, first) for dataset in sets]
+    return [_join_table(dataset, first) for dataset in sets]
 
 
-def _share_table(dataset: LabelledSet, first: LabelledSet) -> LabelledSet:
+def open_labels(data: Data, images: Path | None, table: ClassTable) -> LabelledSet:
+    """Return labelled photos with the class table of a model.
+
+    Raises:
+        PathError, AnnotationError: The data cannot be used, or has categories beyond ``table``.
+    """
+    if not isinstance(data, LabelledSet):
+        return read_coco(Path(data), image_root=images, table=table)
+    return _share_table(data, table)
+
+
+def _share_table(dataset: LabelledSet, table: ClassTable) -> LabelledSet:
+    index_of = map_categories(dataset.category_names, table)
+    return replace(dataset, table=table, index_of_category=index_of)
+
+
+def _join_table(dataset: LabelledSet, first: LabelledSet) -> LabelledSet:
     try:
-        index_of = map_categories(dataset.category_names, first.table)
+        return _share_table(dataset, first.table)
     except AnnotationError as error:
         raise AnnotationError(
             f"{dataset.source} does not fit the class table of {first.source}:",
@@ -48,4 +68,3 @@ def _share_table(dataset: LabelledSet, first: LabelledSet) -> LabelledSet:
             hint="Files that are given together share one class table: put the one with the "
             "most classes first, or give these two one by one.",
         ) from error
-    return replace(dataset, table=first.table, index_of_category=index_of)

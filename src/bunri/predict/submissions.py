@@ -5,9 +5,9 @@ from pathlib import Path
 from bunri.core.contracts import MaskArray
 from bunri.core.progress import Progress, show_nothing
 from bunri.labels.coco import require_photos
-from bunri.labels.opening import Data, open_labels
 from bunri.labels.photos import check_photo_headers, read_photo_as_labelled
 from bunri.labels.records import Photo
+from bunri.labels.sources import Data, open_labels
 from bunri.predict.choices import DEFAULT_CHOICES, Models, PredictionChoices, open_predictor
 from bunri.submission.format import shrink_mask
 from bunri.submission.stream import write_submission

@@ -9,8 +9,8 @@ from bunri.core.errors import InputError, OutputError
 from bunri.core.files import check_writable, hash_file, is_file
 from bunri.core.progress import Progress, show_nothing
 from bunri.labels.coco import require_labels, require_photos
-from bunri.labels.opening import Data, open_labels
 from bunri.labels.rules import OverlapRule
+from bunri.labels.sources import Data, open_labels
 from bunri.labels.truth import check_truth, check_unseen
 from bunri.model.bundle import INFO_NAME, write_prediction
 from bunri.model.lookup import find_writable_bundle

@@ -28,7 +28,6 @@ class Parts:
     """Parts that a set is split into.
 
     Attributes:
-        names: Name of each part.
         shares: Wanted share of the photos in each part; they sum to 1.
         are_folds: Whether each part is validation once, with the others as training.
     """

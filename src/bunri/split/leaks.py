@@ -20,7 +20,6 @@ class SplitPhoto:
     """A photo of a split.
 
     Attributes:
-        name: File name.
         print: Fingerprint; None if the photo was not opened.
         group: Text shared with the photos it must stay with; None for none.
     """

@@ -31,12 +31,9 @@ class SplitRequest:
     """Data to split, and settings of the split.
 
     Attributes:
-        data: Labelled COCO file.
         parts: Parts to make, see :meth:`Parts.make_folds` and :meth:`Parts.make_sides`.
         images: Folder of the photos; None for the folder of ``data``.
         pattern: Regular expression; photos whose names share the text it matches stay together.
-        seed: Random seed; the same one gives the same split.
-        rule: Overlap rule that masks are drawn by.
         against: Other COCO files that must share no photo, each with the folder of its photos.
         allowed: Kinds of leaks that are reported but do not prevent the split.
         reads_photos: Whether photos are opened to find copies; without, only names are compared.
@@ -58,9 +55,7 @@ class SplitPlan:
     """A split before it is written.
 
     Attributes:
-        dataset: Set that is split.
         files: Name of a file to write -> ids of its photos, in file order.
-        report: Content of report.json.
         leaks: All leaks, also allowed ones.
         refused: Leaks that are not allowed; with any, the split is not written.
     """

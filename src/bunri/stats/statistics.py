@@ -32,7 +32,6 @@ class ColorStatistics:
     """Colours of all pixels of all photos; channels are red, green, blue, values 0..1.
 
     Attributes:
-        num_pixels: Number of pixels.
         mean_rgb: Mean over all pixels of all photos.
         std_rgb: Population standard deviation over the same pixels; pixels normalised with it
             and ``mean_rgb`` have mean 0 and standard deviation 1.
@@ -53,8 +52,6 @@ class AreaStatistics:
     """Areas of objects that draw a pixel, before other objects cover them.
 
     Attributes:
-        num_objects: Number of such objects.
-        mean_px: Mean area in pixels.
         quantiles_px: Area at each of :data:`QUANTILES`, linearly interpolated.
         doublings: Number of objects of 2**k to 2**(k + 1) - 1 pixels, for k = 0, 1, ...
     """
@@ -146,7 +143,6 @@ class SetStatistics:
 
     Attributes:
         name: Name of the set; unique among sets that are shown together.
-        dataset: Set that was measured.
         sizes: Pairs ((width, height) in pixels, photos), the most frequent size first.
         labels: Statistics of the labels; None for a file without labels.
         color: Statistics of the colours; None if the photos were not opened.

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.random import Generator
 from PIL import Image, ImageDraw
 
 from bunri.core.contracts import FloatArray
+from bunri.images.noise import make_noise, make_wrinkles
 
 Points = npt.NDArray[np.float64]  # (N, 2), (u, v) in an object's own units
 PointsLike = Points | Sequence[tuple[float, float]]
@@ -66,16 +68,12 @@ class Canvas:
     side runs from -1 to 1. All arrays are float32 (H, W) of the board.
 
     Args:
-        rng: Source of all randomness in the object's look.
         side_px: Longest side of the object in pixels of the scene.
         turn_deg: Turn of the object, clockwise on the screen.
         view: Light and camera of the scene.
     """
 
-    def __init__(
-        self, rng: np.random.Generator, side_px: float, turn_deg: float, view: View
-    ) -> None:
-        self.rng = rng
+    def __init__(self, side_px: float, turn_deg: float, view: View) -> None:
         self.view = view
         self.supersample = 3 if side_px < _SMALL_OBJECT_PX else 2
         self.unit_px = side_px / 2 * self.supersample
@@ -96,6 +94,14 @@ class Canvas:
         """Direction of the light: 1 from the object's right, -1 from its left."""
         x, y, _ = self.view.light
         return float(x * self._cos + y * self._sin) / max(float(np.hypot(x, y)), 1e-6)
+
+    def noise(self, rng: Generator, size: float, *, octaves: int = 1) -> FloatArray:
+        """Return noise with lumps of ``size`` units, (H, W); see :func:`make_noise`."""
+        return make_noise(rng, self.shape, size * self.unit_px, octaves=octaves)
+
+    def wrinkles(self, rng: Generator, size: float, *, octaves: int = 2) -> FloatArray:
+        """Return ridges ``size`` units apart, (H, W); see :func:`make_wrinkles`."""
+        return make_wrinkles(rng, self.shape, size * self.unit_px, octaves=octaves)
 
     def fill(self, *polygons: PointsLike) -> FloatArray:
         """Return the coverage of polygons given in the object's coordinates."""
@@ -267,7 +273,7 @@ def trace_curve(points: PointsLike, *, closed: bool = True, steps: int = 8) -> P
 
 
 def trace_blob(
-    rng: np.random.Generator, radii: tuple[float, float], *, roughness: float, corners: int = 14
+    rng: Generator, radii: tuple[float, float], *, roughness: float, corners: int = 14
 ) -> Points:
     """Return a closed uneven outline about the origin; ``roughness`` 0 is an ellipse."""
     angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
@@ -279,7 +285,7 @@ def trace_blob(
 
 
 def pick_color(
-    rng: np.random.Generator,
+    rng: Generator,
     *,
     hue: tuple[float, float] = (0.0, 1.0),
     saturation: tuple[float, float] = (0.5, 0.9),

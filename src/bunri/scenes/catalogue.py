@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from numpy.random import Generator
+
 from bunri.core.waste_classes import COMPETITION_TABLE
 from bunri.scenes.canvas import Canvas
 from bunri.scenes.objects import (
@@ -27,13 +29,13 @@ class Variant:
     """A kind of object of a class.
 
     Attributes:
-        draw: Function that paints the object on a canvas.
+        draw: Function that paints the object on a canvas, from a source of randomness.
         share: Smallest and largest length of its longest side, as a share of the photo's side.
         max_turn_deg: Largest turn in either direction; objects seen obliquely stay upright.
         thickness: Height as a share of its longest side, for the shadow.
     """
 
-    draw: Callable[[Canvas], None]
+    draw: Callable[[Canvas, Generator], None]
     share: tuple[float, float]
     max_turn_deg: float = ANY_TURN_DEG
     thickness: float = 0.1

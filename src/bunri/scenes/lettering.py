@@ -6,8 +6,9 @@ A font file would be drawn differently on different machines.
 from collections.abc import Callable
 
 import numpy as np
+from numpy.random import Generator
 
-from bunri.scenes.canvas import Points
+from bunri.scenes.canvas import Canvas, Color, Floats, Points
 
 Box = tuple[float, float, float, float]
 """Left, top, width and height in the coordinates of a surface."""
@@ -29,14 +30,24 @@ _SPACING = 0.45
 """Gap between letters as a share of a letter's width."""
 
 
-def trace_word(word: str, box: Box, place: Place = np.asarray) -> list[Points]:
-    """Return the strokes of a word.
+def print_word(
+    canvas: Canvas,
+    word: str,
+    box: Box,
+    ink: Color,
+    *,
+    width: float,
+    place: Place = np.asarray,
+    within: Floats | float = 1.0,
+    opacity: float | Floats = 1.0,
+) -> None:
+    """Paint a word that fills ``box`` of a surface, in strokes ``width`` units wide."""
+    strokes = trace_word(word, box, place)
+    canvas.paint(canvas.stroke(*strokes, width=width) * within, ink, opacity)
 
-    Args:
-        word: Characters of the alphabet.
-        box: Rectangle that the word fills.
-        place: Surface that the word is printed on; by default the board itself.
-    """
+
+def trace_word(word: str, box: Box, place: Place = np.asarray) -> list[Points]:
+    """Return the strokes of a word that fills ``box`` of a surface, by default of the board."""
     left, top, width, height = box
     cell = width / (len(word) * (1 + _SPACING) - _SPACING)
     lines = []
@@ -50,7 +61,7 @@ def trace_word(word: str, box: Box, place: Place = np.asarray) -> list[Points]:
 
 
 def trace_text_lines(
-    rng: np.random.Generator, count: int, box: Box, place: Place = np.asarray
+    rng: Generator, count: int, box: Box, place: Place = np.asarray
 ) -> list[Points]:
     """Return the words of ``count`` lines of text as short strokes."""
     left, top, width, height = box

@@ -1,6 +1,7 @@
 """Looks shared by several classes: polished metal, clear walls, board."""
 
 import numpy as np
+from numpy.random import Generator
 
 from bunri.core.contracts import FloatArray
 from bunri.scenes.canvas import Canvas, Color, make_gray
@@ -57,10 +58,11 @@ def paint_clear(canvas: Canvas, body: Turned, tint: Color, opacity: float, *, ed
     canvas.paint(body.coverage, color, opacity + (0.95 - opacity) * rim)
 
 
-def add_streaks(canvas: Canvas, body: Turned, top: float, bottom: float, strength: float) -> None:
+def add_streaks(
+    canvas: Canvas, rng: Generator, body: Turned, top: float, bottom: float, strength: float
+) -> None:
     """Paint highlights along a smooth body between two heights; ``strength`` is about 1."""
     lean = 1.0 if canvas.light_across > 0 else -1.0
-    rng = canvas.rng
     fade = np.clip(np.minimum(canvas.v - top, bottom - canvas.v) / 0.06, 0, 1)
     for center, width, weight in ((0.55, 0.09, 0.85), (0.33, 0.04, 0.4), (-0.72, 0.07, 0.4)):
         x = (body.across - np.float32(center * lean)) / np.float32(width)

@@ -92,10 +92,8 @@ def render_scene(seed: int, size_px: int = 512, classes: Sequence[int] | None = 
     picture = draw_ground(np.random.default_rng([seed, 1]), size_px)
     things = []
     for number, thing in enumerate(placed):
-        canvas = Canvas(
-            np.random.default_rng([seed, 2, number]), thing.side * size_px, thing.turn_deg, view
-        )
-        thing.variant.draw(canvas)
+        canvas = Canvas(thing.side * size_px, thing.turn_deg, view)
+        thing.variant.draw(canvas, np.random.default_rng([seed, 2, number]))
         mask = _lay_down(picture, canvas.finish(), thing, view)
         things.append(SceneObject(thing.class_index, mask))
     return Scene(_take_photo(np.random.default_rng([seed, 3]), picture), tuple(things))

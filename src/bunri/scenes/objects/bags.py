@@ -1,9 +1,10 @@
 """Drawings of Plastic bag: thin, wrinkled film that often lets the ground shine through."""
 
 import numpy as np
+from numpy.random import Generator
 
 from bunri.core.contracts import FloatArray
-from bunri.images.noise import make_noise, make_wrinkles, sample_noise
+from bunri.images.noise import sample_noise
 from bunri.scenes.canvas import (
     Canvas,
     Color,
@@ -14,10 +15,10 @@ from bunri.scenes.canvas import (
     trace_curve,
     trace_ellipse,
 )
-from bunri.scenes.lettering import trace_word
+from bunri.scenes.lettering import print_word
 
 
-def _pick_film(rng: np.random.Generator) -> tuple[Color, float]:
+def _pick_film(rng: Generator) -> tuple[Color, float]:
     # Colour and opacity: white, black, clear, or coloured.
     kind = rng.random()
     if kind < 0.34:
@@ -47,7 +48,13 @@ def _paint_film(
 
 
 def _fold_from(
-    canvas: Canvas, center: tuple[float, float], *, folds: float, reach: float, twins: bool = False
+    canvas: Canvas,
+    rng: Generator,
+    center: tuple[float, float],
+    *,
+    folds: float,
+    reach: float,
+    twins: bool = False,
 ) -> FloatArray:
     """Return folds that run away from a point, or two twin points, and fade with distance."""
     u = np.abs(canvas.u) if twins else canvas.u
@@ -56,16 +63,13 @@ def _fold_from(
     angle = np.arctan2(dv, du)
     if twins:
         angle += np.float32(9) * (canvas.u > 0)
-    ridge = 1 - np.abs(
-        sample_noise(canvas.rng, angle * np.float32(folds), distance * np.float32(1.5))
-    )
+    ridge = 1 - np.abs(sample_noise(rng, angle * np.float32(folds), distance * np.float32(1.5)))
     fade = np.exp(-distance / np.float32(reach)) * np.minimum(distance * 4, 1)
     return np.asarray(ridge * ridge * fade, np.float32)
 
 
-def draw_carrier_bag(canvas: Canvas) -> None:
+def draw_carrier_bag(canvas: Canvas, rng: Generator) -> None:
     """Draw a flat shop bag: two handles, a neck between them, wrinkles and print."""
-    rng = canvas.rng
     color, opacity = _pick_film(rng)
     half = rng.uniform(0.5, 0.64)
     neck = rng.uniform(-0.5, -0.35)
@@ -79,9 +83,9 @@ def draw_carrier_bag(canvas: Canvas) -> None:
          (-0.86 * half + lean[0], -0.7), (-half * 0.95, -0.3), (-half * 1.04, 0.3)]
     )  # fmt: skip
     outline = outline + _jitter_outline(rng, outline, 0.022)
-    wrinkles = make_wrinkles(rng, canvas.shape, 0.55 * canvas.unit_px, octaves=3)
-    height = 0.1 * wrinkles + 0.16 * make_noise(rng, canvas.shape, 0.5 * canvas.unit_px)
-    height += 0.13 * _fold_from(canvas, (0.6 * half, -0.75), folds=3.5, reach=0.5, twins=True)
+    wrinkles = canvas.wrinkles(rng, 0.55, octaves=3)
+    height = 0.1 * wrinkles + 0.16 * canvas.noise(rng, 0.5)
+    height += 0.13 * _fold_from(canvas, rng, (0.6 * half, -0.75), folds=3.5, reach=0.5, twins=True)
     shape = canvas.fill(outline)
     _paint_film(canvas, shape, np.asarray(height, np.float32), color, opacity)
     for side in (-1, 1):
@@ -90,32 +94,30 @@ def draw_carrier_bag(canvas: Canvas) -> None:
     gusset = [[(s * 0.78 * half, -0.5), (s * 0.8 * half, 0.85)] for s in (-1, 1)]
     canvas.darken(0.16 * canvas.stroke(*gusset, width=0.02))
     if rng.random() < 0.6:
-        _print_logo(canvas, color, shape, 0.2)
+        _print_logo(canvas, rng, color, shape, 0.2)
 
 
-def _jitter_outline(rng: np.random.Generator, outline: Points, amount: float) -> Points:
+def _jitter_outline(rng: Generator, outline: Points, amount: float) -> Points:
     rough = rng.uniform(-1, 1, (len(outline), 2))
     smooth = (rough + np.roll(rough, 1, axis=0) + np.roll(rough, -1, axis=0)) / 3
     return np.asarray(amount * 1.7 * smooth)
 
 
-def _print_logo(canvas: Canvas, film: Color, shape: FloatArray, at: float) -> None:
-    rng = canvas.rng
+def _print_logo(canvas: Canvas, rng: Generator, film: Color, shape: FloatArray, at: float) -> None:
     ink = pick_color(rng, saturation=(0.6, 0.95), value=(0.3, 0.8))
     if film.mean() < 0.5:
         ink = make_gray(0.92)
     word = str(rng.choice(["MART", "THANKS", "FRESH", "SALE", "SHOP", "BAKERY"]))
-    strokes = trace_word(word, (-0.34, at, 0.68, 0.22))
-    patchy = 0.75 + 0.3 * make_noise(rng, canvas.shape, 0.3 * canvas.unit_px)
-    canvas.paint(canvas.stroke(*strokes, width=0.05) * shape, ink, patchy)
+    patchy = 0.75 + 0.3 * canvas.noise(rng, 0.3)
+    box = (-0.34, at, 0.68, 0.22)
+    print_word(canvas, word, box, ink, width=0.05, within=shape, opacity=patchy)
     if rng.random() < 0.6:
         ring = trace_ellipse((0, at - 0.22), (0.16, 0.16))
         canvas.paint(canvas.stroke([*ring, ring[0]], width=0.05) * shape, ink, 0.8)
 
 
-def draw_knotted_bag(canvas: Canvas) -> None:
+def draw_knotted_bag(canvas: Canvas, rng: Generator) -> None:
     """Draw a filled bag tied at its neck: round body, folds from the knot, two ears."""
-    rng = canvas.rng
     color, opacity = _pick_film(rng)
     opacity = max(opacity, 0.55)
     knot = (rng.uniform(-0.08, 0.08), -0.52)
@@ -128,18 +130,19 @@ def draw_knotted_bag(canvas: Canvas) -> None:
     body = body + _jitter_outline(rng, body, 0.035)
     reach = np.hypot(canvas.u / np.float32(girth), (canvas.v - 0.2) / np.float32(0.75))
     dome = 0.5 * np.sqrt(np.clip(1.06 - reach * reach, 0.02, 1))
-    wrinkles = make_wrinkles(rng, canvas.shape, 0.5 * canvas.unit_px, octaves=3)
-    lumps = make_noise(rng, canvas.shape, 0.45 * canvas.unit_px)
-    folds = _fold_from(canvas, knot, folds=5.0, reach=0.55)
+    wrinkles = canvas.wrinkles(rng, 0.5, octaves=3)
+    lumps = canvas.noise(rng, 0.45)
+    folds = _fold_from(canvas, rng, knot, folds=5.0, reach=0.55)
     height = dome + 0.09 * wrinkles + 0.12 * lumps + 0.26 * folds
     _paint_film(canvas, canvas.fill(body), np.asarray(height, np.float32), color, opacity)
-    _tie_ears(canvas, knot, color, opacity)
+    _tie_ears(canvas, rng, knot, color, opacity)
 
 
-def _tie_ears(canvas: Canvas, knot: tuple[float, float], color: Color, opacity: float) -> None:
-    rng = canvas.rng
-    folds = 0.25 * _fold_from(canvas, knot, folds=6.0, reach=0.4)
-    folds += 0.05 * make_wrinkles(rng, canvas.shape, 0.25 * canvas.unit_px)
+def _tie_ears(
+    canvas: Canvas, rng: Generator, knot: tuple[float, float], color: Color, opacity: float
+) -> None:
+    folds = 0.25 * _fold_from(canvas, rng, knot, folds=6.0, reach=0.4)
+    folds += 0.05 * canvas.wrinkles(rng, 0.25)
     for side in (-1, 1):
         lift = rng.uniform(-0.42, -0.25)
         ear = trace_curve(
@@ -154,13 +157,12 @@ def _tie_ears(canvas: Canvas, knot: tuple[float, float], color: Color, opacity: 
     _paint_film(canvas, canvas.ellipse(knot, (0.11, 0.085)), ball, color, max(opacity, 0.85))
 
 
-def draw_film_sheet(canvas: Canvas) -> None:
+def draw_film_sheet(canvas: Canvas, rng: Generator) -> None:
     """Draw a crumpled sheet of clear wrap: almost unseen but for its creases and gleam."""
-    rng = canvas.rng
     outline = trace_blob(rng, (0.95, rng.uniform(0.55, 0.85)), roughness=0.2, corners=13)
     tint = make_gray(0.98) * np.array([rng.uniform(0.92, 1), 1, 1], np.float32)
-    wrinkles = make_wrinkles(rng, canvas.shape, 0.6 * canvas.unit_px, octaves=4)
-    height = 0.2 * wrinkles + 0.12 * make_noise(rng, canvas.shape, 0.6 * canvas.unit_px)
+    wrinkles = canvas.wrinkles(rng, 0.6, octaves=4)
+    height = 0.2 * wrinkles + 0.12 * canvas.noise(rng, 0.6)
     shape = canvas.fill(outline)
     _paint_film(canvas, shape, np.asarray(height, np.float32), tint, rng.uniform(0.2, 0.34))
     crest = np.clip((wrinkles - 0.62) / 0.25, 0, 1)
@@ -170,9 +172,8 @@ def draw_film_sheet(canvas: Canvas) -> None:
     canvas.paint(canvas.stroke([*outline, outline[0]], width=0.014), make_gray(0.95), 0.5)
 
 
-def draw_roll_bag(canvas: Canvas) -> None:
+def draw_roll_bag(canvas: Canvas, rng: Generator) -> None:
     """Draw an emptied packet bag lying flat: sealed ends with teeth, print, long creases."""
-    rng = canvas.rng
     half = rng.uniform(0.48, 0.66)
     color, opacity = _pick_film(rng)
     teeth = np.linspace(-half, half, 25)
@@ -184,7 +185,7 @@ def draw_roll_bag(canvas: Canvas) -> None:
     left = [(-u, v) for u, v in right[::-1]]
     shape = canvas.fill(np.concatenate([top, right, bottom, left]))
     along = sample_noise(rng, 5.5 * canvas.u, 1.1 * canvas.v)
-    wrinkles = make_wrinkles(rng, canvas.shape, 0.45 * canvas.unit_px, octaves=3)
+    wrinkles = canvas.wrinkles(rng, 0.45, octaves=3)
     height = 0.1 * along + 0.09 * wrinkles
     _paint_film(canvas, shape, np.asarray(height, np.float32), color, opacity)
     ribs = np.clip(np.sin(canvas.v * np.float32(130)), 0, 1)
@@ -195,4 +196,4 @@ def draw_roll_bag(canvas: Canvas) -> None:
         band = canvas.fill([(-1, -0.25), (1, -0.25), (1, 0.5), (-1, 0.5)]) * shape
         tint = pick_color(rng, saturation=(0.4, 0.9), value=(0.4, 0.9))
         canvas.paint(band, tint, 0.45 + 0.4 * wrinkles)
-        _print_logo(canvas, tint, shape, 0.1)
+        _print_logo(canvas, rng, tint, shape, 0.1)

@@ -1,9 +1,10 @@
 """Drawings of Glass: bottles, jars and shards."""
 
 import numpy as np
+from numpy.random import Generator
 
 from bunri.scenes.canvas import Canvas, make_gray, pick_color, trace_blob
-from bunri.scenes.lettering import trace_text_lines, trace_word
+from bunri.scenes.lettering import print_word, trace_text_lines
 from bunri.scenes.materials import add_streaks, paint_clear
 from bunri.scenes.solids import Turned, turn_profile
 
@@ -16,9 +17,8 @@ _GLASS_COLORS = (
 )
 
 
-def draw_glass_bottle(canvas: Canvas) -> None:
+def draw_glass_bottle(canvas: Canvas, rng: Generator) -> None:
     """Draw a soju or beer bottle: long neck, crown or screw cap, paper label."""
-    rng = canvas.rng
     tint, opacity = _GLASS_COLORS[int(rng.integers(len(_GLASS_COLORS)))]
     girth, shoulder = rng.uniform(0.26, 0.31), rng.uniform(-0.38, -0.2)
     body = turn_profile(
@@ -32,9 +32,9 @@ def draw_glass_bottle(canvas: Canvas) -> None:
     canvas.darken(0.25 * liquid)
     canvas.darken(0.35 * body.cut_band(0.86, 1.2))
     if rng.random() < 0.75:
-        _stick_label(canvas, body, shoulder + 0.2, rng.uniform(0.5, 0.7))
-    add_streaks(canvas, body, shoulder - 0.02, 0.9, 1.0)
-    add_streaks(canvas, body, -0.84, shoulder - 0.18, 0.6)
+        _stick_label(canvas, rng, body, shoulder + 0.2, rng.uniform(0.5, 0.7))
+    add_streaks(canvas, rng, body, shoulder - 0.02, 0.9, 1.0)
+    add_streaks(canvas, rng, body, -0.84, shoulder - 0.18, 0.6)
     if rng.random() < 0.5:
         cap = turn_profile(canvas, [(-1.0, 0.12), (-0.88, 0.13)], roundness=0.15)
         color = pick_color(rng, saturation=(0.0, 0.8), value=(0.5, 0.85))
@@ -42,8 +42,7 @@ def draw_glass_bottle(canvas: Canvas) -> None:
         canvas.paint(cap.coverage, ridges[..., None] * color)
 
 
-def _stick_label(canvas: Canvas, body: Turned, top: float, bottom: float) -> None:
-    rng = canvas.rng
+def _stick_label(canvas: Canvas, rng: Generator, body: Turned, top: float, bottom: float) -> None:
     label = body.cut_band(top, bottom)
     paper = pick_color(rng, saturation=(0.0, 0.25), value=(0.85, 0.97))
     ink = pick_color(rng, saturation=(0.6, 0.95), value=(0.3, 0.7))
@@ -51,21 +50,17 @@ def _stick_label(canvas: Canvas, body: Turned, top: float, bottom: float) -> Non
     canvas.paint(label, light * paper, 0.97)
     stripe = rng.uniform(0.08, 0.3) * (bottom - top)
     canvas.paint(body.cut_band(top, top + stripe), light * ink)
-    word = trace_word(
-        str(rng.choice(["SOJU", "MALT", "JUICE", "WINE", "HONEY", "SAUCE"])),
-        (-0.8, top + 1.4 * stripe, 1.6, 0.3 * (bottom - top)),
-        body.place,
-    )
-    canvas.paint(canvas.stroke(*word, width=0.035) * label, ink)
+    word = str(rng.choice(["SOJU", "MALT", "JUICE", "WINE", "HONEY", "SAUCE"]))
+    box = (-0.8, top + 1.4 * stripe, 1.6, 0.3 * (bottom - top))
+    print_word(canvas, word, box, ink, width=0.035, place=body.place, within=label)
     lines = trace_text_lines(
         rng, 3, (-0.9, top + 0.7 * (bottom - top), 1.8, 0.25 * (bottom - top)), body.place
     )
     canvas.paint(canvas.stroke(*lines, width=0.016) * label, make_gray(0.3), 0.7)
 
 
-def draw_jar(canvas: Canvas) -> None:
+def draw_jar(canvas: Canvas, rng: Generator) -> None:
     """Draw a squat clear or brown jar with a metal screw lid or an open mouth."""
-    rng = canvas.rng
     roundness = rng.uniform(0.22, 0.36)
     mouth, girth = rng.uniform(0.4, 0.5), rng.uniform(0.56, 0.66)
     body = turn_profile(
@@ -78,8 +73,8 @@ def draw_jar(canvas: Canvas) -> None:
     base = canvas.ellipse((0, 0.72), (0.8 * girth, 0.8 * girth * roundness))
     canvas.darken(0.3 * base)
     if rng.random() < 0.6:
-        _stick_label(canvas, body, -0.25, rng.uniform(0.2, 0.4))
-    add_streaks(canvas, body, -0.3, 0.62, 1.1)
+        _stick_label(canvas, rng, body, -0.25, rng.uniform(0.2, 0.4))
+    add_streaks(canvas, rng, body, -0.3, 0.62, 1.1)
     rings = ((1.02, 0.95, 0.7), (0.9, 0.3, 0.5))
     if rng.random() < 0.5:
         lid = turn_profile(
@@ -100,9 +95,8 @@ def draw_jar(canvas: Canvas) -> None:
         canvas.paint(ring, make_gray(gray), strength)
 
 
-def draw_glass_shards(canvas: Canvas) -> None:
+def draw_glass_shards(canvas: Canvas, rng: Generator) -> None:
     """Draw the jagged lower half of a broken bottle with splinters beside it."""
-    rng = canvas.rng
     tint, opacity = _GLASS_COLORS[int(rng.integers(len(_GLASS_COLORS)))]
     body = turn_profile(
         canvas, [(-0.6, 0.36), (0.72, 0.38), (0.8, 0.33)], roundness=rng.uniform(0.2, 0.35)
@@ -118,7 +112,7 @@ def draw_glass_shards(canvas: Canvas) -> None:
     )
     brink = canvas.stroke(edge[2:], width=0.03) * body.coverage
     canvas.paint(brink, np.minimum(color + 0.35, 1), 0.75)
-    add_streaks(canvas, body, -0.2, 0.7, 1.0)
+    add_streaks(canvas, rng, body, -0.2, 0.7, 1.0)
     for _ in range(int(rng.integers(2, 5))):
         at = np.array([rng.choice([-1, 1]) * rng.uniform(0.5, 0.8), rng.uniform(-0.6, 0.7)])
         shard = trace_blob(rng, (0.16, 0.1), roughness=0.5, corners=5)[::4] + at

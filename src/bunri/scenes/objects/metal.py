@@ -1,9 +1,10 @@
 """Drawings of Metal and Battery: cans, tins, foil and batteries."""
 
 import numpy as np
+from numpy.random import Generator
 
 from bunri.core.contracts import FloatArray
-from bunri.images.noise import make_creases, make_noise
+from bunri.images.noise import make_creases
 from bunri.scenes.canvas import (
     Canvas,
     Color,
@@ -13,26 +14,25 @@ from bunri.scenes.canvas import (
     trace_curve,
     trace_ellipse,
 )
-from bunri.scenes.lettering import trace_word
+from bunri.scenes.lettering import print_word
 from bunri.scenes.materials import find_streak, make_steel, press_relief
 from bunri.scenes.solids import Turned, build_box, see_box, turn_profile
 
 _BRANDS = ("COLA", "TONIC", "MALT", "FIT", "SUN", "WAVE", "PEACH")
 
 
-def draw_drink_can(canvas: Canvas) -> None:
+def draw_drink_can(canvas: Canvas, rng: Generator) -> None:
     """Draw a drink can seen a little from its lid, printed all round."""
-    roundness = canvas.rng.uniform(0.25, 0.45)
+    roundness = rng.uniform(0.25, 0.45)
     body = turn_profile(
         canvas, [(-0.8, 0.36), (-0.7, 0.45), (0.66, 0.45), (0.78, 0.37)], roundness=roundness
     )
-    _print_can(canvas, body)
-    _draw_can_lid(canvas, (0.0, -0.8), 0.36, roundness)
+    _print_can(canvas, rng, body)
+    _draw_can_lid(canvas, rng, (0.0, -0.8), 0.36, roundness)
 
 
-def draw_crushed_can(canvas: Canvas) -> None:
+def draw_crushed_can(canvas: Canvas, rng: Generator) -> None:
     """Draw a drink can that was trodden on: bent, dented, creased."""
-    rng = canvas.rng
     roundness = rng.uniform(0.3, 0.5)
     bend = rng.uniform(0.1, 0.2) * rng.choice([-1, 1])
     body = turn_profile(
@@ -41,15 +41,14 @@ def draw_crushed_can(canvas: Canvas) -> None:
         roundness=roundness,
         sway=[-0.4 * bend, -0.2 * bend, bend, 1.3 * bend, 0.4 * bend, -0.5 * bend],
     )
-    _print_can(canvas, body)
-    warp = 0.12 * make_noise(rng, canvas.shape, 0.4 * canvas.unit_px)
+    _print_can(canvas, rng, body)
+    warp = 0.12 * canvas.noise(rng, 0.4)
     dents = make_creases(rng, canvas.u, canvas.v, count=7, warp=warp)
     press_relief(canvas, 0.75 * dents, body.coverage)
-    _draw_can_lid(canvas, (-0.4 * bend, -0.55), 0.37, roundness)
+    _draw_can_lid(canvas, rng, (-0.4 * bend, -0.55), 0.37, roundness)
 
 
-def _print_can(canvas: Canvas, body: Turned) -> None:
-    rng = canvas.rng
+def _print_can(canvas: Canvas, rng: Generator, body: Turned) -> None:
     base = pick_color(rng, saturation=(0.6, 0.95), value=(0.35, 0.85))
     if rng.random() < 0.25:
         base = make_gray(rng.uniform(0.65, 0.8))
@@ -65,27 +64,27 @@ def _print_can(canvas: Canvas, body: Turned) -> None:
     color[body.height > bottom - 0.08 * length] = 0.7
     canvas.paint(body.coverage, color * make_steel(canvas, body)[..., None])
     word = str(rng.choice(_BRANDS))
-    letters = canvas.stroke(
-        *trace_word(word, (-0.85, top + 0.26 * length, 1.7, 0.2 * length), body.place), width=0.07
+    box = (-0.85, top + 0.26 * length, 1.7, 0.2 * length)
+    print_word(
+        canvas, word, box, accent, width=0.07, place=body.place, within=body.coverage, opacity=0.92
     )
-    canvas.paint(letters * body.coverage, accent, 0.92)
     canvas.brighten(0.55 * find_streak(canvas, body, 0.5, 0.1))
 
 
 def _draw_can_lid(
-    canvas: Canvas, center: tuple[float, float], radius: float, roundness: float
+    canvas: Canvas, rng: Generator, center: tuple[float, float], radius: float, roundness: float
 ) -> None:
     def ring(share: float) -> FloatArray:
         return canvas.ellipse(center, (radius * share, radius * share * roundness))
 
-    sweep = 0.8 + 0.22 * np.sin(2.2 * canvas.u / radius + canvas.rng.uniform(0, 6))
+    sweep = 0.8 + 0.22 * np.sin(2.2 * canvas.u / radius + rng.uniform(0, 6))
     steel = np.asarray(np.repeat(sweep[..., None], 3, axis=2), np.float32)
     canvas.paint(ring(1.04), make_gray(0.9))
     canvas.paint(ring(0.95), make_gray(0.4))
     canvas.paint(ring(0.88), steel * np.float32(0.82))
     squash = np.array([radius, radius * roundness])
     at = np.array(center)
-    if canvas.rng.random() < 0.5:
+    if rng.random() < 0.5:
         mouth = trace_ellipse((0.0, 0.42), (0.3, 0.34)) * squash + at
         canvas.paint(canvas.fill(mouth), make_gray(0.06))
     tab = trace_ellipse((0.0, -0.2), (0.2, 0.4)) * squash + at
@@ -96,9 +95,8 @@ def _draw_can_lid(
     )
 
 
-def draw_tin(canvas: Canvas) -> None:
+def draw_tin(canvas: Canvas, rng: Generator) -> None:
     """Draw a food tin with ribs, a label and its lid bent open or still on."""
-    rng = canvas.rng
     roundness = rng.uniform(0.4, 0.6)
     half = rng.uniform(0.26, 0.5)
     body = turn_profile(
@@ -114,12 +112,9 @@ def draw_tin(canvas: Canvas) -> None:
         label = body.cut_band(-0.62 * half, 0.7 * half)
         color = pick_color(rng, saturation=(0.5, 0.9), value=(0.5, 0.95))
         canvas.paint(label, steel[..., None] * color, 0.95)
-        word = trace_word(
-            str(rng.choice(["TUNA", "CORN", "SPAM", "HAM"])),
-            (-0.6, -0.3 * half, 1.2, 0.6 * half),
-            body.place,
-        )
-        canvas.paint(canvas.stroke(*word, width=0.06) * label, make_gray(0.95))
+        word = str(rng.choice(["TUNA", "CORN", "SPAM", "HAM"]))
+        box = (-0.6, -0.3 * half, 1.2, 0.6 * half)
+        print_word(canvas, word, box, make_gray(0.95), width=0.06, place=body.place, within=label)
     _draw_tin_top(canvas, (0.0, -half), 0.66, roundness, is_open=rng.random() < 0.6)
 
 
@@ -147,11 +142,10 @@ def _draw_tin_top(
     canvas.paint(canvas.ellipse(lid, (radius * 0.5, radius * 0.22)), steel * np.float32(0.86))
 
 
-def draw_foil(canvas: Canvas) -> None:
+def draw_foil(canvas: Canvas, rng: Generator) -> None:
     """Draw a crumpled ball or sheet of aluminium foil."""
-    rng = canvas.rng
     outline = trace_blob(rng, (0.95, rng.uniform(0.6, 0.9)), roughness=0.16, corners=18)
-    warp = 0.18 * make_noise(rng, canvas.shape, 0.3 * canvas.unit_px, octaves=2)
+    warp = 0.18 * canvas.noise(rng, 0.3, octaves=2)
     facets = make_creases(rng, canvas.u, canvas.v, count=16, warp=warp)
     normals = canvas.measure_relief(1.5 * facets)
     mirror = 0.5 + 0.45 * np.sin(7 * normals.x + 5 * normals.y + rng.uniform(0, 6))
@@ -160,9 +154,8 @@ def draw_foil(canvas: Canvas) -> None:
     canvas.brighten(0.9 * canvas.gleam(normals, 60))
 
 
-def draw_cell(canvas: Canvas) -> None:
+def draw_cell(canvas: Canvas, rng: Generator) -> None:
     """Draw a round battery: copper or gold shoulder, bare nub, plus and minus."""
-    rng = canvas.rng
     girth = rng.choice([0.26, 0.3, 0.42])
     nub = turn_profile(canvas, [(-0.97, 0.3 * girth), (-0.8, 0.3 * girth)], roundness=0.2)
     canvas.paint(nub.coverage, make_steel(canvas, nub)[..., None] * make_gray(0.9))
@@ -180,10 +173,10 @@ def draw_cell(canvas: Canvas) -> None:
     upper = turn_profile(canvas, [(-0.97, 0.3 * girth), (-0.88, 0.3 * girth)], roundness=0.2)
     canvas.paint(upper.coverage, make_steel(canvas, upper)[..., None] * make_gray(0.95))
     canvas.paint(canvas.ellipse((0, -0.97), (0.28 * girth, 0.06 * girth)), make_gray(0.9))
-    _mark_poles(canvas, body, girth)
+    _mark_poles(canvas, rng, body, girth)
 
 
-def _pick_battery_colors(rng: np.random.Generator) -> tuple[Color, Color]:
+def _pick_battery_colors(rng: Generator) -> tuple[Color, Color]:
     copper = np.array([0.85, 0.52, 0.26], np.float32)
     gold = np.array([0.9, 0.74, 0.36], np.float32)
     pairs = [
@@ -196,23 +189,22 @@ def _pick_battery_colors(rng: np.random.Generator) -> tuple[Color, Color]:
     return pairs[int(rng.integers(len(pairs)))]
 
 
-def _mark_poles(canvas: Canvas, body: Turned, girth: float) -> None:
+def _mark_poles(canvas: Canvas, rng: Generator, body: Turned, girth: float) -> None:
     mark = make_gray(0.95)
     pen = 0.16 * girth
-    plus = trace_word("+", (-0.45, -0.7, 0.9, 0.9 * girth), body.place)
-    minus = trace_word("-", (-0.4, 0.6, 0.8, 0.6 * girth), body.place)
-    word = trace_word(
-        str(canvas.rng.choice(["AA", "1.5V", "AAA"])), (-0.8, -0.1, 1.6, 0.9 * girth), body.place
-    )
-    canvas.paint(canvas.stroke(*plus, *minus, width=1.5 * pen) * body.coverage, mark)
-    canvas.paint(canvas.stroke(*word, width=pen) * body.coverage, mark)
+    for word, box, width in (
+        ("+", (-0.45, -0.7, 0.9, 0.9 * girth), 1.5 * pen),
+        ("-", (-0.4, 0.6, 0.8, 0.6 * girth), 1.5 * pen),
+        (str(rng.choice(["AA", "1.5V", "AAA"])), (-0.8, -0.1, 1.6, 0.9 * girth), pen),
+    ):
+        print_word(canvas, word, box, mark, width=width, place=body.place, within=body.coverage)
     canvas.brighten(0.45 * find_streak(canvas, body, 0.45, 0.12))
 
 
-def draw_block_battery(canvas: Canvas) -> None:
+def draw_block_battery(canvas: Canvas, rng: Generator) -> None:
     """Draw a 9 V block with its two snap contacts."""
-    jacket, shoulder = _pick_battery_colors(canvas.rng)
-    faces = see_box(canvas, build_box(0.95, 0.55, 1.5), yaw_deg=canvas.rng.uniform(-50, 50))
+    jacket, shoulder = _pick_battery_colors(rng)
+    faces = see_box(canvas, build_box(0.95, 0.55, 1.5), yaw_deg=rng.uniform(-50, 50))
     for name, face in faces.items():
         if not face.is_front:
             continue
@@ -225,8 +217,8 @@ def draw_block_battery(canvas: Canvas) -> None:
             canvas.paint(cap, canvas.shade(face.normals, shoulder, ambient=0.55) + 0 * t[..., None])
             if abs(face.corners[1, 0] - face.corners[0, 0]) < 0.3:
                 continue
-            word = trace_word("9V", (0.2, 0.4, 0.6, 0.3), face.place)
-            canvas.paint(canvas.stroke(*word, width=0.07), make_gray(0.95))
+            box = (0.2, 0.4, 0.6, 0.3)
+            print_word(canvas, "9V", box, make_gray(0.95), width=0.07, place=face.place)
             continue
         for s, share in ((0.28, 1.0), (0.72, 0.8)):
             stud = face.place(trace_ellipse((s, 0.5), (0.15 * share, 0.26 * share)))

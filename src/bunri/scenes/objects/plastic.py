@@ -1,18 +1,17 @@
 """Drawings of Plastic: PET bottles, cups, trays and household bottles."""
 
 import numpy as np
+from numpy.random import Generator
 
 from bunri.core.contracts import FloatArray
-from bunri.images.noise import make_noise, make_wrinkles
 from bunri.scenes.canvas import Canvas, Points, make_gray, pick_color, trace_curve, trace_ellipse
-from bunri.scenes.lettering import trace_text_lines, trace_word
+from bunri.scenes.lettering import print_word, trace_text_lines
 from bunri.scenes.materials import add_streaks, paint_clear
 from bunri.scenes.solids import Turned, turn_profile
 
 
-def draw_pet_bottle(canvas: Canvas) -> None:
+def draw_pet_bottle(canvas: Canvas, rng: Generator) -> None:
     """Draw a PET bottle: screw cap, waist ribs, clear wall, wrap-round label."""
-    rng = canvas.rng
     girth, roundness = rng.uniform(0.29, 0.35), rng.uniform(0.06, 0.2)
     profile = [(-0.86, 0.09), (-0.8, 0.1), (-0.42, girth), (-0.3, girth)]
     for v in np.arange(-0.22, 0.8, 0.13):
@@ -29,16 +28,15 @@ def draw_pet_bottle(canvas: Canvas) -> None:
     ribs = np.sin(body.height * np.float32(2 * np.pi / 0.13))
     canvas.brighten(0.26 * np.clip(ribs, 0, 1) ** 2)
     canvas.darken(0.12 * np.clip(-ribs, 0, 1) ** 2)
-    crumple = make_wrinkles(rng, canvas.shape, 0.35 * canvas.unit_px)
+    crumple = canvas.wrinkles(rng, 0.35)
     canvas.brighten(0.5 * np.clip(crumple - 0.55, 0, 1))
     if rng.random() < 0.7:
-        _wrap_label(canvas, body)
-    add_streaks(canvas, body, -0.5, 0.9, 0.9)
-    _screw_cap(canvas, sway[0] if sway else 0.0, roundness)
+        _wrap_label(canvas, rng, body)
+    add_streaks(canvas, rng, body, -0.5, 0.9, 0.9)
+    _screw_cap(canvas, rng, sway[0] if sway else 0.0, roundness)
 
 
-def _wrap_label(canvas: Canvas, body: Turned) -> None:
-    rng = canvas.rng
+def _wrap_label(canvas: Canvas, rng: Generator, body: Turned) -> None:
     top, bottom = rng.uniform(-0.3, -0.2), rng.uniform(0.15, 0.35)
     label = body.cut_band(top, bottom)
     base = pick_color(rng, saturation=(0.4, 0.95), value=(0.5, 0.95))
@@ -48,16 +46,12 @@ def _wrap_label(canvas: Canvas, body: Turned) -> None:
     middle = (top + bottom) / 2
     wave = np.abs(body.height - middle - 0.06 * np.sin(4 * body.across)) < 0.045
     canvas.paint(label * wave, accent, 0.9)
-    word = trace_word(
-        str(rng.choice(["AQUA", "COLA", "TEA", "FRESH", "DEW"])),
-        (-0.7, top + 0.06, 1.4, 0.15),
-        body.place,
-    )
-    canvas.paint(canvas.stroke(*word, width=0.04) * label, accent)
+    word = str(rng.choice(["AQUA", "COLA", "TEA", "FRESH", "DEW"]))
+    box = (-0.7, top + 0.06, 1.4, 0.15)
+    print_word(canvas, word, box, accent, width=0.04, place=body.place, within=label)
 
 
-def _screw_cap(canvas: Canvas, shift: float, roundness: float) -> None:
-    rng = canvas.rng
+def _screw_cap(canvas: Canvas, rng: Generator, shift: float, roundness: float) -> None:
     color = pick_color(rng, saturation=(0.0, 0.9), value=(0.6, 0.95))
     if rng.random() < 0.35:
         color = make_gray(rng.uniform(0.85, 0.97))
@@ -71,9 +65,8 @@ def _screw_cap(canvas: Canvas, shift: float, roundness: float) -> None:
     canvas.paint(lid, np.minimum(color * 1.15, 1))
 
 
-def draw_drink_cup(canvas: Canvas) -> None:
+def draw_drink_cup(canvas: Canvas, rng: Generator) -> None:
     """Draw a clear takeaway cup with a dome lid and a straw, some drink left."""
-    rng = canvas.rng
     roundness = rng.uniform(0.18, 0.32)
     if rng.random() < 0.8:
         straw = pick_color(rng, saturation=(0.2, 0.9), value=(0.4, 0.95))
@@ -89,9 +82,9 @@ def draw_drink_cup(canvas: Canvas) -> None:
         mark = pick_color(rng, saturation=(0.5, 0.9), value=(0.25, 0.6))
         ring = body.place(trace_ellipse((0.0, 0.1), (0.5, 0.19)))
         canvas.paint(canvas.fill(ring) * body.coverage, mark, 0.9)
-        word = trace_word("CAFE", (-0.32, 0.03, 0.64, 0.14), body.place)
-        canvas.paint(canvas.stroke(*word, width=0.025), make_gray(0.95))
-    add_streaks(canvas, body, -0.4, 0.84, 1.0)
+        box = (-0.32, 0.03, 0.64, 0.14)
+        print_word(canvas, "CAFE", box, make_gray(0.95), width=0.025, place=body.place)
+    add_streaks(canvas, rng, body, -0.4, 0.84, 1.0)
     dome = turn_profile(
         canvas,
         [(-0.76, 0.18), (-0.68, 0.36), (-0.48, 0.46), (-0.44, 0.5), (-0.4, 0.5)],
@@ -99,12 +92,11 @@ def draw_drink_cup(canvas: Canvas) -> None:
     )
     paint_clear(canvas, dome, np.array([0.92, 0.95, 0.97], np.float32), 0.4, edge=0.3)
     canvas.brighten(0.5 * dome.cut_band(-0.62, -0.56) + 0.35 * dome.cut_band(-0.47, -0.43))
-    add_streaks(canvas, dome, -0.7, -0.45, 0.9)
+    add_streaks(canvas, rng, dome, -0.7, -0.45, 0.9)
 
 
-def draw_food_tray(canvas: Canvas) -> None:
+def draw_food_tray(canvas: Canvas, rng: Generator) -> None:
     """Draw a thin food tray from above: rolled rim, sunk floor, compartments."""
-    rng = canvas.rng
     half = rng.uniform(0.55, 0.78)
     is_clear = rng.random() < 0.35
     color = make_gray(float(rng.choice([0.1, 0.13, 0.9])))
@@ -113,7 +105,7 @@ def draw_food_tray(canvas: Canvas) -> None:
     if is_clear:
         color = make_gray(0.97)
     walls = _trace_superellipse(1.0, half)
-    bowl = _measure_bowl(canvas, half)
+    bowl = _measure_bowl(canvas, rng, half)
     ribs = np.sin(np.float32(40) * canvas.u)
     normals = canvas.measure_relief(0.22 * bowl + 0.004 * ribs)
     skin = canvas.shade(normals, color, ambient=0.45, gloss=0.55, shininess=40)
@@ -121,7 +113,7 @@ def draw_food_tray(canvas: Canvas) -> None:
     rim = canvas.fill(walls) - canvas.fill(0.93 * walls)
     canvas.paint(np.clip(rim, 0, 1), np.minimum(color * 1.1 + 0.08, 1), 0.6)
     canvas.brighten(0.8 * canvas.gleam(normals, 90))
-    stain = np.clip(make_noise(rng, canvas.shape, 0.5 * canvas.unit_px, octaves=3) - 0.15, 0, 1)
+    stain = np.clip(canvas.noise(rng, 0.5, octaves=3) - 0.15, 0, 1)
     sauce = pick_color(rng, hue=(0.0, 0.1), saturation=(0.6, 0.9), value=(0.4, 0.7))
     canvas.paint(canvas.fill(0.8 * walls) * np.clip(3 * stain, 0, 1), sauce, 0.45)
 
@@ -134,11 +126,11 @@ def _trace_superellipse(half_width: float, half_height: float) -> Points:
     return np.stack([x, half_height * np.sign(sin) * np.abs(sin) ** 0.3], axis=1)
 
 
-def _measure_bowl(canvas: Canvas, half: float) -> FloatArray:
+def _measure_bowl(canvas: Canvas, rng: Generator, half: float) -> FloatArray:
     # Depth of one or two sunk compartments, 0 on the rim, -1 on the floor.
     u, v = canvas.u, canvas.v
-    if canvas.rng.random() < 0.5:
-        split = np.float32(canvas.rng.uniform(-0.2, 0.3))
+    if rng.random() < 0.5:
+        split = np.float32(rng.uniform(-0.2, 0.3))
         inside = np.minimum(0.88 - np.abs(u), np.abs(u - split) - 0.05)
     else:
         inside = 0.88 - np.abs(u)
@@ -147,9 +139,8 @@ def _measure_bowl(canvas: Canvas, half: float) -> FloatArray:
     return np.asarray(-part * part * (3 - 2 * part), np.float32)
 
 
-def draw_detergent_bottle(canvas: Canvas) -> None:
+def draw_detergent_bottle(canvas: Canvas, rng: Generator) -> None:
     """Draw an opaque household bottle with a grip hole or a pump, and a label."""
-    rng = canvas.rng
     base = pick_color(rng, saturation=(0.1, 0.85), value=(0.6, 0.97))
     has_pump = rng.random() < 0.5
     half = rng.uniform(0.36, 0.48)
@@ -165,12 +156,11 @@ def draw_detergent_bottle(canvas: Canvas) -> None:
         across**3, 0.2 * canvas.v, np.sqrt(np.clip(1.05 - across**6, 0.05, 1))
     )
     canvas.paint(body, canvas.shade(normals, base, ambient=0.45, gloss=0.5, shininess=30))
-    _draw_closure(canvas, neck, has_pump=has_pump)
+    _draw_closure(canvas, rng, neck, has_pump=has_pump)
     label = canvas.fill(np.add(_trace_superellipse(0.75 * half, 0.34), (0, 0.4))) * body
     canvas.paint(label, pick_color(rng, saturation=(0.0, 0.3), value=(0.85, 1.0)), 0.95)
     ink = pick_color(rng, saturation=(0.7, 1.0), value=(0.4, 0.8))
-    word = trace_word("SOAP", (-0.55 * half, 0.18, 1.1 * half, 0.18))
-    canvas.paint(canvas.stroke(*word, width=0.045), ink)
+    print_word(canvas, "SOAP", (-0.55 * half, 0.18, 1.1 * half, 0.18), ink, width=0.045)
     lines = trace_text_lines(rng, 4, (-0.55 * half, 0.45, 1.1 * half, 0.22))
     canvas.paint(canvas.stroke(*lines, width=0.02), make_gray(0.35), 0.8)
     if not has_pump:
@@ -178,8 +168,8 @@ def draw_detergent_bottle(canvas: Canvas) -> None:
         canvas.paint(canvas.fill(hole), base * 0.35)
 
 
-def _draw_closure(canvas: Canvas, neck: float, *, has_pump: bool) -> None:
-    color = pick_color(canvas.rng, saturation=(0.0, 0.8), value=(0.75, 1.0))
+def _draw_closure(canvas: Canvas, rng: Generator, neck: float, *, has_pump: bool) -> None:
+    color = pick_color(rng, saturation=(0.0, 0.8), value=(0.75, 1.0))
     cap = turn_profile(canvas, [(-0.86, 0.13), (-0.68, 0.14)], roundness=0.1, sway=[neck, neck])
     grip = 0.85 + 0.12 * np.sin(12 * np.arcsin(cap.across)) - 0.2 * cap.across**4
     canvas.paint(cap.coverage, grip[..., None] * color)

@@ -2,9 +2,10 @@
 
 import numpy as np
 import numpy.typing as npt
+from numpy.random import Generator
 
 from bunri.core.contracts import FloatArray
-from bunri.images.noise import make_creases, make_noise, make_wrinkles
+from bunri.images.noise import make_creases, make_noise
 from bunri.scenes.canvas import (
     Canvas,
     Points,
@@ -14,13 +15,12 @@ from bunri.scenes.canvas import (
     trace_curve,
     trace_ellipse,
 )
-from bunri.scenes.lettering import trace_text_lines, trace_word
+from bunri.scenes.lettering import print_word, trace_text_lines
 from bunri.scenes.solids import Turned, turn_profile
 
 
-def draw_cup_noodle(canvas: Canvas) -> None:
+def draw_cup_noodle(canvas: Canvas, rng: Generator) -> None:
     """Draw an eaten cup of noodles: printed tub, foil lid peeled back, red broth."""
-    rng = canvas.rng
     roundness = rng.uniform(0.42, 0.6)
     tub = turn_profile(
         canvas, [(-0.42, 0.78), (-0.36, 0.74), (0.62, 0.52), (0.66, 0.5)], roundness=roundness
@@ -32,33 +32,30 @@ def draw_cup_noodle(canvas: Canvas) -> None:
     band = pick_color(rng, hue=(-0.05, 0.2), saturation=(0.5, 1.0), value=(0.3, 0.98))
     canvas.paint(tub.coverage, light[..., None] * base)
     canvas.paint(tub.cut_band(0.34, 0.5), light[..., None] * band)
-    _print_tub(canvas, tub)
+    _print_tub(canvas, rng, tub)
     rim = (0.78, 0.78 * roundness)
     for share, gray in ((1.03, 0.95), (0.95, 0.8)):
         canvas.paint(canvas.ellipse((0, -0.42), (rim[0] * share, rim[1] * share)), make_gray(gray))
-    _fill_broth(canvas, (0.88 * rim[0], 0.86 * rim[1]))
+    _fill_broth(canvas, rng, (0.88 * rim[0], 0.86 * rim[1]))
     if rng.random() < 0.75:
-        _peel_lid(canvas, rim)
+        _peel_lid(canvas, rng, rim)
 
 
-def _print_tub(canvas: Canvas, tub: Turned) -> None:
-    rng = canvas.rng
+def _print_tub(canvas: Canvas, rng: Generator, tub: Turned) -> None:
     panel = canvas.fill(tub.place(trace_ellipse((rng.uniform(-0.4, 0.4), 0.02), (0.7, 0.22))))
     canvas.paint(panel * tub.coverage, np.array([1.0, 0.93, 0.75], np.float32))
-    word = trace_word(
-        str(rng.choice(["RAMEN", "UDON", "SPICY", "NOODLE"])), (-0.55, -0.1, 1.1, 0.24), tub.place
-    )
+    word = str(rng.choice(["RAMEN", "UDON", "SPICY", "NOODLE"]))
     ink = pick_color(rng, hue=(-0.03, 0.05), saturation=(0.8, 1.0), value=(0.4, 0.75))
-    canvas.paint(canvas.stroke(*word, width=0.06) * tub.coverage, ink)
+    box = (-0.55, -0.1, 1.1, 0.24)
+    print_word(canvas, word, box, ink, width=0.06, place=tub.place, within=tub.coverage)
 
 
-def _fill_broth(canvas: Canvas, radii: tuple[float, float]) -> None:
-    rng = canvas.rng
+def _fill_broth(canvas: Canvas, rng: Generator, radii: tuple[float, float]) -> None:
     inside = canvas.ellipse((0, -0.41), radii)
     canvas.paint(inside, make_gray(0.72))
     level = canvas.ellipse((0, -0.36), (0.92 * radii[0], 0.86 * radii[1])) * inside
     broth = pick_color(rng, hue=(0.01, 0.08), saturation=(0.75, 0.95), value=(0.45, 0.75))
-    soup = 1 + 0.25 * make_noise(rng, canvas.shape, 0.25 * canvas.unit_px, octaves=3)
+    soup = 1 + 0.25 * canvas.noise(rng, 0.25, octaves=3)
     canvas.paint(level, soup[..., None] * broth)
     strands = []
     for _ in range(int(rng.integers(4, 14))):
@@ -67,35 +64,34 @@ def _fill_broth(canvas: Canvas, radii: tuple[float, float]) -> None:
     canvas.paint(
         canvas.stroke(*strands, width=0.035) * level, np.array([0.92, 0.78, 0.48], np.float32)
     )
-    fat = canvas.rng.uniform(-0.55, 0.55, (9, 2)) * radii + (0, -0.36)
+    fat = rng.uniform(-0.55, 0.55, (9, 2)) * radii + (0, -0.36)
     for spot in fat:
         canvas.paint(canvas.ellipse((spot[0], spot[1]), (0.05, 0.03)) * level, make_gray(1), 0.22)
 
 
-def _peel_lid(canvas: Canvas, rim: tuple[float, float]) -> None:
-    side = canvas.rng.choice([-1, 1])
+def _peel_lid(canvas: Canvas, rng: Generator, rim: tuple[float, float]) -> None:
+    side = rng.choice([-1, 1])
     angle = np.linspace(-1.0, 1.0, 13) * 0.95
     hinge = np.stack([side * rim[0] * np.cos(angle), -0.42 + rim[1] * np.sin(angle)], axis=1)
     curl = np.stack([side * (0.12 + 0.3 * angle**2), -0.62 + 0.7 * rim[1] * np.sin(angle)], axis=1)
     lid = np.concatenate([hinge, np.add(curl[::-1], (0, -0.05))])
-    gloss = 0.7 + 0.22 * np.sin(9 * canvas.u + 4 * canvas.v + canvas.rng.uniform(0, 6))
+    gloss = 0.7 + 0.22 * np.sin(9 * canvas.u + 4 * canvas.v + rng.uniform(0, 6))
     foil = np.asarray(np.repeat(gloss[..., None], 3, axis=2), np.float32)
     canvas.darken(0.3 * canvas.fill(np.add(lid, (-0.06 * side, 0.06))))
     canvas.paint(canvas.fill(lid), foil)
     canvas.paint(canvas.stroke(np.add(curl, (0, -0.05)), width=0.03), make_gray(0.95))
 
 
-def draw_snack_wrapper(canvas: Canvas) -> None:
+def draw_snack_wrapper(canvas: Canvas, rng: Generator) -> None:
     """Draw a torn foil snack wrapper: printed outside, silver inside, crimped ends."""
-    rng = canvas.rng
     half = rng.uniform(0.42, 0.6)
     teeth = np.linspace(-half, half, 19)
     bottom = np.stack([teeth[::-1], 0.92 - 0.035 * (np.arange(19) % 2)], axis=1)
     torn = np.stack([teeth, -0.6 + rng.uniform(-0.14, 0.14, 19)], axis=1)
     waist = half * rng.uniform(0.85, 0.95)
     outline = np.concatenate([torn, [(waist, 0.1)], bottom, [(-waist, 0.1)]])
-    wrinkles = make_wrinkles(rng, canvas.shape, 0.5 * canvas.unit_px, octaves=3)
-    warp = 0.15 * make_noise(rng, canvas.shape, 0.4 * canvas.unit_px)
+    wrinkles = canvas.wrinkles(rng, 0.5, octaves=3)
+    warp = 0.15 * canvas.noise(rng, 0.4)
     height = 0.12 * wrinkles + 0.5 * make_creases(rng, canvas.u, canvas.v, count=9, warp=warp)
     normals = canvas.measure_relief(height)
     base = pick_color(rng, saturation=(0.75, 1.0), value=(0.45, 0.9))
@@ -103,15 +99,14 @@ def draw_snack_wrapper(canvas: Canvas) -> None:
     inner = canvas.fill(np.concatenate([np.add(torn, (0, -0.12)), [(half, -0.3), (-half, -0.3)]]))
     canvas.paint(inner, canvas.shade(normals, make_gray(0.72), ambient=0.2, gloss=0.7))
     canvas.paint(shape, canvas.shade(normals, base, ambient=0.35, gloss=0.45, shininess=35))
-    _print_wrapper(canvas, shape, half)
+    _print_wrapper(canvas, rng, shape, half)
     canvas.darken(0.25 * np.clip(1 - canvas.shade(normals, make_gray(1))[..., 0], 0, 1))
     canvas.brighten(0.5 * canvas.gleam(normals, 50))
     crimp = np.asarray(shape * (canvas.v > 0.82), np.float32)
     canvas.brighten(0.4 * crimp * np.clip(np.sin(90 * canvas.u), 0, 1))
 
 
-def _print_wrapper(canvas: Canvas, shape: FloatArray, half: float) -> None:
-    rng = canvas.rng
+def _print_wrapper(canvas: Canvas, rng: Generator, shape: FloatArray, half: float) -> None:
     accent = pick_color(rng, saturation=(0.6, 1.0), value=(0.85, 1.0))
     burst = np.stack(
         [
@@ -122,12 +117,10 @@ def _print_wrapper(canvas: Canvas, shape: FloatArray, half: float) -> None:
     )
     burst *= (0.8 * half * (1 - 0.25 * (np.arange(24) % 2)))[:, None]
     canvas.paint(canvas.fill(np.add(burst, (0, 0.28))) * shape, accent)
-    word = trace_word(
-        str(rng.choice(["CHIPS", "CRISP", "CHOCO", "SNACK", "CORN"])),
-        (-0.78 * half, -0.32, 1.56 * half, 0.3),
-    )
-    canvas.paint(canvas.stroke(*word, width=0.09) * shape, make_gray(0.1))
-    canvas.paint(canvas.stroke(*word, width=0.06) * shape, make_gray(0.98))
+    word = str(rng.choice(["CHIPS", "CRISP", "CHOCO", "SNACK", "CORN"]))
+    box = (-0.78 * half, -0.32, 1.56 * half, 0.3)
+    for width, gray in ((0.09, 0.1), (0.06, 0.98)):
+        print_word(canvas, word, box, make_gray(gray), width=width, within=shape)
     for at in ((-0.08, 0.22), (0.1, 0.34)):
         chip = trace_ellipse(at, (0.2 * half + 0.05, 0.12), turn_deg=float(rng.uniform(-40, 40)))
         canvas.paint(canvas.fill(chip) * shape, np.array([0.85, 0.6, 0.2], np.float32))
@@ -135,15 +128,14 @@ def _print_wrapper(canvas: Canvas, shape: FloatArray, half: float) -> None:
     canvas.paint(canvas.stroke(*lines, width=0.018) * shape, make_gray(0.95), 0.8)
 
 
-def draw_tissue(canvas: Canvas) -> None:
+def draw_tissue(canvas: Canvas, rng: Generator) -> None:
     """Draw a crumpled paper tissue: soft white lump, many folds, sometimes a stain."""
-    rng = canvas.rng
     outline = trace_blob(rng, (0.88, rng.uniform(0.65, 0.85)), roughness=0.2, corners=16)
-    warp = 0.25 * make_noise(rng, canvas.shape, 0.35 * canvas.unit_px, octaves=2)
+    warp = 0.25 * canvas.noise(rng, 0.35, octaves=2)
     reach = np.hypot(canvas.u, canvas.v)
     height = 0.35 * np.sqrt(np.clip(1.15 - reach * reach, 0.05, 1))
     height += 1.3 * make_creases(rng, canvas.u, canvas.v, count=14, warp=warp)
-    height += 0.1 * make_wrinkles(rng, canvas.shape, 0.4 * canvas.unit_px, octaves=2)
+    height += 0.1 * canvas.wrinkles(rng, 0.4, octaves=2)
     color = make_gray(0.93) * np.array([1, rng.uniform(0.97, 1), rng.uniform(0.94, 1)], np.float32)
     normals = canvas.measure_relief(height)
     fiber = 1 + 0.03 * make_noise(rng, canvas.shape, 2.5, octaves=2)
@@ -151,14 +143,13 @@ def draw_tissue(canvas: Canvas) -> None:
     shape = canvas.fill(outline)
     canvas.paint(shape, fiber[..., None] * lit)
     if rng.random() < 0.45:
-        stain = np.clip(make_noise(rng, canvas.shape, 0.6 * canvas.unit_px, octaves=3), 0, 1)
+        stain = np.clip(canvas.noise(rng, 0.6, octaves=3), 0, 1)
         brown = pick_color(rng, hue=(0.0, 0.12), saturation=(0.4, 0.8), value=(0.4, 0.75))
         canvas.paint(shape * np.minimum(1.4 * stain, 0.6), brown)
 
 
-def draw_toothbrush(canvas: Canvas) -> None:
+def draw_toothbrush(canvas: Canvas, rng: Generator) -> None:
     """Draw a worn toothbrush: long curved handle with a grip, white bristles."""
-    rng = canvas.rng
     bend = rng.uniform(-0.12, 0.12)
     spine = trace_curve(
         [(0, -0.98), (0, -0.7), (0.3 * bend, -0.35), (bend, 0.2), (0.5 * bend, 0.98)], closed=False
@@ -189,9 +180,8 @@ def _widen_line(spine: Points, widths: npt.NDArray[np.float64]) -> Points:
     )
 
 
-def draw_face_mask(canvas: Canvas) -> None:
+def draw_face_mask(canvas: Canvas, rng: Generator) -> None:
     """Draw a used face mask: pleated rectangle, nose wire, two ear loops."""
-    rng = canvas.rng
     color = pick_color(rng, hue=(0.48, 0.6), saturation=(0.05, 0.4), value=(0.8, 0.97))
     if rng.random() < 0.25:
         color = make_gray(0.14)
@@ -205,7 +195,7 @@ def draw_face_mask(canvas: Canvas) -> None:
     outline = np.array([(-0.65, -0.4), (0, -0.44), (0.65, -0.4), (0.64, 0.4), (0, 0.46),
                         (-0.64, 0.4)]) + rng.uniform(-0.03, 0.03, (6, 2))  # fmt: skip
     pleats = 0.05 * np.abs((canvas.v * 4 + 0.1 * canvas.u) % 1 - 0.7)
-    soft = 0.1 * make_noise(rng, canvas.shape, 0.5 * canvas.unit_px, octaves=2)
+    soft = 0.1 * canvas.noise(rng, 0.5, octaves=2)
     normals = canvas.measure_relief(pleats + soft)
     cloth = 1 + 0.03 * make_noise(rng, canvas.shape, 2.0)
     lit = canvas.shade(normals, color, ambient=0.5) * cloth[..., None]

@@ -1,15 +1,14 @@
 """Drawings of UNKNOWN: tangles, lumps and pieces of devices."""
 
 import numpy as np
+from numpy.random import Generator
 
-from bunri.images.noise import make_noise
 from bunri.scenes.canvas import Canvas, Color, make_gray, pick_color, trace_blob, trace_curve
 
 
-def draw_tangle(canvas: Canvas) -> None:
+def draw_tangle(canvas: Canvas, rng: Generator) -> None:
     """Draw a tangle of cords and strips of several kinds about a lump."""
-    rng = canvas.rng
-    _paint_lump(canvas, 0.55)
+    _paint_lump(canvas, rng, 0.55)
     colors = [pick_color(rng, saturation=(0.0, 0.8), value=(0.15, 0.85)) for _ in range(4)]
     for _ in range(int(rng.integers(12, 18))):
         turns = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.uniform(0.5, 1.7, 6))
@@ -22,15 +21,14 @@ def draw_tangle(canvas: Canvas) -> None:
         canvas.paint(canvas.stroke(cord - 0.15 * width, width=0.75 * width), color)
 
 
-def _paint_lump(canvas: Canvas, size: float) -> None:
-    rng = canvas.rng
+def _paint_lump(canvas: Canvas, rng: Generator, size: float) -> None:
     outline = trace_blob(rng, (size, 0.85 * size), roughness=0.3, corners=15)
     first, second = (pick_color(rng, saturation=(0.05, 0.5), value=(0.2, 0.7)) for _ in range(2))
-    mix = np.clip(0.5 + 1.6 * make_noise(rng, canvas.shape, 0.3 * canvas.unit_px, octaves=4), 0, 1)
+    mix = np.clip(0.5 + 1.6 * canvas.noise(rng, 0.3, octaves=4), 0, 1)
     color = first + (second - first) * mix[..., None]
     reach = np.hypot(canvas.u, canvas.v) / np.float32(size)
     height = 0.5 * size * np.sqrt(np.clip(1.3 - reach * reach, 0.05, 1))
-    height += 0.3 * size * make_noise(rng, canvas.shape, 0.35 * size * canvas.unit_px, octaves=4)
+    height += 0.3 * size * canvas.noise(rng, 0.35 * size, octaves=4)
     normals = canvas.measure_relief(height)
     canvas.paint(
         canvas.fill(outline),
@@ -38,11 +36,10 @@ def _paint_lump(canvas: Canvas, size: float) -> None:
     )
 
 
-def draw_lump(canvas: Canvas) -> None:
+def draw_lump(canvas: Canvas, rng: Generator) -> None:
     """Draw a grubby lump of mixed stuff, patches of other colours sticking to it."""
-    rng = canvas.rng
-    _paint_lump(canvas, 0.92)
-    tone = 0.8 + 0.5 * make_noise(rng, canvas.shape, 0.11 * canvas.unit_px)
+    _paint_lump(canvas, rng, 0.92)
+    tone = 0.8 + 0.5 * canvas.noise(rng, 0.11)
     for _ in range(int(rng.integers(4, 9))):
         at = rng.uniform(-0.5, 0.5, 2)
         scrap = (
@@ -56,14 +53,13 @@ def draw_lump(canvas: Canvas) -> None:
         canvas.paint(canvas.fill(scrap), tone[..., None] * tint, 0.85)
 
 
-def draw_broken_part(canvas: Canvas) -> None:
+def draw_broken_part(canvas: Canvas, rng: Generator) -> None:
     """Draw a piece of some broken device: odd outline, holes, ribs, a hanging wire."""
-    rng = canvas.rng
     outline = trace_blob(rng, (0.8, rng.uniform(0.5, 0.7)), roughness=0.35, corners=9)[::8]
     base: Color = pick_color(rng, saturation=(0.0, 0.35), value=(0.2, 0.75))
     wire = trace_curve(rng.uniform(-0.95, 0.95, (5, 2)) * (0.95, 0.8), closed=False)
     canvas.paint(canvas.stroke(wire, width=0.05), pick_color(rng, value=(0.2, 0.8)))
-    grime = 1 + 0.3 * make_noise(rng, canvas.shape, 0.4 * canvas.unit_px, octaves=4)
+    grime = 1 + 0.3 * canvas.noise(rng, 0.4, octaves=4)
     shape = canvas.fill(outline)
     canvas.paint(canvas.fill(np.add(outline, (0.02, 0.05))), base * np.float32(0.45))
     canvas.paint(shape, grime[..., None] * base)

@@ -18,7 +18,7 @@ ROOMS = (
     "demo", "api", "cli",
 )  # fmt: skip
 NEEDS_TORCH = {
-    "bunri.cli.folds", "bunri.cli.training_display",
+    "bunri.cli.training_display",
     "bunri.demo", "bunri.export", "bunri.predict.backends.torch_backend", "bunri.training",
 }  # fmt: skip
 TORCH_FREE = {"bunri.training.config", "bunri.training.listener"}

@@ -1,22 +1,42 @@
 """``bunri doctor``: faults of a data set, and their effect on training."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
-from bunri.cli.console import print_json, show_progress
-from bunri.cli.diagnosis_display import print_checks, print_diagnosis, print_repair
+from bunri.cli.console import clean, out, print_json, print_line, show_progress
 from bunri.cli.options import AsJson, Images
 from bunri.core.errors import InputError
-from bunri.doctor.doctor import check_dataset
+from bunri.doctor.checks import CHECKS
+from bunri.doctor.doctor import Repair, check_dataset
 from bunri.doctor.examination import Depth
+from bunri.doctor.findings import Diagnosis, Finding
 from bunri.predict.predictor import load_predictor
+
+_NEEDED = {
+    "headers": "the photos (leave out --no-photos)",
+    "pixels": "decoded photos (leave out --no-decode)",
+    "against": "another split (--against OTHER.json)",
+    "against-pixels": "another split and decoded photos",
+    "model": "a model (--model MODEL)",
+}
+_MARKS = {
+    "error": "[bold red]error[/bold red]",
+    "warning": "[yellow]warning[/yellow]",
+    "info": "[cyan]info[/cyan]",
+}
 
 
 def _list_checks(wanted: bool) -> None:
     if wanted:
-        print_checks()
+        rows = Table("check", "severity", "--fix", "finds", box=None, pad_edge=False)
+        for check in CHECKS:
+            fix = "yes" if check.repair else ""
+            rows.add_row(check.name, _MARKS[check.severity], fix, check.title)
+        out.print(rows, soft_wrap=False)
         raise typer.Exit
 
 
@@ -80,8 +100,63 @@ def run_doctor(
         report = {"data": str(data), **diagnosis.to_json()}
         print_json(report | ({"fix": repair.to_json()} if repair else {}))
     else:
-        print_diagnosis(diagnosis, str(data), num_examples)
+        _print_diagnosis(diagnosis, str(data), num_examples)
         if repair:
-            print_repair(repair)
+            _print_repair(repair)
     if checked.has_errors:
         raise typer.Exit(1)
+
+
+def _print_diagnosis(diagnosis: Diagnosis, name: str, num_examples: int) -> None:
+    """Print every finding with examples, effect and advice, then the totals."""
+    print_line(f"{name}: {diagnosis.num_photos} photos, {diagnosis.num_annotations} annotations")
+    order = list(_MARKS)
+    for finding in sorted(diagnosis.findings, key=lambda f: order.index(f.check.severity)):
+        out.print()
+        _print_finding(finding, num_examples)
+    out.print()
+    share = diagnosis.summary.get("contested_pixel_share")
+    if share:
+        print_line(f"Different classes claim {100 * share:.3f} % of all pixels.")
+    words = (("error", "error(s)"), ("warning", "warning(s)"), ("info", "note(s)"))
+    counts = [(diagnosis.count(severity), word) for severity, word in words]
+    found = ", ".join(f"{count} {word}" for count, word in counts if count)
+    num_made = len(CHECKS) - len(diagnosis.skipped)
+    print_line(f"{num_made} checks made: {found or 'nothing found'}.")
+    for need, what in _NEEDED.items():
+        count = sum(check.need == need for check in diagnosis.skipped)
+        if count:
+            print_line(f"{count} more need {what}.")
+
+
+def _print_finding(finding: Finding, num_examples: int) -> None:
+    check = finding.check
+    out.print(
+        f"{_MARKS[check.severity]} [bold]{check.name}[/bold] x {finding.count}  {check.title}"
+    )
+    rows = Table.grid(padding=(0, 1))
+    rows.add_column(style="dim", min_width=8)
+    rows.add_column(overflow="fold")
+    for example in finding.examples[:num_examples]:
+        rows.add_row("", clean(str(example)))
+    more = finding.count - num_examples
+    if more > 0:
+        rows.add_row("", f"... and {more} more (--examples {finding.count}, or --json)")
+    rows.add_row("effect", check.effect)
+    rows.add_row("do", check.advice)
+    if check.repair:
+        rows.add_row("--fix", check.repair)
+    out.print(rows, soft_wrap=False)
+
+
+def _print_repair(repair: Repair) -> None:
+    """Print how many changes of each kind were made and what is left."""
+    out.print()
+    print_line(f"{repair.path}: {len(repair.changes)} change(s), each listed in {repair.log}")
+    for name, count in Counter(change.check for change in repair.changes).items():
+        print_line(f"  {name}: {count}")
+    remaining = [f.check.name for f in repair.left.findings if f.check.severity == "error"]
+    if remaining:
+        print_line(f"Errors that only a person can correct: {', '.join(remaining)}.")
+    else:
+        print_line("No error is left.")

@@ -1,38 +1,29 @@
 """``bunri evaluate``: a model against labelled photos."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bunri.cli.console import out, print_json, print_line, print_warnings, show_progress
-from bunri.cli.options import (
-    AllowPseudo,
-    AllowTrained,
-    AsJson,
-    BatchSize,
-    Images,
-    Models,
-    Rule,
-    check_page,
-    is_allowed,
-    require_plotly,
-)
-from bunri.cli.prediction import Changes, CombineName, Plain, Tiles, Tta, Weights, make_choices
-from bunri.cli.robustness_display import print_robustness
-from bunri.cli.score_display import print_score, print_scores
+from bunri.cli import options
+from bunri.cli.console import make_table, out, print_json, print_line, print_warnings, show_progress
+from bunri.cli.score_display import format_score, print_score, print_scores
 from bunri.core.errors import InputError
 from bunri.corruptions import DEFAULT_SEVERITY, check_severity
 from bunri.evaluation import Evaluation, choose_result_folder, evaluate
 from bunri.predict.choices import open_predictor
+from bunri.scores.intervals import Difference
+from bunri.scores.metrics import ScoreSheet
+from bunri.scores.robustness import CorruptionScores, RobustnessScores
 
 
 def run_evaluate(
-    models: Models,
+    models: options.Models,
     data: Annotated[Path, typer.Argument(metavar="DATA.json", help="Labelled COCO file.")],
-    images: Images = None,
-    overlap_rule: Rule = "largest-first",
-    batch_size: BatchSize = 16,
+    images: options.Images = None,
+    overlap_rule: options.Rule = "largest-first",
+    batch_size: options.BatchSize = 16,
     folder: Annotated[
         Path | None,
         typer.Option(
@@ -42,12 +33,12 @@ def run_evaluate(
             "evaluation by default.",
         ),
     ] = None,
-    weights: Weights = None,
-    combine: CombineName = None,
-    tta: Tta = None,
-    tiles: Tiles = None,
-    changes: Changes = None,
-    is_plain: Plain = False,
+    weights: options.Weights = None,
+    combine: options.CombineName = None,
+    tta: options.Tta = None,
+    tiles: options.Tiles = None,
+    changes: options.Changes = None,
+    is_plain: options.Plain = False,
     page: Annotated[
         Path | None,
         typer.Option(
@@ -69,9 +60,9 @@ def run_evaluate(
         int | None,
         typer.Option(metavar="N", help="Strength of the corruptions, 1 to 5; 3 by default."),
     ] = None,
-    as_json: AsJson = False,
-    allow_pseudo: AllowPseudo = None,
-    allow_trained: AllowTrained = None,
+    as_json: options.AsJson = False,
+    allow_pseudo: options.AllowPseudo = None,
+    allow_trained: options.AllowTrained = None,
 ) -> None:
     """Score a model on labelled photos, with 95 % intervals.
 
@@ -84,9 +75,9 @@ def run_evaluate(
     """
     severity = _choose_severity(has_corruptions, severity)
     if page is not None:
-        require_plotly("--report")
-        check_page(page, "--report", [data])
-    choices = make_choices(weights, combine, tta, tiles, changes, is_plain=is_plain)
+        options.require_plotly("--report")
+        options.check_page(page, "--report", [data])
+    choices = options.make_choices(weights, combine, tta, tiles, changes, is_plain=is_plain)
     predictor = open_predictor(models, choices)
     target, why_not = choose_result_folder(predictor, folder)
     print_warnings([why_not] if why_not else [])
@@ -102,8 +93,8 @@ def run_evaluate(
         overlap_rule=overlap_rule,
         batch_size=batch_size,
         severity=severity,
-        allow_pseudo=is_allowed(allow_pseudo, data, "--allow-pseudo"),
-        allow_trained=is_allowed(allow_trained, data, "--allow-trained"),
+        allow_pseudo=options.is_allowed(allow_pseudo, data, "--allow-pseudo"),
+        allow_trained=options.is_allowed(allow_trained, data, "--allow-trained"),
         watcher=report,
         progress=show_progress,
     )
@@ -123,11 +114,7 @@ def run_evaluate(
 
 
 def _choose_severity(has_corruptions: bool, severity: int | None) -> int | None:
-    """Return the strength of corruptions, None for no corruptions.
-
-    Raises:
-        InputError: There is no such severity, or no corruptions are asked for.
-    """
+    """Return the strength of corruptions, None for no corruptions."""
     if has_corruptions:
         return check_severity(DEFAULT_SEVERITY if severity is None else severity)
     if severity is not None:
@@ -152,4 +139,36 @@ def _print_evaluation(evaluation: Evaluation) -> None:
     ):
         print_score(label, value, small.intervals.overall[name])
     if evaluation.robustness is not None:
-        print_robustness(evaluation.robustness, own.sheet)
+        _print_robustness(evaluation.robustness, own.sheet)
+
+
+def _print_robustness(scores: RobustnessScores, clean: ScoreSheet) -> None:
+    """Print scores under each corruption by their drop, the greatest first."""
+    print_line(f"Under corruptions of severity {scores.counts.severity}:")
+    rows = make_table("corruption", numbers=("global", "drop", "95 %", "per-image", "drop", "95 %"))
+    first, second = (
+        format_score(value, digits=3) for value in (clean.global_miou, clean.per_image_miou)
+    )
+    rows.add_row("clean", first, "", "", second, "", "")
+    for one in (*scores.ranked, scores.mean):
+        rows.add_row(*_list_cells(one))
+    out.print(rows)
+    worst = scores.worst
+    print_line(
+        f"Mean drop of the global mIoU {_format_drop(scores.mean.drop)}; worst: "
+        f"{worst.name.replace('_', ' ')}, {_format_drop(worst.drop)}"
+    )
+
+
+def _list_cells(one: CorruptionScores) -> Iterator[str]:
+    yield one.name.replace("_", " ")
+    for score, drop in ((one.global_miou, one.drop), (one.per_image_miou, one.per_image_drop)):
+        interval = drop.interval
+        yield format_score(score, digits=3)
+        yield _format_drop(drop)
+        has_interval = interval.to_json() is not None
+        yield f"{interval.low:.3f} to {interval.high:.3f}" if has_interval else "-"
+
+
+def _format_drop(drop: Difference) -> str:
+    return "-" if drop.verdict == "no data" else f"{drop.value:.3f}"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bunri.cli import options
 from bunri.cli.console import (
     clean,
     make_table,
@@ -15,16 +16,6 @@ from bunri.cli.console import (
     print_warnings,
     show_progress,
 )
-from bunri.cli.options import (
-    AllowPseudo,
-    AllowTrained,
-    AsJson,
-    Images,
-    Model,
-    Rule,
-    is_allowed,
-    require_torch,
-)
 from bunri.cli.score_display import format_score
 from bunri.core.errors import InputError, ModelError
 from bunri.images.frames import MAX_FRAME_PX, MIN_FRAME_PX
@@ -34,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def run_export(
-    model: Model,
+    model: options.Model,
     folder: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="The new bundle; must not exist.")
     ],
@@ -57,8 +48,8 @@ def run_export(
             help="Labelled photos to compare on, and to score the written file on.",
         ),
     ] = None,
-    images: Images = None,
-    overlap_rule: Rule = "largest-first",
+    images: options.Images = None,
+    overlap_rule: options.Rule = "largest-first",
     has_probs: Annotated[
         bool,
         typer.Option("--probs", help="The graph also gives probabilities, at the photo's size."),
@@ -82,9 +73,9 @@ def run_export(
             help="Text for the model card: intended use, weaknesses, thanks.",
         ),
     ] = None,
-    as_json: AsJson = False,
-    allow_pseudo: AllowPseudo = None,
-    allow_trained: AllowTrained = None,
+    as_json: options.AsJson = False,
+    allow_pseudo: options.AllowPseudo = None,
+    allow_trained: options.AllowTrained = None,
 ) -> None:
     """Write a trained model as one ONNX file, from photo to classes.
 
@@ -97,7 +88,7 @@ def run_export(
     Example: [bold]bunri export runs/first --out first-int8 --int8 --calibration data/train.json
     --val data/val.json[/bold]
     """
-    require_torch("Exporting")
+    options.require_torch("Exporting")
     if is_int8 and calibration is None:
         raise InputError(
             "--int8 needs photos that ranges are fitted to.",
@@ -117,8 +108,8 @@ def run_export(
         has_probs=has_probs,
         frame_px=frame_px,
         notes="" if notes is None else _read_notes(notes),
-        allow_pseudo=val is not None and is_allowed(allow_pseudo, val, "--allow-pseudo"),
-        allow_trained=val is not None and is_allowed(allow_trained, val, "--allow-trained"),
+        allow_pseudo=val is not None and options.is_allowed(allow_pseudo, val, "--allow-pseudo"),
+        allow_trained=val is not None and options.is_allowed(allow_trained, val, "--allow-trained"),
         progress=show_progress,
     )
     print_warnings(export.warnings)

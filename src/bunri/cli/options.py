@@ -10,6 +10,8 @@ import typer
 from bunri.core.errors import InputError, MissingExtraError, suggest
 from bunri.core.files import check_writable
 from bunri.labels.rules import OverlapRule
+from bunri.predict.choices import PredictionChoices
+from bunri.predict.settings import Combine
 
 # --- models and data ----------------------------------------------------------------------------
 
@@ -62,19 +64,74 @@ AllowTrained = Annotated[
 ]
 
 
+# --- prediction ---------------------------------------------------------------------------------
+
+Weights = Annotated[
+    str | None, typer.Option("--weights", metavar="LIST", help="Weight of each MODEL, such as 2,1.")
+]
+CombineName = Annotated[
+    Combine | None,
+    typer.Option(
+        "--combine",
+        help="How several models are combined: soft (mean of probabilities), hard (votes) or "
+        "minmax (mean of stretched logits).",
+    ),
+]
+Tta = Annotated[
+    str | None,
+    typer.Option(
+        "--tta",
+        metavar="LIST",
+        help="Also predict other views, and average: hflip, vflip, turns, and scales such as "
+        "1.25; none for none.",
+    ),
+]
+Tiles = Annotated[
+    str | None,
+    typer.Option(
+        "--tiles",
+        metavar="SCALE",
+        help="Predict overlapping tiles of the photo, enlarged so that its longer side is SCALE "
+        "frames; own for its own size.",
+    ),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any setting of prediction, such as crf={} or min_region_share=0.001; repeatable.",
+    ),
+]
+Plain = Annotated[
+    bool, typer.Option("--plain", help="Use the default settings, not those stored with the model.")
+]
+
+
+def make_choices(
+    weights: str | None,
+    combine: Combine | None,
+    tta: str | None,
+    tiles: str | None,
+    changes: Sequence[str] | None,
+    *,
+    is_plain: bool,
+) -> PredictionChoices:
+    """Return the choices behind the options of prediction."""
+    try:
+        numbers = None if weights is None else tuple(map(float, weights.split(",")))
+    except ValueError as error:
+        raise InputError(f"--weights takes numbers, such as 2,1; {weights!r} are not.") from error
+    return PredictionChoices(numbers, combine, tta, tiles, tuple(changes or ()), is_plain)
+
+
+# --- checks -------------------------------------------------------------------------------------
+
+
 def match_allowed(
     allowed: Sequence[Path] | None, files: Sequence[Path], option: str
 ) -> frozenset[Path]:
-    """Return those of ``files`` that an option names.
-
-    Args:
-        allowed: Values of the option.
-        files: Files that the command reads.
-        option: Name of the option.
-
-    Raises:
-        InputError: A value is none of ``files``.
-    """
+    """Return those of ``files`` that an option names."""
     known = {file.resolve(): file for file in files}
     wrong = [str(path) for path in allowed or () if path.resolve() not in known]
     if wrong:
@@ -88,23 +145,13 @@ def is_allowed(allowed: Sequence[Path] | None, file: Path, option: str) -> bool:
     return bool(match_allowed(allowed, [file], option))
 
 
-# --- checks -------------------------------------------------------------------------------------
-
-
 def require_torch(what: str) -> None:
-    """Raise an error that says how to install torch, if it is not installed.
-
-    Args:
-        what: Subject of the sentence, such as ``Training``.
-
-    Raises:
-        MissingExtraError: torch is not installed.
-    """
+    """Raise an error that says how to install torch, if it is not installed."""
     _require_module("torch", what, "train")
 
 
 def require_plotly(what: str) -> None:
-    """Raise an error that says how to install plotly; see :func:`require_torch`."""
+    """Raise an error that says how to install plotly, if it is not installed."""
     _require_module("plotly", what, "report")
 
 
@@ -117,17 +164,7 @@ def _require_module(name: str, what: str, extra: str) -> None:
 
 
 def check_page(page: Path, option: str, files: Iterable[Path] = ()) -> None:
-    """Refuse a path for a page before any work is done.
-
-    Args:
-        page: The HTML file to write.
-        option: Name of the option that gave it.
-        files: Files that the command reads, which must not be replaced.
-
-    Raises:
-        InputError: It does not end in ``.html``, or is one of ``files``.
-        OutputError: It cannot be written.
-    """
+    """Refuse a page that is no HTML file, replaces one of ``files``, or cannot be written."""
     if page.suffix.lower() not in {".html", ".htm"}:
         raise InputError(f"{option} must end in .html; {page} does not.")
     check_not_replacing(page, option, files)
@@ -135,11 +172,7 @@ def check_page(page: Path, option: str, files: Iterable[Path] = ()) -> None:
 
 
 def check_not_replacing(path: Path, option: str, files: Iterable[Path]) -> None:
-    """Refuse to write over one of the files that a command reads.
-
-    Raises:
-        InputError: ``path`` is one of ``files``.
-    """
+    """Refuse to write over one of the files that a command reads."""
     if path.resolve() in {file.resolve() for file in files}:
         raise InputError(
             f"{option} would replace the file {path}.", hint="Choose another name or folder."

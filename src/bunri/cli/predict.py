@@ -5,9 +5,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from bunri.cli import options
 from bunri.cli.console import print_json, print_line, print_note, show_progress
-from bunri.cli.options import AsJson, require_torch
-from bunri.cli.prediction import Changes, CombineName, Plain, Tiles, Tta, Weights, make_choices
 from bunri.core.errors import InputError
 from bunri.predict.bulk.job import FAILED_NAME, make_job, run_bulk_job
 from bunri.predict.choices import PredictionChoices, split_arguments
@@ -40,13 +39,13 @@ def run_predict(
         bool,
         typer.Option("--probs", help="Also write probs/NAME.png: classes one below the other."),
     ] = False,
-    weights: Weights = None,
-    combine: CombineName = None,
-    tta: Tta = None,
-    tiles: Tiles = None,
-    changes: Changes = None,
-    is_plain: Plain = False,
-    as_json: AsJson = False,
+    weights: options.Weights = None,
+    combine: options.CombineName = None,
+    tta: options.Tta = None,
+    tiles: options.Tiles = None,
+    changes: options.Changes = None,
+    is_plain: options.Plain = False,
+    as_json: options.AsJson = False,
     engine: Annotated[
         Literal["local", "ray"],
         typer.Option(
@@ -70,7 +69,7 @@ def run_predict(
 
     Example: [bold]bunri predict runs/first photo.jpg more_photos/ --out out[/bold]
     """
-    choices = make_choices(weights, combine, tta, tiles, changes, is_plain=is_plain)
+    choices = options.make_choices(weights, combine, tta, tiles, changes, is_plain=is_plain)
     output = FolderOutput(coco, coco_shape, keeps_colors, keeps_probs)
     if engine == "ray":
         if choices != PredictionChoices() or output != FolderOutput():
@@ -125,7 +124,7 @@ def _predict_on_ray(
             "Parquet (.parquet)."
         )
     job = make_job(model, Path(sources[0]), folder)
-    require_torch("This model")
+    options.require_torch("This model")
     result = run_bulk_job(job, address=address, num_workers=num_workers, progress=show_progress)
     if as_json:
         failed = [{"photo": uri, "reason": why} for uri, why in result.failures]

@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from bunri.cli.console import print_json, print_line, print_warnings, show_progress
-from bunri.cli.options import AsJson, Images
-from bunri.cli.prediction import Tta
+from bunri.cli.options import AsJson, Images, Tta
 from bunri.predict.choices import PredictionChoices
 from bunri.predict.pseudo_labels import write_pseudo_labels
 

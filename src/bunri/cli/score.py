@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from bunri.cli import options
 from bunri.cli.console import print_json, print_warnings, show_progress
-from bunri.cli.options import AllowPseudo, AsJson, BatchSize, Images, Rule, is_allowed
 from bunri.cli.score_display import print_scores
 from bunri.submission.score import score_submission
 
@@ -16,11 +16,11 @@ def run_score(
         Path, typer.Argument(metavar="SUBMISSION.csv", help="Plain or compressed (.csv.gz).")
     ],
     labels: Annotated[Path, typer.Argument(metavar="LABELLED.json", help="COCO file with labels.")],
-    images: Images = None,
-    overlap_rule: Rule = "largest-first",
-    batch_size: BatchSize = 16,
-    as_json: AsJson = False,
-    allow_pseudo: AllowPseudo = None,
+    images: options.Images = None,
+    overlap_rule: options.Rule = "largest-first",
+    batch_size: options.BatchSize = 16,
+    as_json: options.AsJson = False,
+    allow_pseudo: options.AllowPseudo = None,
 ) -> None:
     """Score a submission.csv against labels, at its own 256 x 256.
 
@@ -32,7 +32,7 @@ def run_score(
         images=images,
         overlap_rule=overlap_rule,
         batch_size=batch_size,
-        allow_pseudo=is_allowed(allow_pseudo, labels, "--allow-pseudo"),
+        allow_pseudo=options.is_allowed(allow_pseudo, labels, "--allow-pseudo"),
         progress=show_progress,
     )
     print_warnings(scores.warnings)

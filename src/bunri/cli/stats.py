@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from bunri.cli import options
 from bunri.cli.console import clean, make_table, out, print_json, print_line, show_progress
-from bunri.cli.options import AsJson, Rule, check_page, require_plotly
 from bunri.stats.statistics import LabelStatistics, SetStatistics
 
 
@@ -22,14 +22,14 @@ def run_stats(
     page: Annotated[Path, typer.Option("--out", metavar="PAGE.html", help="The page.")] = Path(
         "stats.html"
     ),
-    overlap_rule: Rule = "largest-first",
+    overlap_rule: options.Rule = "largest-first",
     num_samples: Annotated[
         int, typer.Option("--samples", min=0, max=300, help="Photos in the page's gallery.")
     ] = 24,
     no_photos: Annotated[
         bool, typer.Option("--no-photos", help="Count labels only; open no photo.")
     ] = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Describe a data set: classes, objects, sizes, places, colours, sample photos.
 
@@ -38,8 +38,8 @@ def run_stats(
 
     Example: [bold]bunri stats data/train.json data/val.json --out stats.html[/bold]
     """
-    require_plotly("bunri stats")
-    check_page(page, "--out", data)
+    options.require_plotly("bunri stats")
+    options.check_page(page, "--out", data)
     from bunri.report.data_sets import report_stats  # imports plotly
 
     report = report_stats(

@@ -120,8 +120,12 @@ def run_train(
     )
     require_torch("Training")
     # These import torch.
-    from bunri.cli.folds import train_folds
-    from bunri.cli.training_display import explain_stop, open_display, silence_followers
+    from bunri.cli.training_display import (
+        explain_stop,
+        open_display,
+        silence_followers,
+        train_folds,
+    )
     from bunri.training.folds import FoldsFolder, FoldsRequest
     from bunri.training.launching import open_processes, run_workers
     from bunri.training.plan import DataSource, RunFolder, RunPlan

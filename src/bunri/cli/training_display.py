@@ -17,25 +17,24 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from bunri.cli.console import err, out, print_note
-from bunri.cli.score_display import format_score
+from bunri.cli.console import err, out, print_line, print_note, show_progress
+from bunri.cli.score_display import format_score, print_scores
 from bunri.core.errors import BunriError
 from bunri.core.progress import Advance
+from bunri.evaluation import count_files
+from bunri.scores.confusion import Matrices
+from bunri.training.folds import FoldsFolder, FoldsRequest, run_folds, start_folds
 from bunri.training.listener import TrainingListener
+from bunri.training.plan import DataSource, RunFolder, RunPlan
 from bunri.training.processes import PeerError, Processes
-from bunri.training.termination import TerminatedError
+from bunri.training.termination import TerminatedError, Termination
 
 EXIT_TERMINATED = 143
 """Exit code after SIGTERM: 128 + 15, as shells and schedulers expect it."""
 
 
 class TrainingDisplay(TrainingListener):
-    """Shows a training run in the terminal.
-
-    Args:
-        bar: Bar to draw on; None for plain lines.
-        shows_epochs: Print a line for each epoch.
-    """
+    """Shows a training run in the terminal, on a bar or in plain lines."""
 
     def __init__(self, bar: Progress | None, *, shows_epochs: bool) -> None:
         self._bar = bar
@@ -154,12 +153,7 @@ def open_display(*, shows_epochs: bool = True) -> Iterator[TrainingDisplay]:
 
 @contextmanager
 def explain_stop(folder: Path, marker: Path) -> Iterator[None]:
-    """Print how to continue a training that is stopped inside the block.
-
-    Args:
-        folder: Folder of the training.
-        marker: File that exists once the training can be continued.
-    """
+    """Print how to go on with a training stopped inside the block, if ``marker`` exists by then."""
     try:
         yield
     except (KeyboardInterrupt, TerminatedError) as stopped:
@@ -173,10 +167,7 @@ def explain_stop(folder: Path, marker: Path) -> Iterator[None]:
 
 @contextmanager
 def silence_followers(processes: Processes) -> Iterator[None]:
-    """Print only from the first of several processes, here and until the command ends.
-
-    Another process prints only an error of its own.
-    """
+    """Let other processes than the first print only errors of their own, until they end."""
     if processes.is_first:
         yield
         return
@@ -188,3 +179,27 @@ def silence_followers(processes: Processes) -> Iterator[None]:
     except BunriError:
         err.quiet = False
         raise
+
+
+def train_folds(request: FoldsRequest | None, path: Path) -> None:
+    """Train all folds, or go on with those in ``path``, and print the scores of all photos."""
+    folder = FoldsFolder(path)
+    with explain_stop(path, folder.plan):
+        if request is not None:
+            start_folds(request, folder, show_progress)
+        with open_display() as display, Termination() as stop:
+            result = run_folds(folder, _score_run, display, stop)
+    for number, scores in enumerate(result.folds, start=1):
+        print_line(
+            f"Fold {number}: global mIoU {format_score(scores.global_miou)}, "
+            f"per-image {format_score(scores.per_image_miou)} ({scores.num_photos} photos)"
+        )
+    title = f"{path}, each photo by the model that never saw it"
+    print_scores(result.scores, result.intervals, result.table, title)
+    print_line(f"Models: {folder.get_run(1).path} and so on   Figures: {folder.out_of_fold}")
+
+
+def _score_run(run: RunFolder, sources: tuple[DataSource, ...]) -> Matrices:
+    rule = RunPlan.read(run).config.data.overlap_rule
+    files = [(source.annotations, source.image_root) for source in sources]
+    return count_files(run.path, files, rule, show_progress)

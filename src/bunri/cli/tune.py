@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from bunri.cli import options
 from bunri.cli.console import (
     clean,
     make_table,
@@ -14,7 +15,6 @@ from bunri.cli.console import (
     print_warnings,
     show_progress,
 )
-from bunri.cli.options import AllowPseudo, AllowTrained, AsJson, Images, Models, Rule, is_allowed
 from bunri.cli.score_display import format_interval, format_score
 from bunri.core.errors import InputError, suggest
 from bunri.predict.tune import SCORES, Tuning
@@ -22,10 +22,10 @@ from bunri.predict.tune_models import tune_models
 
 
 def run_tune(
-    models: Models,
+    models: options.Models,
     data: Annotated[Path, typer.Argument(metavar="VAL.json", help="Labelled COCO file.")],
-    images: Images = None,
-    overlap_rule: Rule = "largest-first",
+    images: options.Images = None,
+    overlap_rule: options.Rule = "largest-first",
     score: Annotated[
         str, typer.Option("--by", metavar="SCORE", help=f"Score to maximise: {', '.join(SCORES)}.")
     ] = "global_miou",
@@ -37,9 +37,9 @@ def run_tune(
         typer.Option("--out", metavar="JSON", help="Ensemble file to write, for several models."),
     ] = None,
     is_dry: Annotated[bool, typer.Option("--dry-run", help="Only search, keep nothing.")] = False,
-    as_json: AsJson = False,
-    allow_pseudo: AllowPseudo = None,
-    allow_trained: AllowTrained = None,
+    as_json: options.AsJson = False,
+    allow_pseudo: options.AllowPseudo = None,
+    allow_trained: options.AllowTrained = None,
 ) -> None:
     """Search the settings that a model, or several, predict best with.
 
@@ -62,8 +62,8 @@ def run_tune(
         tries_crf=tries_crf,
         output=output,
         is_dry=is_dry,
-        allow_pseudo=is_allowed(allow_pseudo, data, "--allow-pseudo"),
-        allow_trained=is_allowed(allow_trained, data, "--allow-trained"),
+        allow_pseudo=options.is_allowed(allow_pseudo, data, "--allow-pseudo"),
+        allow_trained=options.is_allowed(allow_trained, data, "--allow-trained"),
         progress=show_progress,
     )
     print_warnings(tuned.warnings)

@@ -35,30 +35,19 @@ class Normals:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Light and camera of a scene.
+    """Light and camera of a scene."""
 
-    Attributes:
-        light: Unit vector towards the light along the image axes (x, y, z as in Normals).
-        camera_tilt_deg: Tilt of the camera; 0 looks straight down.
-    """
-
-    light: tuple[float, float, float]
-    camera_tilt_deg: float
+    light: tuple[float, float, float]  # unit vector towards the light, axes as in Normals
+    camera_tilt_deg: float  # 0 looks straight down
 
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A finished object at the size of the scene.
+    """A finished object at the size of the scene; all float32."""
 
-    Attributes:
-        color: RGB times opacity, float32 (h, w, 3).
-        opacity: float32 (h, w), 0 to 1; below 1 for film and glass.
-        coverage: float32 (h, w), 1 on the object, however transparent it is.
-    """
-
-    color: FloatArray
-    opacity: FloatArray
-    coverage: FloatArray
+    color: FloatArray  # RGB times opacity, (h, w, 3)
+    opacity: FloatArray  # (h, w), 0 to 1; below 1 for film and glass
+    coverage: FloatArray  # (h, w), 1 on the object, however transparent it is
 
 
 class Canvas:
@@ -70,7 +59,6 @@ class Canvas:
     Args:
         side_px: Longest side of the object in pixels of the scene.
         turn_deg: Turn of the object, clockwise on the screen.
-        view: Light and camera of the scene.
     """
 
     def __init__(self, side_px: float, turn_deg: float, view: View) -> None:
@@ -127,23 +115,19 @@ class Canvas:
         return self.fill(trace_ellipse(center, radii, turn_deg=turn_deg))
 
     def paint(self, coverage: Floats, color: Floats, opacity: float | Floats = 1.0) -> None:
-        """Paint a colour over the board; everything painted belongs to the object.
+        """Paint RGB, (3,) or (H, W, 3), over the board where ``coverage``, (H, W), is not 0.
 
-        Args:
-            coverage: (H, W), 0 to 1.
-            color: (3,) or (H, W, 3), RGB, 0 to 1.
-            opacity: One number or (H, W); below 1 lets the ground shine through.
+        Everything painted belongs to the object, however transparent it is.
         """
         coverage, color = np.asarray(coverage, np.float32), np.asarray(color, np.float32)
-        if isinstance(opacity, np.ndarray):
-            opacity = np.asarray(opacity, np.float32)
+        opacity = np.asarray(opacity, np.float32)
         rows = np.flatnonzero(coverage.max(axis=1))
         columns = np.flatnonzero(coverage.max(axis=0))
         if not rows.size:
             return
         part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         inked = coverage[part]
-        ink = inked * (opacity[part] if isinstance(opacity, np.ndarray) else np.float32(opacity))
+        ink = inked * (opacity[part] if opacity.ndim else opacity)
         rest = 1 - ink
         hue = color[part] if color.ndim == 3 else color
         for channel, plane in enumerate(self._color):
@@ -187,7 +171,7 @@ class Canvas:
         gloss: float = 0.0,
         shininess: float = 24.0,
     ) -> FloatArray:
-        """Return the colours of a surface under the scene's light.
+        """Return the colours of a surface under the scene's light, float32 (H, W, 3), not clipped.
 
         Args:
             normals: Normals of the surface.
@@ -195,9 +179,6 @@ class Canvas:
             ambient: Share of ambient light, 0 to 1.
             gloss: Strength of the specular highlight; 0 is dull.
             shininess: Sharpness of the highlight.
-
-        Returns:
-            float32 (H, W, 3), not clipped.
         """
         x, y, z = (np.float32(part) for part in self.view.light)
         facing = np.clip(normals.x * x + normals.y * y + normals.z * z, 0, None) / z
@@ -210,11 +191,8 @@ class Canvas:
         """Return the specular highlight of a surface, float32 (H, W), 0 to 1."""
         x, y, z = self.view.light
         half = np.array([x, y, z + 1.0]) / np.sqrt(x * x + y * y + (z + 1.0) ** 2)
-        facing = (
-            normals.x * np.float32(half[0])
-            + normals.y * np.float32(half[1])
-            + normals.z * np.float32(half[2])
-        )
+        a, b, c = half.astype(np.float32)
+        facing = normals.x * a + normals.y * b + normals.z * c
         return np.asarray(np.clip(facing, 0, 1) ** np.float32(shininess), np.float32)
 
     def finish(self) -> Patch:
@@ -256,13 +234,10 @@ def trace_ellipse(
 def trace_curve(points: PointsLike, *, closed: bool = True, steps: int = 8) -> Points:
     """Return a Catmull-Rom curve through ``points``, ``steps`` pieces between neighbours."""
     knots = np.asarray(points, np.float64)
-    if closed:
-        knots = np.concatenate([knots[-1:], knots, knots[:2]])
-    else:
-        knots = np.concatenate([knots[:1], knots, knots[-1:]])
-    before, start, end, after = knots[:-3], knots[1:-2], knots[2:-1], knots[3:]
+    ends = (knots[-1:], knots[:2]) if closed else (knots[:1], knots[-1:])
+    knots = np.concatenate([ends[0], knots, ends[1]])
     part = (np.arange(steps) / steps)[None, :, None]
-    before, start, end, after = (k[:, None, :] for k in (before, start, end, after))
+    before, start, end, after = (knots[k : len(knots) - 3 + k, None, :] for k in range(4))
     curve = (
         start
         + 0.5 * part * (end - before)

@@ -26,19 +26,12 @@ UPRIGHT_DEG = 12.0
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A kind of object of a class.
+    """A kind of object of a class."""
 
-    Attributes:
-        draw: Function that paints the object on a canvas, from a source of randomness.
-        share: Smallest and largest length of its longest side, as a share of the photo's side.
-        max_turn_deg: Largest turn in either direction; objects seen obliquely stay upright.
-        thickness: Height as a share of its longest side, for the shadow.
-    """
-
-    draw: Callable[[Canvas, Generator], None]
-    share: tuple[float, float]
-    max_turn_deg: float = ANY_TURN_DEG
-    thickness: float = 0.1
+    draw: Callable[[Canvas, Generator], None]  # paints the object
+    share: tuple[float, float]  # least and greatest longest side, as a share of the photo's side
+    max_turn_deg: float = ANY_TURN_DEG  # in either direction; what is seen obliquely stays upright
+    thickness: float = 0.1  # height as a share of the longest side, for the shadow
 
 
 # Share of real photos that show the class, and its kinds of objects.

@@ -24,6 +24,10 @@ MAX_SCENES = 9999
 """Photo names have four digits."""
 PHOTO_FOLDERS = ("batch_01_vt", "batch_02_vt", "batch_03")
 SPLIT_NAMES = ("train", "val", "test")
+_FILE_NAMES = (
+    "train.json", "val.json", "train_all.json", "test.json", "test_labelled.json",
+    "sample_submission.csv",
+)  # fmt: skip
 _VAL_SHARE, _TEST_SHARE = 0.16, 0.2
 _JPEG_QUALITY = 90
 
@@ -40,25 +44,15 @@ class ScenePlan:
 
 @dataclass(frozen=True, slots=True)
 class SampleDataset:
-    """Paths of a written data set.
-
-    Attributes:
-        root: Folder of the data set; photo names are relative to it.
-        train_json: COCO file of the train split.
-        val_json: COCO file of the val split.
-        train_all_json: COCO file of train and val together.
-        test_json: COCO file of the test split without annotations.
-        test_labelled_json: COCO file of the test split with its truth.
-        sample_submission_csv: Header of a submission.
-    """
+    """Paths of a written data set; photo names are relative to ``root``."""
 
     root: Path
     train_json: Path
     val_json: Path
-    train_all_json: Path
-    test_json: Path
+    train_all_json: Path  # train and val together
+    test_json: Path  # without annotations
     test_labelled_json: Path
-    sample_submission_csv: Path
+    sample_submission_csv: Path  # only the header
 
 
 def write_sample_dataset(
@@ -98,9 +92,6 @@ def plan_scenes(num_scenes: int, seed: int) -> list[ScenePlan]:
 
     In each split a class appears in the same share of the photos as in the real data, and in at
     least one photo.
-
-    Raises:
-        ConfigError: ``num_scenes`` or ``seed`` is out of range.
     """
     if not MIN_SCENES <= num_scenes <= MAX_SCENES:
         raise ConfigError(
@@ -179,15 +170,7 @@ def _write_tables(
     annotations: Mapping[str, list[dict[str, Any]]],
     size_px: int,
 ) -> SampleDataset:
-    paths = SampleDataset(
-        root,
-        root / "train.json",
-        root / "val.json",
-        root / "train_all.json",
-        root / "test.json",
-        root / "test_labelled.json",
-        root / "sample_submission.csv",
-    )
+    paths = SampleDataset(root, *(root / name for name in _FILE_NAMES))
     for path, splits in (
         (paths.train_json, {"train"}),
         (paths.val_json, {"val"}),
@@ -222,9 +205,8 @@ def _build_coco(
         "licenses": [{"id": 0, "name": "CC0", "url": None}],
         "images": images,
         "categories": [
-            {"id": index - 1, "name": info.name, "supercategory": info.name}
-            for index, info in enumerate(COMPETITION_TABLE.classes)
-            if index
+            {"id": index, "name": info.name, "supercategory": info.name}
+            for index, info in enumerate(COMPETITION_TABLE.classes[1:])
         ],
         "annotations": rows,
     }

@@ -19,11 +19,8 @@ def make_steel(canvas: Canvas, body: Turned) -> FloatArray:
 def find_streak(canvas: Canvas, body: Turned, center: float, width: float) -> FloatArray:
     """Return a highlight along a turned body, (H, W), 0 to 1.
 
-    Args:
-        canvas: Board of the object.
-        body: Surface of the object.
-        center: Position across the body, towards the light; 1 is the edge.
-        width: Half of its width in the same units.
+    ``center`` is its position across the body, 1 on the edge towards the light; ``width`` is half
+    of its width in the same units.
     """
     lean = 1.0 if canvas.light_across > 0 else -1.0
     return _bump(body.across, center * lean, width) * body.coverage
@@ -42,15 +39,7 @@ def press_relief(canvas: Canvas, height: FloatArray, coverage: FloatArray) -> No
 
 
 def paint_clear(canvas: Canvas, body: Turned, tint: Color, opacity: float, *, edge: float) -> None:
-    """Paint a transparent wall.
-
-    Args:
-        canvas: Board of the object.
-        body: Surface of the wall.
-        tint: Colour of the wall, (3,).
-        opacity: Opacity in its middle, 0 to 1.
-        edge: Darkening towards its edges, 0 to 1.
-    """
+    """Paint a transparent wall; ``opacity`` is that of its middle, ``edge`` darkens its edges."""
     # Light crosses more glass at the edges, so they are darker and hide the ground.
     rim = np.abs(body.across) ** 3
     shade = 0.93 - edge * rim + 0.25 * body.across * np.float32(-canvas.light_across)

@@ -26,12 +26,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class SceneObject:
-    """An object in a scene.
-
-    Attributes:
-        class_index: Mask index, 1 to 11.
-        mask: Whole silhouette within the frame, covered parts included, bool (H, W).
-    """
+    """An object in a scene; its mask, bool (H, W), includes the parts that others cover."""
 
     class_index: int
     mask: BoolArray
@@ -39,12 +34,7 @@ class SceneObject:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A rendered photo and its truth.
-
-    Attributes:
-        image: uint8 (H, W, 3), RGB.
-        objects: Objects from the lowest to the topmost.
-    """
+    """A rendered photo, uint8 (H, W, 3) RGB, and its objects from the lowest to the topmost."""
 
     image: ImageArray
     objects: tuple[SceneObject, ...]
@@ -70,16 +60,13 @@ class _Placed:
 
 
 def render_scene(seed: int, size_px: int = 512, classes: Sequence[int] | None = None) -> Scene:
-    """Render one photo of waste on the ground.
+    """Render one photo of waste on the ground; the same arguments give the same scene.
 
     Args:
         seed: Seed of everything else, at least 0.
         size_px: Side of the square photo, 64 to 2048.
         classes: Mask indices that shall be seen, and no others; None draws them as often as
             real photos show them.
-
-    Returns:
-        The photo and its objects; the same arguments give the same scene.
 
     Raises:
         ConfigError: An argument is out of range.

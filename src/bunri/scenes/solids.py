@@ -15,23 +15,13 @@ Corners = npt.NDArray[np.float64]  # (N, 3): x right, y away, z up, in an object
 
 @dataclass(frozen=True, slots=True)
 class Turned:
-    """Projection of a surface of revolution about the object's v axis.
+    """Projection of a surface of revolution about the object's v axis."""
 
-    Attributes:
-        coverage: Coverage of the whole silhouette, (H, W).
-        across: Position across the axis, (H, W), -1 on the left edge to 1 on the right edge.
-        height: Position along the axis, (H, W), in units of v.
-        normals: Normals of the front.
-        profile: (N, 3) rows of v, radius and shift of the axis along u.
-        roundness: Minor / major axis of the projection of a circle about the axis, 0 to 1.
-    """
-
-    coverage: FloatArray
-    across: FloatArray
-    height: FloatArray
-    normals: Normals
-    profile: Points
-    roundness: float
+    coverage: FloatArray  # of the whole silhouette, (H, W)
+    across: FloatArray  # position across the axis, (H, W), -1 (left edge) to 1 (right edge)
+    height: FloatArray  # position along the axis, (H, W), in units of v
+    profile: Points  # (N, 3) rows of v, radius and shift of the axis along u
+    roundness: float  # minor / major axis of a projected circle about the axis, 0 to 1
 
     def place(self, points: PointsLike) -> Points:
         """Return (u, v) of points on the skin, given as (angle in radians, v of the axis)."""
@@ -54,31 +44,23 @@ def turn_profile(
     roundness: float,
     sway: Sequence[float] | None = None,
 ) -> Turned:
-    """Turn a profile about the object's v axis.
+    """Turn a profile about the object's v axis; the face of the upper end is left out.
 
     Args:
         canvas: Board of the object.
         profile: (v, radius) from the upper to the lower end, interpolated smoothly.
         roundness: Minor / major axis of the projection of the end circles, 0 to 1.
         sway: Shift of the axis along u at each profile point, for crushed objects.
-
-    Returns:
-        The surface without the face of its upper end.
     """
     table = _ease_profile(profile, sway)
     v_knots, radii, shifts = table.T
-    slopes = np.gradient(radii, v_knots)
     radius = np.interp(canvas.v, v_knots, radii).astype(np.float32)
     shift = np.interp(canvas.v, v_knots, shifts).astype(np.float32) if sway else np.float32(0)
-    slope = np.interp(canvas.v, v_knots, slopes).astype(np.float32)
     across = np.clip((canvas.u - shift) / np.maximum(radius, 1e-3), -1, 1)
     out = np.sqrt(1 - across * across)
     height = canvas.v - np.float32(roundness) * radius * out
-    # A steep slope (a shoulder) still faces the viewer a little: limit it for soft shading.
-    along = np.clip(-slope, -1.5, 1.5) + np.float32(roundness) * out
-    normals = canvas.turn_normals(across, along, out)
     coverage = canvas.fill(_trace_turned(table, roundness))
-    return Turned(coverage, across, height, normals, table, roundness)
+    return Turned(coverage, across, height, table, roundness)
 
 
 def _ease_profile(profile: Sequence[tuple[float, float]], sway: Sequence[float] | None) -> Points:
@@ -113,18 +95,12 @@ class Face:
     """Projection of a flat quadrilateral in space.
 
     Its own coordinates (s, t) run from 0 to 1, s along its first edge and t along its last.
-
-    Attributes:
-        corners: (u, v) of (0, 0), (1, 0), (1, 1) and (0, 1), float64 (4, 2).
-        normals: Normal of the face, arrays of shape (1, 1).
-        is_front: Whether its outer side is visible.
-        nearness: Position towards the viewer; larger is nearer.
     """
 
-    corners: Points
-    normals: Normals
-    is_front: bool
-    nearness: float
+    corners: Points  # (u, v) of (0, 0), (1, 0), (1, 1) and (0, 1), (4, 2)
+    normals: Normals  # arrays of shape (1, 1)
+    is_front: bool  # its outer side is visible
+    nearness: float  # larger is nearer to the viewer
 
     def place(self, points: PointsLike) -> Points:
         """Return (u, v) of points given as (s, t)."""
@@ -150,16 +126,13 @@ class Face:
 def see_faces(
     canvas: Canvas, faces: Sequence[Corners], *, yaw_deg: float, roll_deg: float = 0
 ) -> list[Face]:
-    """Project flat faces with the scene's camera.
+    """Project flat faces with the scene's camera; their common middle becomes the origin.
 
     Args:
         canvas: Board of the object, which has the camera's tilt.
         faces: Corners of each face, (4, 3), counter-clockwise from outside, first edge on top.
         yaw_deg: Turn about the upright axis.
         roll_deg: Turn about the axis away from the viewer, made first; 90 lays a carton down.
-
-    Returns:
-        Faces in the given order, moved together so that their middle is the origin.
     """
     tilt, yaw, roll = np.deg2rad([canvas.view.camera_tilt_deg, yaw_deg, roll_deg])
     turn_roll = np.array(

@@ -49,29 +49,16 @@ _RULE: OverlapRule = "largest-first"
 
 @dataclass(frozen=True, slots=True)
 class DemoDisplay:
-    """Functions that show the demo's progress.
-
-    Attributes:
-        progress: Progress display of each stage.
-        open_training: Opens the display of the training.
-        end_stage: Prints the line of a stage that is done.
-    """
+    """Functions that show the demo's progress."""
 
     progress: Progress
     open_training: Callable[[], AbstractContextManager[TrainingListener]]
-    end_stage: Callable[[str], None]
+    end_stage: Callable[[str], None]  # prints the line of a stage that is done
 
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """Files that the demo wrote, and the scores of the test scenes.
-
-    Attributes:
-        page: The HTML page.
-        submission: The submission.csv.
-        run: The run folder.
-        scores: Scores of the test scenes as plain values.
-    """
+    """Files that the demo wrote, and the scores of the test scenes as plain values."""
 
     page: Path
     submission: Path
@@ -82,11 +69,6 @@ class DemoResult:
 def run_demo(folder: Path, display: DemoDisplay, *, num_scenes: int = NUM_SCENES) -> DemoResult:
     """Render, check, train, evaluate, submit, score, and write one page.
 
-    Args:
-        folder: Output folder; new or empty.
-        display: Functions that show the progress.
-        num_scenes: Number of scenes to render.
-
     Raises:
         RunError: ``folder`` is not empty.
         OutputError: The disk is full, or the folder cannot be written.
@@ -96,7 +78,8 @@ def run_demo(folder: Path, display: DemoDisplay, *, num_scenes: int = NUM_SCENES
             f"{folder} is not empty.",
             hint=f"Remove it, or choose another folder: bunri demo --out {folder}-2",
         )
-    data = _render(folder, display, num_scenes)
+    data = write_sample_dataset(folder / "data", num_scenes, progress=display.progress)
+    display.end_stage(f"rendered   {num_scenes} scenes in the competition's layout: {data.root}")
     sets = _check(data, display)
     run = _train(folder, data, display)
     predictor = load_predictor(str(run.path))
@@ -109,12 +92,6 @@ def run_demo(folder: Path, display: DemoDisplay, *, num_scenes: int = NUM_SCENES
     _write_page(page, predictor, sets["val"], num_scenes, history, test)
     display.end_stage(f"page       {page}")
     return DemoResult(page, submission, run.path, test)
-
-
-def _render(folder: Path, display: DemoDisplay, num_scenes: int) -> SampleDataset:
-    data = write_sample_dataset(folder / "data", num_scenes, progress=display.progress)
-    display.end_stage(f"rendered   {num_scenes} scenes in the competition's layout: {data.root}")
-    return data
 
 
 def _check(data: SampleDataset, display: DemoDisplay) -> dict[str, LabelledSet]:

@@ -144,21 +144,32 @@ def evaluate(
     counts = count_predictions(
         predictor, dataset, overlap_rule, watcher=watcher, severity=severity, progress=progress
     )
-    result = _build_result(predictor, dataset, overlap_rule, counts, is_tuned_here=is_tuned_here)
+    result = Result(
+        model=predictor.name,
+        data=str(dataset.source),
+        overlap_rule=overlap_rule,
+        table=dataset.table,
+        photos=tuple(photo.file_name for photo in dataset.photos),
+        sizes=counts.sizes,
+        config=predictor.info.training.get("config") or {},
+        models=_list_models(predictor),
+        combine=predictor.combine if isinstance(predictor, Ensemble) else "",
+        prediction=predictor.settings.model_dump(mode="json", exclude_defaults=True),
+        is_tuned_here=is_tuned_here,
+        cost=_measure_cost(predictor, counts.photo_s),
+        robustness=counts.robustness,
+    )
     scores = {size: score_counts(one, batch_size) for size, one in result.sizes.items()}
-    robustness = None
-    if result.robustness is not None:
-        robustness = score_robustness(result.robustness, result.sizes["photo"].matrices)
+    corrupted, clean = counts.robustness, result.sizes["photo"].matrices
+    robustness = None if corrupted is None else score_robustness(corrupted, clean)
     return Evaluation(result, scores, robustness, tuple(warnings))
 
 
 def choose_result_folder(predictor: AnyPredictor, folder: Path | None) -> tuple[Path | None, str]:
     """Return the folder to save an evaluation in, and otherwise the reason why there is none.
 
-    Args:
-        predictor: The model, or several.
-        folder: The user's choice; None for the folder ``evaluation`` of a run. A bare bundle, and
-            several models, have no such folder.
+    Without a choice it is the folder ``evaluation`` of a run, which a bare bundle and an ensemble
+    do not have.
 
     Raises:
         OutputError: ``folder`` cannot be written.
@@ -176,31 +187,6 @@ def choose_result_folder(predictor: AnyPredictor, folder: Path | None) -> tuple[
     except OutputError as error:
         return None, f"The evaluation is not kept: {error.message}"
     return run / RUN_RESULT_NAME, ""
-
-
-def _build_result(
-    predictor: AnyPredictor,
-    dataset: LabelledSet,
-    overlap_rule: OverlapRule,
-    counts: "PredictionCounts",
-    *,
-    is_tuned_here: bool,
-) -> Result:
-    return Result(
-        model=predictor.name,
-        data=str(dataset.source),
-        overlap_rule=overlap_rule,
-        table=dataset.table,
-        photos=tuple(photo.file_name for photo in dataset.photos),
-        sizes=counts.sizes,
-        config=predictor.info.training.get("config") or {},
-        models=_list_models(predictor),
-        combine=predictor.combine if isinstance(predictor, Ensemble) else "",
-        prediction=predictor.settings.model_dump(mode="json", exclude_defaults=True),
-        is_tuned_here=is_tuned_here,
-        cost=_measure_cost(predictor, counts.photo_s),
-        robustness=counts.robustness,
-    )
 
 
 def _list_models(predictor: AnyPredictor) -> tuple[UsedModel, ...]:
@@ -233,16 +219,10 @@ def _measure_cost(predictor: AnyPredictor, photo_s: float) -> dict[str, float | 
 
 @dataclass(frozen=True, slots=True)
 class PredictionCounts:
-    """Counts of predictions against labels.
+    """Counts of predictions against labels."""
 
-    Attributes:
-        sizes: Counts at each of :data:`bunri.scores.results.SIZES`.
-        photo_s: Median seconds from a photo in memory to its mask.
-        robustness: Counts under corruptions; None if none were asked for.
-    """
-
-    sizes: Mapping[str, SizeCounts]
-    photo_s: float
+    sizes: Mapping[str, SizeCounts]  # at each of bunri.scores.results.SIZES
+    photo_s: float  # median seconds from a photo in memory to its mask
     robustness: RobustnessCounts | None = None
 
 
@@ -257,21 +237,12 @@ def count_predictions(
 ) -> PredictionCounts:
     """Predict every photo of a labelled set and count the result, at both sizes.
 
-    Only counts of a photo are kept in memory.
-
-    Args:
-        predictor: The model; ``dataset`` must have been read with its class table.
-        dataset: Photos and labels.
-        rule: Rule that decides which of several objects a pixel belongs to.
-        watcher: Receives every photo.
-        severity: Strength of the corruptions to predict every photo under as well, 1 to 5.
-        progress: Progress display; one step per prediction.
+    Only counts of a photo are kept in memory. ``dataset`` must have been read with the class table
+    of the model.
 
     Raises:
-        AnnotationError: There are no photos.
-        ImageError: A photo cannot be used.
-        InputError: There is no such severity.
-        ModelError: The model gives probabilities that are no numbers.
+        BunriError: There are no photos, one cannot be used, the model gives probabilities that are
+            no numbers, or there is no such severity.
     """
     check_photo_headers(require_nonempty(dataset))
     num_classes, seconds = len(dataset.table), []
@@ -309,14 +280,7 @@ def count_files(
     rule: OverlapRule,
     progress: Progress = show_nothing,
 ) -> Matrices:
-    """Return the confusion matrix of every photo of some files, int64 (N, C, C).
-
-    Args:
-        model: A model as on the command line.
-        files: COCO file and folder of its photos, for each file.
-        rule: Rule that decides which of several objects a pixel belongs to.
-        progress: Progress display; one step per photo.
-    """
+    """Return the confusion matrix of every photo of some (COCO file, folder), int64 (N, C, C)."""
     predictor = open_predictor(model)
     sets = [open_labels(path, root, predictor.table) for path, root in files]
     counts = [count_predictions(predictor, one, rule, progress=progress) for one in sets]
@@ -326,17 +290,7 @@ def count_files(
 def predict_corrupted(
     predictor: AnyPredictor, image: ImageArray, severity: int
 ) -> Iterator[tuple[str, ImageArray, MaskArray]]:
-    """Yield name, corrupted photo and predicted mask for each corruption.
-
-    Args:
-        predictor: The model.
-        image: Clean photo, uint8 (H, W, 3) RGB.
-        severity: Strength of the corruptions, 1 to 5.
-
-    Raises:
-        InputError: There is no such severity.
-        ModelError: The model gives probabilities that are no numbers.
-    """
+    """Yield name, corrupted photo and mask for each corruption of ``severity``, 1 to 5."""
     for name in NAMES:
         corrupted = corrupt(image, name, severity)
         yield name, corrupted, predictor.predict_mask(corrupted)

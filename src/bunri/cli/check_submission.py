@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from bunri.cli.console import print_json, print_line
 from bunri.cli.options import AsJson
@@ -13,14 +14,14 @@ from bunri.submission.check import SubmissionCheck, check_submission
 
 def run_check_submission(
     submission: Annotated[
-        Path, typer.Argument(metavar="SUBMISSION.csv", help="Plain or compressed (.csv.gz).")
+        Path, Argument(metavar="SUBMISSION.csv", help="Plain or compressed (.csv.gz).")
     ],
     data: Annotated[
         Path | None,
-        typer.Argument(metavar="TEST.json", help="COCO file whose photos must have a row each."),
+        Argument(metavar="TEST.json", help="COCO file whose photos must have a row each."),
     ] = None,
     num_classes: Annotated[
-        int, typer.Option(min=2, max=255, help="Number of classes, background included.")
+        int, Option(min=2, max=255, help="Number of classes, background included.")
     ] = 12,
     as_json: AsJson = False,
 ) -> None:

@@ -1,13 +1,13 @@
 """``bunri compare``: which of several models is better, and whether that is more than chance."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Annotated, Literal
 
-import typer
+from typer import Argument, Option
 
 from bunri.cli.console import clean, make_table, out, print_json, print_line
 from bunri.cli.options import AsJson, BatchSize
-from bunri.cli.score_display import format_interval, format_score, print_left_out
+from bunri.cli.score_display import format_difference, format_interval, format_score, print_left_out
 from bunri.core.classes import ClassTable
 from bunri.scores.comparison import ComparedRun, ComparedScores, Comparison, compare_runs
 from bunri.scores.intervals import Difference, ScoreDifferences
@@ -27,14 +27,12 @@ _SORT_VALUES: dict[SortKey, Callable[[ComparedRun], float | str]] = {
 def run_compare(
     runs: Annotated[
         list[str],
-        typer.Argument(
+        Argument(
             metavar="RUN RUN...",
             help="Evaluation folders, or runs that were evaluated; the first is the baseline.",
         ),
     ],
-    sort: Annotated[
-        SortKey | None, typer.Option(help="Order of the rows; as given by default.")
-    ] = None,
+    sort: Annotated[SortKey | None, Option(help="Order of the rows; as given by default.")] = None,
     batch_size: BatchSize = 16,
     as_json: AsJson = False,
 ) -> None:
@@ -107,16 +105,11 @@ def _print_difference(first: ComparedRun, other: ComparedRun, table: ClassTable)
 
 def _list_overall(
     first: ComparedScores, other: ComparedScores, differences: ScoreDifferences, key: str
-) -> Iterator[str]:
+) -> list[str]:
     old, new = first.sheet.overall[key], other.sheet.overall[key]
     return _list_cells(old, new, differences.overall[key])
 
 
-def _list_cells(old: float, new: float, difference: Difference) -> Iterator[str]:
-    interval = difference.interval
-    yield format_score(old)
-    yield format_score(new)
-    yield "-" if difference.verdict == "no data" else f"{difference.value:+.4f}"
-    has_interval = interval.to_json() is not None
-    yield f"{interval.low:+.4f} to {interval.high:+.4f}" if has_interval else "-"
-    yield difference.verdict
+def _list_cells(old: float, new: float, difference: Difference) -> list[str]:
+    cells = format_difference(difference, "+.4f")
+    return [format_score(old), format_score(new), *cells, difference.verdict]

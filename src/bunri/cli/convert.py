@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from bunri.cli.console import print_json, print_line, print_note, show_progress
 from bunri.cli.options import AsJson, Images, Rule
@@ -16,37 +17,33 @@ _MAX_WARNINGS_SHOWN = 10
 
 
 def run_convert(
-    source: Annotated[Path, typer.Argument(metavar="SRC", help="A file, a folder or a .zip.")],
+    source: Annotated[Path, Argument(metavar="SRC", help="A file, a folder or a .zip.")],
     destination: Annotated[
-        Path, typer.Argument(metavar="DST", help="A new file, or a new or empty folder.")
+        Path, Argument(metavar="DST", help="A new file, or a new or empty folder.")
     ],
-    to: Annotated[
-        str, typer.Option("--to", metavar="FORMAT", help=f"One of {', '.join(FORMATS)}.")
-    ],
+    to: Annotated[str, Option("--to", metavar="FORMAT", help=f"One of {', '.join(FORMATS)}.")],
     from_: Annotated[
-        str | None,
-        typer.Option("--from", metavar="FORMAT", help="Format of SRC; detected by default."),
+        str | None, Option("--from", metavar="FORMAT", help="Format of SRC; detected by default.")
     ] = None,
     images: Images = None,
     overlap_rule: Rule = "largest-first",
     like: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             metavar="OTHER.json", help="COCO file whose classes, ids and photo names SRC shares."
         ),
     ] = None,
     classes: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="A classes.json, or a CSV of name, r, g and b."),
+        Path | None, Option(metavar="FILE", help="A classes.json, or a CSV of name, r, g and b.")
     ] = None,
     copy_photos: Annotated[
-        bool, typer.Option("--copy-photos", help="Also copy photos to where DST expects them.")
+        bool, Option("--copy-photos", help="Also copy photos to where DST expects them.")
     ] = False,
     exact: Annotated[
-        bool, typer.Option("--exact", help="End with 1 if any pixel differs after reading back.")
+        bool, Option("--exact", help="End with 1 if any pixel differs after reading back.")
     ] = False,
     verify: Annotated[
-        bool, typer.Option("--verify/--no-verify", help="Read the result back and compare masks.")
+        bool, Option("--verify/--no-verify", help="Read the result back and compare masks.")
     ] = True,
     as_json: AsJson = False,
 ) -> None:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from bunri.cli.console import print_line, show_progress
 from bunri.cli.options import require_torch
@@ -13,10 +13,10 @@ from bunri.cli.options import require_torch
 
 def run_demo(
     folder: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Output folder; new or empty.")
+        Path, Option("--out", metavar="DIR", help="Output folder; new or empty.")
     ] = Path("demo"),
     num_scenes: Annotated[
-        int, typer.Option("--scenes", min=60, help="Number of scenes to render.")
+        int, Option("--scenes", min=60, help="Number of scenes to render.")
     ] = 120,
 ) -> None:
     """Show the whole job on rendered scenes, in about five minutes on two cores.

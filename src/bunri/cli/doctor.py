@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from typer import Argument, Option
 
 from bunri.cli.console import clean, out, print_json, print_line, show_progress
 from bunri.cli.options import AsJson, Images
@@ -41,38 +42,33 @@ def _list_checks(wanted: bool) -> None:
 
 
 def run_doctor(
-    data: Annotated[Path, typer.Argument(metavar="DATA.json", help="COCO file to check.")],
+    data: Annotated[Path, Argument(metavar="DATA.json", help="COCO file to check.")],
     images: Images = None,
     against: Annotated[
-        Path | None,
-        typer.Option(metavar="OTHER.json", help="Another split; it should share no photo."),
+        Path | None, Option(metavar="OTHER.json", help="Another split; it should share no photo.")
     ] = None,
     against_images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Photos of --against, if not beside it.")
+        Path | None, Option(metavar="DIR", help="Photos of --against, if not beside it.")
     ] = None,
     fix: Annotated[
-        Path | None,
-        typer.Option(metavar="OUT.json", help="Write a repaired copy, and a log beside it."),
+        Path | None, Option(metavar="OUT.json", help="Write a repaired copy, and a log beside it.")
     ] = None,
     model: Annotated[
-        str | None,
-        typer.Option(metavar="MODEL", help="Also report labels that this model contradicts."),
+        str | None, Option(metavar="MODEL", help="Also report labels that this model contradicts.")
     ] = None,
     decode: Annotated[
-        bool, typer.Option("--decode/--no-decode", help="Decode every photo, or headers only.")
+        bool, Option("--decode/--no-decode", help="Decode every photo, or headers only.")
     ] = True,
     photos: Annotated[
-        bool, typer.Option("--photos/--no-photos", help="Read the photos, or the JSON alone.")
+        bool, Option("--photos/--no-photos", help="Read the photos, or the JSON alone.")
     ] = True,
     num_examples: Annotated[
-        int, typer.Option("--examples", min=1, metavar="N", help="Examples to show of each fault.")
+        int, Option("--examples", min=1, metavar="N", help="Examples to show of each fault.")
     ] = 3,
     as_json: AsJson = False,
     _: Annotated[
         bool,
-        typer.Option(
-            "--list", is_eager=True, callback=_list_checks, help="Print all checks and exit."
-        ),
+        Option("--list", is_eager=True, callback=_list_checks, help="Print all checks and exit."),
     ] = False,
 ) -> None:
     """Find what is wrong with a data set: labels, photos, copies, leaks between splits.

@@ -4,29 +4,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from bunri.cli import options
 from bunri.cli.console import make_table, out, print_json, print_line, print_warnings, show_progress
-from bunri.cli.score_display import format_score, print_score, print_scores
+from bunri.cli.score_display import format_difference, format_score, print_score, print_scores
 from bunri.core.errors import InputError
 from bunri.corruptions import DEFAULT_SEVERITY, check_severity
 from bunri.evaluation import Evaluation, choose_result_folder, evaluate
 from bunri.predict.choices import open_predictor
-from bunri.scores.intervals import Difference
 from bunri.scores.metrics import ScoreSheet
 from bunri.scores.robustness import CorruptionScores, RobustnessScores
 
 
 def run_evaluate(
     models: options.Models,
-    data: Annotated[Path, typer.Argument(metavar="DATA.json", help="Labelled COCO file.")],
+    data: Annotated[Path, Argument(metavar="DATA.json", help="Labelled COCO file.")],
     images: options.Images = None,
     overlap_rule: options.Rule = "largest-first",
     batch_size: options.BatchSize = 16,
     folder: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--out",
             metavar="FOLDER",
             help="Folder of evaluation.json and matrices.npz; if MODEL is a run, its folder "
@@ -41,7 +40,7 @@ def run_evaluate(
     is_plain: options.Plain = False,
     page: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--report",
             metavar="PAGE.html",
             help="Also write a page with tables and photos, in English and Korean, that opens "
@@ -50,15 +49,14 @@ def run_evaluate(
     ] = None,
     has_corruptions: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--corruptions",
             help="Also predict every photo under 15 corruptions: noise, blur, dark, glare, dirt, "
             "fog, JPEG and more. Takes 16 times as long.",
         ),
     ] = False,
     severity: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Strength of the corruptions, 1 to 5; 3 by default."),
+        int | None, Option(metavar="N", help="Strength of the corruptions, 1 to 5; 3 by default.")
     ] = None,
     as_json: options.AsJson = False,
     allow_pseudo: options.AllowPseudo = None,
@@ -153,22 +151,13 @@ def _print_robustness(scores: RobustnessScores, clean: ScoreSheet) -> None:
     for one in (*scores.ranked, scores.mean):
         rows.add_row(*_list_cells(one))
     out.print(rows)
-    worst = scores.worst
-    print_line(
-        f"Mean drop of the global mIoU {_format_drop(scores.mean.drop)}; worst: "
-        f"{worst.name.replace('_', ' ')}, {_format_drop(worst.drop)}"
-    )
+    mean, worst = (format_difference(one.drop, ".3f")[0] for one in (scores.mean, scores.worst))
+    name = scores.worst.name.replace("_", " ")
+    print_line(f"Mean drop of the global mIoU {mean}; worst: {name}, {worst}")
 
 
 def _list_cells(one: CorruptionScores) -> Iterator[str]:
     yield one.name.replace("_", " ")
     for score, drop in ((one.global_miou, one.drop), (one.per_image_miou, one.per_image_drop)):
-        interval = drop.interval
         yield format_score(score, digits=3)
-        yield _format_drop(drop)
-        has_interval = interval.to_json() is not None
-        yield f"{interval.low:.3f} to {interval.high:.3f}" if has_interval else "-"
-
-
-def _format_drop(drop: Difference) -> str:
-    return "-" if drop.verdict == "no data" else f"{drop.value:.3f}"
+        yield from format_difference(drop, ".3f")

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Option
 
 from bunri.cli import options
 from bunri.cli.console import (
@@ -26,38 +27,31 @@ if TYPE_CHECKING:
 
 def run_export(
     model: options.Model,
-    folder: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="The new bundle; must not exist.")
-    ],
+    folder: Annotated[Path, Option("--out", metavar="DIR", help="The new bundle; must not exist.")],
     is_int8: Annotated[
-        bool, typer.Option("--int8", help="8-bit integers: a quarter of the size, and faster.")
+        bool, Option("--int8", help="8-bit integers: a quarter of the size, and faster.")
     ] = False,
     calibration: Annotated[
         Path | None,
-        typer.Option(
-            "--calibration",
+        Option(
             metavar="JSON",
             help="Photos that int8 is fitted to, at least 16; a COCO file, labels are not used.",
         ),
     ] = None,
     val: Annotated[
         Path | None,
-        typer.Option(
-            "--val",
-            metavar="JSON",
-            help="Labelled photos to compare on, and to score the written file on.",
+        Option(
+            metavar="JSON", help="Labelled photos to compare on, and to score the written file on."
         ),
     ] = None,
     images: options.Images = None,
     overlap_rule: options.Rule = "largest-first",
     has_probs: Annotated[
-        bool,
-        typer.Option("--probs", help="The graph also gives probabilities, at the photo's size."),
+        bool, Option("--probs", help="The graph also gives probabilities, at the photo's size.")
     ] = False,
     frame_px: Annotated[
         int | None,
-        typer.Option(
-            "--frame-px",
+        Option(
             metavar="PX",
             min=MIN_FRAME_PX,
             max=MAX_FRAME_PX,
@@ -67,10 +61,8 @@ def run_export(
     ] = None,
     notes: Annotated[
         Path | None,
-        typer.Option(
-            "--notes",
-            metavar="FILE.md",
-            help="Text for the model card: intended use, weaknesses, thanks.",
+        Option(
+            metavar="FILE.md", help="Text for the model card: intended use, weaknesses, thanks."
         ),
     ] = None,
     as_json: options.AsJson = False,

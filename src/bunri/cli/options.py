@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from bunri.core.errors import InputError, MissingExtraError, suggest
 from bunri.core.files import check_writable
@@ -17,13 +17,13 @@ from bunri.predict.settings import Combine
 
 Model = Annotated[
     str,
-    typer.Argument(
+    Argument(
         metavar="MODEL", help="Run folder, bundle folder, .onnx file, or name of a shipped model."
     ),
 ]
 Models = Annotated[
     list[str],
-    typer.Argument(
+    Argument(
         metavar="MODEL...",
         help="Run folder, bundle folder, .onnx file, or name of a shipped model; several form an "
         "ensemble, as does a file of bunri tune.",
@@ -31,11 +31,11 @@ Models = Annotated[
 ]
 Images = Annotated[
     Path | None,
-    typer.Option("--images", metavar="DIR", help="Folder of the photos, if not beside the JSON."),
+    Option("--images", metavar="DIR", help="Folder of the photos, if not beside the JSON."),
 ]
 Rule = Annotated[
     OverlapRule,
-    typer.Option(
+    Option(
         "--overlap-rule",
         metavar="RULE",
         help="Order in which overlapping objects are painted: largest-first (small ones stay "
@@ -43,12 +43,12 @@ Rule = Annotated[
     ),
 ]
 BatchSize = Annotated[
-    int, typer.Option("--batch-size", min=1, help="Photos in a batch of the per-batch mIoU.")
+    int, Option("--batch-size", min=1, help="Photos in a batch of the per-batch mIoU.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
+AsJson = Annotated[bool, Option("--json", help="Print the figures as JSON.")]
 AllowPseudo = Annotated[
     list[Path] | None,
-    typer.Option(
+    Option(
         "--allow-pseudo",
         metavar="JSON",
         help="Accept the pseudo-labels in this file as if they were true; repeatable.",
@@ -56,7 +56,7 @@ AllowPseudo = Annotated[
 ]
 AllowTrained = Annotated[
     list[Path] | None,
-    typer.Option(
+    Option(
         "--allow-trained",
         metavar="JSON",
         help="Score on photos in this file although MODEL was trained on them.",
@@ -67,11 +67,11 @@ AllowTrained = Annotated[
 # --- prediction ---------------------------------------------------------------------------------
 
 Weights = Annotated[
-    str | None, typer.Option("--weights", metavar="LIST", help="Weight of each MODEL, such as 2,1.")
+    str | None, Option("--weights", metavar="LIST", help="Weight of each MODEL, such as 2,1.")
 ]
 CombineName = Annotated[
     Combine | None,
-    typer.Option(
+    Option(
         "--combine",
         help="How several models are combined: soft (mean of probabilities), hard (votes) or "
         "minmax (mean of stretched logits).",
@@ -79,7 +79,7 @@ CombineName = Annotated[
 ]
 Tta = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--tta",
         metavar="LIST",
         help="Also predict other views, and average: hflip, vflip, turns, and scales such as "
@@ -88,7 +88,7 @@ Tta = Annotated[
 ]
 Tiles = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--tiles",
         metavar="SCALE",
         help="Predict overlapping tiles of the photo, enlarged so that its longer side is SCALE "
@@ -97,14 +97,14 @@ Tiles = Annotated[
 ]
 Changes = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         "--set",
         metavar="KEY=VALUE",
         help="Any setting of prediction, such as crf={} or min_region_share=0.001; repeatable.",
     ),
 ]
 Plain = Annotated[
-    bool, typer.Option("--plain", help="Use the default settings, not those stored with the model.")
+    bool, Option("--plain", help="Use the default settings, not those stored with the model.")
 ]
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from typer import Argument, Option
 
 from bunri.cli import options
 from bunri.cli.console import print_json, print_line, print_note, show_progress
@@ -17,27 +18,22 @@ from bunri.predict.to_folder import FolderOutput, predict_to_folder
 def run_predict(
     arguments: Annotated[
         list[str],
-        typer.Argument(
+        Argument(
             metavar="MODEL... PHOTOS...",
             help="One or several models, then photos or folders of photos. Without a model, the "
             "one that ships with bunri predicts.",
         ),
     ],
-    folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Output folder.")] = Path(
-        "out"
-    ),
-    coco: Annotated[
-        Path | None, typer.Option("--coco", metavar="JSON", help="Also write a COCO file.")
-    ] = None,
+    folder: Annotated[Path, Option("--out", metavar="DIR", help="Output folder.")] = Path("out"),
+    coco: Annotated[Path | None, Option(metavar="JSON", help="Also write a COCO file.")] = None,
     coco_shape: Annotated[
-        Shape, typer.Option("--coco-shape", help="Shape of the objects in the COCO file.")
+        Shape, Option(help="Shape of the objects in the COCO file.")
     ] = "polygons",
     keeps_colors: Annotated[
-        bool, typer.Option("--colors", help="Also write colors/NAME.png, the mask as RGB.")
+        bool, Option("--colors", help="Also write colors/NAME.png, the mask as RGB.")
     ] = False,
     keeps_probs: Annotated[
-        bool,
-        typer.Option("--probs", help="Also write probs/NAME.png: classes one below the other."),
+        bool, Option("--probs", help="Also write probs/NAME.png: classes one below the other.")
     ] = False,
     weights: options.Weights = None,
     combine: options.CombineName = None,
@@ -48,17 +44,16 @@ def run_predict(
     as_json: options.AsJson = False,
     engine: Annotated[
         Literal["local", "ray"],
-        typer.Option(
+        Option(
             help="ray is for very many photos: PHOTOS is then one folder, list (.txt) or Parquet "
             "(.parquet) of paths or URIs, and the same command continues where it stopped."
         ),
     ] = "local",
     address: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="A Ray cluster; by default Ray is started here."),
+        str | None, Option(metavar="ADDRESS", help="A Ray cluster; by default Ray is started here.")
     ] = None,
     num_workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes that predict, with ray.")
+        int | None, Option("--workers", min=1, help="Processes that predict, with ray.")
     ] = None,
 ) -> None:
     """Predict photos: a mask, an overlay with legend, and the area of each class.

@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from bunri.cli.console import print_json, print_line, print_warnings, show_progress
 from bunri.cli.options import AsJson, Images, Tta
@@ -14,18 +14,16 @@ from bunri.predict.pseudo_labels import write_pseudo_labels
 
 def run_pseudo_label(
     models: Annotated[
-        list[str], typer.Argument(metavar="TEACHER...", help="Models, as for bunri predict.")
+        list[str], Argument(metavar="TEACHER...", help="Models, as for bunri predict.")
     ],
-    photos: Annotated[
-        Path, typer.Argument(metavar="PHOTOS", help="COCO file, or a folder of photos.")
-    ],
+    photos: Annotated[Path, Argument(metavar="PHOTOS", help="COCO file, or a folder of photos.")],
     output: Annotated[
-        Path, typer.Option("--out", metavar="JSON", help="COCO file to write; must be new.")
+        Path, Option("--out", metavar="JSON", help="COCO file to write; must be new.")
     ],
     images: Images = None,
     threshold: Annotated[
         float | None,
-        typer.Option(
+        Option(
             min=0,
             max=1,
             help="Least probability of the best class of a pixel; by default 0.7, with --soft 0.",
@@ -33,7 +31,7 @@ def run_pseudo_label(
     ] = None,
     class_thresholds: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--class-threshold",
             metavar="NAME=NUMBER",
             help="Threshold of one class, such as Glass=0.5; repeatable.",
@@ -41,7 +39,7 @@ def run_pseudo_label(
     ] = None,
     is_soft: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--soft",
             help="Also write the probabilities, in a folder beside the file; training then uses "
             "them.",

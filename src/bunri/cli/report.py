@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from bunri.cli.console import print_line, print_note, show_progress
 from bunri.cli.options import BatchSize, check_page, require_plotly
@@ -13,17 +13,17 @@ from bunri.cli.score_display import print_left_out
 def run_report(
     runs: Annotated[
         list[str],
-        typer.Argument(
+        Argument(
             metavar="RUN...",
             help="Runs that were evaluated, or evaluation folders; the first is the baseline.",
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", metavar="PATH", help="The page; with --wrap-up a folder.")
+        Path, Option("--out", metavar="PATH", help="The page; with --wrap-up a folder.")
     ],
     wrap_up: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--wrap-up",
             help="Write a wrap-up instead: goal, data, experiments, what helped, mistakes, "
             "lessons, how to reproduce; as HTML, Markdown and, with Chromium, PDF.",

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument
 
 from bunri.cli import options
 from bunri.cli.console import print_json, print_warnings, show_progress
@@ -13,9 +13,9 @@ from bunri.submission.score import score_submission
 
 def run_score(
     submission: Annotated[
-        Path, typer.Argument(metavar="SUBMISSION.csv", help="Plain or compressed (.csv.gz).")
+        Path, Argument(metavar="SUBMISSION.csv", help="Plain or compressed (.csv.gz).")
     ],
-    labels: Annotated[Path, typer.Argument(metavar="LABELLED.json", help="COCO file with labels.")],
+    labels: Annotated[Path, Argument(metavar="LABELLED.json", help="COCO file with labels.")],
     images: options.Images = None,
     overlap_rule: options.Rule = "largest-first",
     batch_size: options.BatchSize = 16,

@@ -5,7 +5,7 @@ from math import isnan
 from bunri.cli.console import clean, make_table, out, print_line
 from bunri.core.classes import ClassTable
 from bunri.scores.comparison import Comparison
-from bunri.scores.intervals import Interval, ScoreIntervals
+from bunri.scores.intervals import Difference, Interval, ScoreIntervals
 from bunri.scores.metrics import ScoreSheet, list_class_scores, list_scores
 
 
@@ -64,6 +64,16 @@ def format_interval(interval: Interval, *, digits: int = 4) -> str:
     if isnan(interval.low):
         return "-"
     return f"{interval.low:.{digits}f}-{interval.high:.{digits}f}"
+
+
+def format_difference(difference: Difference, form: str) -> tuple[str, str]:
+    """Return a difference and its interval in a format such as ".3f", or "-" for each."""
+    interval = difference.interval
+    has_interval = interval.to_json() is not None
+    return (
+        "-" if difference.verdict == "no data" else format(difference.value, form),
+        f"{interval.low:{form}} to {interval.high:{form}}" if has_interval else "-",
+    )
 
 
 def format_score(value: float | None, *, digits: int = 4) -> str:

@@ -5,9 +5,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.cells import cell_len
+from typer import Argument, Option
 
-from bunri.cli.console import print_json, print_line, print_note, show_progress
+from bunri.cli.console import (
+    clean,
+    make_table,
+    out,
+    print_json,
+    print_line,
+    print_note,
+    show_progress,
+)
 from bunri.cli.options import AsJson, Images, Rule
 from bunri.core.errors import MAX_PROBLEMS_SHOWN
 from bunri.labels.sources import pair_roots
@@ -17,10 +25,10 @@ from bunri.split.split import SplitPlan, SplitRequest, split_dataset
 
 
 def run_split(
-    data: Annotated[Path, typer.Argument(metavar="DATA.json", help="Labelled COCO file.")],
+    data: Annotated[Path, Argument(metavar="DATA.json", help="Labelled COCO file.")],
     num_folds: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--folds",
             metavar="K",
             min=2,
@@ -28,42 +36,39 @@ def run_split(
         ),
     ] = None,
     val_share: Annotated[
-        float | None,
-        typer.Option("--val", metavar="FRACTION", help="One validation set, such as 0.2."),
+        float | None, Option("--val", metavar="FRACTION", help="One validation set, such as 0.2.")
     ] = None,
     group_regex: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="REGEX",
             help="Photos stay together if it captures the same text in their names, for example "
             r"'scene_(\d+)'.",
         ),
     ] = None,
     images: Images = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same split.")] = 0,
+    seed: Annotated[int, Option(min=0, help="The same seed gives the same split.")] = 0,
     folder: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="New or empty; by default DATA_split."),
+        Path | None, Option("--out", metavar="DIR", help="New or empty; by default DATA_split.")
     ] = None,
     overlap_rule: Rule = "largest-first",
     against: Annotated[
         list[Path] | None,
-        typer.Option(metavar="JSON", help="COCO file that must share no photo; repeatable."),
+        Option(metavar="JSON", help="COCO file that must share no photo; repeatable."),
     ] = None,
     against_images: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="DIR", help="Photos of each --against, if not beside it."),
+        list[Path] | None, Option(metavar="DIR", help="Photos of each --against, if not beside it.")
     ] = None,
     allow_leaks: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             metavar="KIND",
             help="Write in spite of such leaks: same-name, same-pixels, near-duplicate, "
             "same-group; repeatable.",
         ),
     ] = None,
     skips_photos: Annotated[
-        bool, typer.Option("--no-photos", help="Do not open the photos: copies are not found.")
+        bool, Option("--no-photos", help="Do not open the photos: copies are not found.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -103,7 +108,9 @@ def run_split(
     else:
         _print_report(plan)
         if is_written:
-            _print_files(plan, folder)
+            for name, photo_ids in plan.files.items():
+                print_line(f"{folder / name}: {len(photo_ids)} photos")
+            print_line(f"{folder / 'report.json'}: all figures")
             fold = " (this is for the first fold)" * parts.are_folds
             print_line(f"Next{fold}: {next_command}")
     if not is_written:
@@ -132,8 +139,7 @@ def _print_report(plan: SplitPlan) -> None:
             f"The pattern {report['group_pattern']!r} is found in {report['num_names_matched']} "
             "file names"
         )
-    for line in _lay_out_classes(report):
-        print_line(line)
+    _print_classes(report)
     _print_absent(report)
     balance, random = report["balance"], report["balance"]["random_splits"]
     print_line(
@@ -151,7 +157,7 @@ def _print_report(plan: SplitPlan) -> None:
 
 
 def _print_absent(report: dict[str, Any]) -> None:
-    unseen = [_clean(row["name"]) for row in report["classes"] if not row["photos"]]
+    unseen = [row["name"] for row in report["classes"] if not row["photos"]]
     if unseen:
         print_line(f"In no photo: {', '.join(unseen)}")
     for row in report["classes"]:
@@ -164,36 +170,19 @@ def _print_absent(report: dict[str, Any]) -> None:
                 why = f"{row['photos']} photo(s) for {num_parts} parts"
             else:
                 why = f"its {row['photos']} photos are in fewer than {num_parts} groups"
-            print_line(f"{_clean(row['name'])} is not in {where}: {why}")
+            print_line(f"{row['name']} is not in {where}: {why}")
 
 
-def _lay_out_classes(report: dict[str, Any]) -> list[str]:
-    """Return the lines of a table: photos and share of pixels of each class, by part."""
-    table = [["photos / share of pixels", "all", *(part["name"] for part in report["parts"])]]
-    table.append(
-        ["any", str(report["num_photos"]), *(str(p["num_photos"]) for p in report["parts"])]
-    )
-    for row in (row for row in report["classes"] if row["photos"]):
-        cells = [f"{p['photos']} / {100 * p['pixel_share']:.2f} %" for p in row["parts"]]
-        table.append([_clean(row["name"]), str(row["photos"]), *cells])
-    widths = [max(map(cell_len, column)) for column in zip(*table, strict=True)]
-    return [
-        row[0]
-        + " " * (widths[0] - cell_len(row[0]))
-        + "".join(f"  {cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
-        for row in table
-    ]
-
-
-def _clean(name: str) -> str:
-    """Return a class name on one line."""
-    return " ".join(name.split())
-
-
-def _print_files(plan: SplitPlan, folder: Path) -> None:
-    for name, photo_ids in plan.files.items():
-        print_line(f"{folder / name}: {len(photo_ids)} photos")
-    print_line(f"{folder / 'report.json'}: all figures")
+def _print_classes(report: dict[str, Any]) -> None:
+    parts = report["parts"]
+    names = [clean(part["name"]) for part in parts]
+    rows = make_table("photos / share of pixels", numbers=("all", *names))
+    rows.add_row("any", str(report["num_photos"]), *(str(part["num_photos"]) for part in parts))
+    for row in report["classes"]:
+        if row["photos"]:
+            cells = [f"{p['photos']} / {100 * p['pixel_share']:.2f} %" for p in row["parts"]]
+            rows.add_row(clean(row["name"]), str(row["photos"]), *cells)
+    out.print(rows)
 
 
 def _name_next_command(plan: SplitPlan, folder: Path) -> str:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from bunri.cli import options
 from bunri.cli.console import clean, make_table, out, print_json, print_line, show_progress
@@ -13,21 +13,21 @@ from bunri.stats.statistics import LabelStatistics, SetStatistics
 def run_stats(
     data: Annotated[
         list[Path],
-        typer.Argument(metavar="DATA.json...", help="COCO files; those with labels share classes."),
+        Argument(metavar="DATA.json...", help="COCO files; those with labels share classes."),
     ],
     images: Annotated[
         list[Path] | None,
-        typer.Option(metavar="DIR", help="Photos of each file, in order, if not beside it."),
+        Option(metavar="DIR", help="Photos of each file, in order, if not beside it."),
     ] = None,
-    page: Annotated[Path, typer.Option("--out", metavar="PAGE.html", help="The page.")] = Path(
+    page: Annotated[Path, Option("--out", metavar="PAGE.html", help="The page.")] = Path(
         "stats.html"
     ),
     overlap_rule: options.Rule = "largest-first",
     num_samples: Annotated[
-        int, typer.Option("--samples", min=0, max=300, help="Photos in the page's gallery.")
+        int, Option("--samples", min=0, max=300, help="Photos in the page's gallery.")
     ] = 24,
     no_photos: Annotated[
-        bool, typer.Option("--no-photos", help="Count labels only; open no photo.")
+        bool, Option("--no-photos", help="Count labels only; open no photo.")
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:

@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from bunri.cli import options
 from bunri.cli.console import print_line, show_progress
@@ -13,9 +13,9 @@ from bunri.predict.submissions import submit
 
 def run_submit(
     models: options.Models,
-    data: Annotated[Path, typer.Argument(metavar="TEST.json", help="COCO file; needs no labels.")],
+    data: Annotated[Path, Argument(metavar="TEST.json", help="COCO file; needs no labels.")],
     path: Annotated[
-        Path, typer.Option("--out", metavar="CSV", help="Compressed if it ends in .gz.")
+        Path, Option("--out", metavar="CSV", help="Compressed if it ends in .gz.")
     ] = Path("submission.csv"),
     images: options.Images = None,
     weights: options.Weights = None,

@@ -1,10 +1,12 @@
 """``bunri train``: from annotations to a run folder with the best model in it."""
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Option
 
 from bunri.cli.console import print_line
 from bunri.cli.options import AllowPseudo, require_torch
@@ -12,21 +14,23 @@ from bunri.cli.score_display import format_score
 from bunri.model.bundle import read_bundle
 from bunri.training.config import DEFAULT_RECIPE, dump_config, load_config, read_recipe
 
+if TYPE_CHECKING:
+    from bunri.training.plan import RunFolder
+
 
 def run_train(
     recipe: Annotated[
-        str | None, typer.Option(help="Name of a recipe, or a YAML file; fpn-lite0 by default.")
+        str | None, Option(help="Name of a recipe, or a YAML file; fpn-lite0 by default.")
     ] = None,
     data: Annotated[
-        list[Path] | None, typer.Option(metavar="JSON", help="COCO file to train on; repeatable.")
+        list[Path] | None, Option(metavar="JSON", help="COCO file to train on; repeatable.")
     ] = None,
     val: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="JSON", help="COCO file to validate on; repeatable."),
+        list[Path] | None, Option(metavar="JSON", help="COCO file to validate on; repeatable.")
     ] = None,
     num_folds: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--folds",
             metavar="K",
             min=2,
@@ -36,35 +40,34 @@ def run_train(
     ] = None,
     also_train: Annotated[
         list[Path] | None,
-        typer.Option(
+        Option(
             metavar="JSON",
             help="With --folds: COCO file that every fold trains on and none validates on, such "
             "as pseudo-labels; repeatable.",
         ),
     ] = None,
     run_folder: Annotated[
-        Path, typer.Option("--out", metavar="RUN", help="Folder of the run; must be new or empty.")
+        Path, Option("--out", metavar="RUN", help="Folder of the run; must be new or empty.")
     ] = Path("runs/latest"),
     images: Annotated[
         list[Path] | None,
-        typer.Option(metavar="DIR", help="Photos of each --data, in order, if not beside it."),
+        Option(metavar="DIR", help="Photos of each --data, in order, if not beside it."),
     ] = None,
     val_images: Annotated[
         list[Path] | None,
-        typer.Option(metavar="DIR", help="Photos of each --val, in order, if not beside it."),
+        Option(metavar="DIR", help="Photos of each --val, in order, if not beside it."),
     ] = None,
     also_images: Annotated[
         list[Path] | None,
-        typer.Option(metavar="DIR", help="Photos of each --also-train, if not beside it."),
+        Option(metavar="DIR", help="Photos of each --also-train, if not beside it."),
     ] = None,
     allow_pseudo: AllowPseudo = None,
     overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; repeatable."),
+        list[str] | None, Option("--set", metavar="KEY=VALUE", help="Change a setting; repeatable.")
     ] = None,
     num_devices: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--devices",
             metavar="N",
             min=1,
@@ -74,16 +77,16 @@ def run_train(
     ] = None,
     num_nodes: Annotated[
         int | None,
-        typer.Option("--nodes", metavar="M", min=1, help="Machines; each runs this same command."),
+        Option("--nodes", metavar="M", min=1, help="Machines; each runs this same command."),
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--resume", help="Continue the run in --out with its own settings; on any --devices."
         ),
     ] = False,
     show_config: Annotated[
-        bool, typer.Option("--show-config", help="Print the resolved settings and exit.")
+        bool, Option("--show-config", help="Print the resolved settings and exit.")
     ] = False,
 ) -> None:
     """Train a network and keep its best epoch.
@@ -98,9 +101,8 @@ def run_train(
     crash: [bold]bunri train --resume --out runs/first[/bold]. On four GPUs: [bold]--devices
     4[/bold]; the size of a batch stays the same.
     """
-    given = (recipe, data, val, images, val_images, num_folds, also_train, also_images,
-             allow_pseudo, overrides, show_config)  # fmt: skip
-    if resume and any(given):
+    if resume and any((recipe, data, val, images, val_images, num_folds, also_train, also_images,
+                       allow_pseudo, overrides, show_config)):  # fmt: skip
         raise typer.BadParameter(
             "--resume continues with the data and settings of the run in --out; "
             "leave out all options but --out, --devices and --nodes, or start a new run without "
@@ -113,11 +115,13 @@ def run_train(
         return
     if config is not None and not (data and (val or num_folds)):
         raise typer.BadParameter("Give at least one --data and one --val, or --folds, or --resume.")
-    _refuse_mixture(
-        by_folds=num_folds is not None,
-        val_options=(val, val_images, allow_pseudo),
-        fold_options=(also_train, also_images),
-    )
+    if num_folds is not None and (val or val_images or allow_pseudo):
+        raise typer.BadParameter(
+            "--folds validates on the photos of --data; leave out --val, or give its file as "
+            "another --data."
+        )
+    if num_folds is None and (also_train or also_images):
+        raise typer.BadParameter("--also-train belongs to --folds; without it, use --data.")
     require_torch("Training")
     # These import torch.
     from bunri.cli.training_display import (
@@ -162,9 +166,15 @@ def run_train(
             )
             plan = RunPlan(config, train_sources, val_sources)
             result = start_training(plan, folder, display, processes, stop)
-    best = result.best
+    _print_result(result.best, result.num_epochs, folder)
+    following = ["bunri", "evaluate", str(run_folder), str(val[0]) if val else "VAL.json"]
+    following += ["--images", str(val_images[0])] if val_images else []
+    print_line(f"Next: {shlex.join(following)}")
+
+
+def _print_result(best: Mapping[str, Any], num_epochs: int, folder: "RunFolder") -> None:
     print_line(
-        f"Best epoch {best['epoch']} of {result.num_epochs}: "
+        f"Best epoch {best['epoch']} of {num_epochs}: "
         f"global mIoU {format_score(best['miou']['global'])}, "
         f"per-image {format_score(best['miou']['per_image'])}, "
         f"loss {best['val_loss']:.4f}"
@@ -172,19 +182,3 @@ def run_train(
     licenses = read_bundle(folder.bundle).licenses
     print_line(f"Licences: weights {licenses['weights']}; photos {licenses['data']}")
     print_line(f"Model: {folder.bundle}   Figures: {folder.metrics}   Pictures: {folder.samples}")
-    following = ["bunri", "evaluate", str(run_folder), str(val[0]) if val else "VAL.json"]
-    following += ["--images", str(val_images[0])] if val_images else []
-    print_line(f"Next: {shlex.join(following)}")
-
-
-def _refuse_mixture(
-    *, by_folds: bool, val_options: tuple[object, ...], fold_options: tuple[object, ...]
-) -> None:
-    """Refuse options of a single run together with those of folds."""
-    if by_folds and any(val_options):
-        raise typer.BadParameter(
-            "--folds validates on the photos of --data; leave out --val, or give its file as "
-            "another --data."
-        )
-    if not by_folds and any(fold_options):
-        raise typer.BadParameter("--also-train belongs to --folds; without it, use --data.")

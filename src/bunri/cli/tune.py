@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from bunri.cli import options
 from bunri.cli.console import (
@@ -23,20 +23,20 @@ from bunri.predict.tune_models import tune_models
 
 def run_tune(
     models: options.Models,
-    data: Annotated[Path, typer.Argument(metavar="VAL.json", help="Labelled COCO file.")],
+    data: Annotated[Path, Argument(metavar="VAL.json", help="Labelled COCO file.")],
     images: options.Images = None,
     overlap_rule: options.Rule = "largest-first",
     score: Annotated[
-        str, typer.Option("--by", metavar="SCORE", help=f"Score to maximise: {', '.join(SCORES)}.")
+        str, Option("--by", metavar="SCORE", help=f"Score to maximise: {', '.join(SCORES)}.")
     ] = "global_miou",
     tries_crf: Annotated[
-        bool, typer.Option("--crf", help="Also try a CRF, which takes most of the time.")
+        bool, Option("--crf", help="Also try a CRF, which takes most of the time.")
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option("--out", metavar="JSON", help="Ensemble file to write, for several models."),
+        Option("--out", metavar="JSON", help="Ensemble file to write, for several models."),
     ] = None,
-    is_dry: Annotated[bool, typer.Option("--dry-run", help="Only search, keep nothing.")] = False,
+    is_dry: Annotated[bool, Option("--dry-run", help="Only search, keep nothing.")] = False,
     as_json: options.AsJson = False,
     allow_pseudo: options.AllowPseudo = None,
     allow_trained: options.AllowTrained = None,

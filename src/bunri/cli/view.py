@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from bunri.cli.console import print_line, show_progress
 from bunri.cli.options import Images
@@ -17,18 +17,18 @@ from bunri.submission.difference import compare_submissions
 
 def run_view(
     first: Annotated[
-        Path, typer.Argument(metavar="A.csv", help="A submission, plain or compressed (.csv.gz).")
+        Path, Argument(metavar="A.csv", help="A submission, plain or compressed (.csv.gz).")
     ],
-    second: Annotated[Path, typer.Argument(metavar="B.csv", help="The other submission.")],
+    second: Annotated[Path, Argument(metavar="B.csv", help="The other submission.")],
     data: Annotated[
         Path | None,
-        typer.Argument(metavar="TEST.json", help="COCO file of the photos, to show them, too."),
+        Argument(metavar="TEST.json", help="COCO file of the photos, to show them, too."),
     ] = None,
-    path: Annotated[Path, typer.Option("--out", metavar="HTML", help="The page.")] = Path(
+    path: Annotated[Path, Option("--out", metavar="HTML", help="The page.")] = Path(
         "submissions.html"
     ),
     images: Images = None,
-    max_photos: Annotated[int, typer.Option(min=1, max=1000, help="Photos to show at most.")] = 100,
+    max_photos: Annotated[int, Option(min=1, max=1000, help="Photos to show at most.")] = 100,
 ) -> None:
     """Show two submissions and where they differ, as a page.
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from bunri.cli.console import print_line
 from bunri.submission.vote import vote_files
@@ -11,24 +11,24 @@ from bunri.submission.vote import vote_files
 
 def run_vote(
     submissions: Annotated[
-        list[Path], typer.Argument(metavar="A.csv B.csv...", help="Plain or compressed (.csv.gz).")
+        list[Path], Argument(metavar="A.csv B.csv...", help="Plain or compressed (.csv.gz).")
     ],
     path: Annotated[
-        Path, typer.Option("--out", metavar="CSV", help="Compressed if it ends in .gz.")
+        Path, Option("--out", metavar="CSV", help="Compressed if it ends in .gz.")
     ] = Path("voted.csv"),
     weights: Annotated[
-        str, typer.Option(metavar="N,N,...", help="Weight of each file's vote; 1 each by default.")
+        str, Option(metavar="N,N,...", help="Weight of each file's vote; 1 each by default.")
     ] = "",
     priority: Annotated[
         str,
-        typer.Option(
+        Option(
             metavar="CLASS,...",
             help="Names or indices of classes that win ties, first one first. The others follow, "
             "the rarest in the first file first.",
         ),
     ] = "",
     num_classes: Annotated[
-        int, typer.Option(min=2, max=255, help="Number of classes, background included.")
+        int, Option(min=2, max=255, help="Number of classes, background included.")
     ] = 12,
 ) -> None:
     """Combine submissions by a vote on every pixel.

@@ -1,9 +1,8 @@
 """``bunri train``: from annotations to a run folder with the best model in it."""
 
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from typer import Option
@@ -13,9 +12,6 @@ from bunri.cli.options import AllowPseudo, require_torch
 from bunri.cli.score_display import format_score
 from bunri.model.bundle import read_bundle
 from bunri.training.config import DEFAULT_RECIPE, dump_config, load_config, read_recipe
-
-if TYPE_CHECKING:
-    from bunri.training.plan import RunFolder
 
 
 def run_train(
@@ -115,13 +111,7 @@ def run_train(
         return
     if config is not None and not (data and (val or num_folds)):
         raise typer.BadParameter("Give at least one --data and one --val, or --folds, or --resume.")
-    if num_folds is not None and (val or val_images or allow_pseudo):
-        raise typer.BadParameter(
-            "--folds validates on the photos of --data; leave out --val, or give its file as "
-            "another --data."
-        )
-    if num_folds is None and (also_train or also_images):
-        raise typer.BadParameter("--also-train belongs to --folds; without it, use --data.")
+    _refuse_mixture(num_folds, (val, val_images, allow_pseudo), (also_train, also_images))
     require_torch("Training")
     # These import torch.
     from bunri.cli.training_display import (
@@ -166,15 +156,9 @@ def run_train(
             )
             plan = RunPlan(config, train_sources, val_sources)
             result = start_training(plan, folder, display, processes, stop)
-    _print_result(result.best, result.num_epochs, folder)
-    following = ["bunri", "evaluate", str(run_folder), str(val[0]) if val else "VAL.json"]
-    following += ["--images", str(val_images[0])] if val_images else []
-    print_line(f"Next: {shlex.join(following)}")
-
-
-def _print_result(best: Mapping[str, Any], num_epochs: int, folder: "RunFolder") -> None:
+    best = result.best
     print_line(
-        f"Best epoch {best['epoch']} of {num_epochs}: "
+        f"Best epoch {best['epoch']} of {result.num_epochs}: "
         f"global mIoU {format_score(best['miou']['global'])}, "
         f"per-image {format_score(best['miou']['per_image'])}, "
         f"loss {best['val_loss']:.4f}"
@@ -182,3 +166,19 @@ def _print_result(best: Mapping[str, Any], num_epochs: int, folder: "RunFolder")
     licenses = read_bundle(folder.bundle).licenses
     print_line(f"Licences: weights {licenses['weights']}; photos {licenses['data']}")
     print_line(f"Model: {folder.bundle}   Figures: {folder.metrics}   Pictures: {folder.samples}")
+    following = ["bunri", "evaluate", str(run_folder), str(val[0]) if val else "VAL.json"]
+    following += ["--images", str(val_images[0])] if val_images else []
+    print_line(f"Next: {shlex.join(following)}")
+
+
+def _refuse_mixture(
+    num_folds: int | None, val_options: tuple[object, ...], fold_options: tuple[object, ...]
+) -> None:
+    """Refuse options of a single run together with those of folds."""
+    if num_folds is not None and any(val_options):
+        raise typer.BadParameter(
+            "--folds validates on the photos of --data; leave out --val, or give its file as "
+            "another --data."
+        )
+    if num_folds is None and any(fold_options):
+        raise typer.BadParameter("--also-train belongs to --folds; without it, use --data.")

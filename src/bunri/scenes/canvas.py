@@ -15,7 +15,8 @@ from bunri.core.contracts import FloatArray
 from bunri.images.noise import make_noise, make_wrinkles
 
 Points = npt.NDArray[np.float64]  # (N, 2), (u, v) in an object's own units
-PointsLike = Points | Sequence[tuple[float, float]]
+Pair = tuple[float, float]
+PointsLike = Points | Sequence[Pair]
 Floats = npt.NDArray[np.floating[Any]]  # computed values; what they are painted on is float32
 Color = npt.NDArray[np.float32]  # (3,) or (H, W, 3), RGB, 0 to 1
 
@@ -108,11 +109,17 @@ class Canvas:
             pen.line(self._to_board(line), fill=255, width=width_px, joint="curve")
         return _read_plane(plane)
 
-    def ellipse(
-        self, center: tuple[float, float], radii: tuple[float, float], *, turn_deg: float = 0
-    ) -> FloatArray:
+    def ellipse(self, center: Pair, radii: Pair) -> FloatArray:
         """Return the coverage of an ellipse."""
-        return self.fill(trace_ellipse(center, radii, turn_deg=turn_deg))
+        return self.fill(trace_ellipse(center, radii))
+
+    def disc(self, center: Pair, radius: float, roundness: float = 1.0) -> FloatArray:
+        """Return the coverage of a circle that is seen obliquely."""
+        return self.ellipse(center, (radius, radius * roundness))
+
+    def outline(self, corners: Points, *, width: float) -> FloatArray:
+        """Return the coverage of a closed line; as :meth:`stroke`."""
+        return self.stroke([*corners, corners[0]], width=width)
 
     def paint(self, coverage: Floats, color: Floats, opacity: float | Floats = 1.0) -> None:
         """Paint RGB, (3,) or (H, W, 3), over the board where ``coverage``, (H, W), is not 0.
@@ -221,9 +228,7 @@ def _shrink(plane: FloatArray, factor: int) -> FloatArray:
     return np.asarray(total * np.float32(1 / factor**2), np.float32)
 
 
-def trace_ellipse(
-    center: tuple[float, float], radii: tuple[float, float], *, turn_deg: float = 0
-) -> Points:
+def trace_ellipse(center: Pair, radii: Pair, *, turn_deg: float = 0) -> Points:
     """Return the outline of an ellipse as (48, 2) points."""
     angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     x, y = radii[0] * np.cos(angle), radii[1] * np.sin(angle)
@@ -247,9 +252,7 @@ def trace_curve(points: PointsLike, *, closed: bool = True, steps: int = 8) -> P
     return curve if closed else np.concatenate([curve, knots[-1:]])
 
 
-def trace_blob(
-    rng: Generator, radii: tuple[float, float], *, roughness: float, corners: int = 14
-) -> Points:
+def trace_blob(rng: Generator, radii: Pair, *, roughness: float, corners: int = 14) -> Points:
     """Return a closed uneven outline about the origin; ``roughness`` 0 is an ellipse."""
     angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
     angle += rng.uniform(-0.5, 0.5, corners) * (2 * np.pi / corners) * 0.6
@@ -262,9 +265,9 @@ def trace_blob(
 def pick_color(
     rng: Generator,
     *,
-    hue: tuple[float, float] = (0.0, 1.0),
-    saturation: tuple[float, float] = (0.5, 0.9),
-    value: tuple[float, float] = (0.4, 0.9),
+    hue: Pair = (0.0, 1.0),
+    saturation: Pair = (0.5, 0.9),
+    value: Pair = (0.4, 0.9),
 ) -> Color:
     """Return a random colour from ranges of hue, saturation and value, all 0 to 1."""
     parts = (rng.uniform(*hue) % 1.0, rng.uniform(*saturation), rng.uniform(*value))

@@ -64,6 +64,6 @@ def paint_board(canvas: Canvas, face: Face, color: Color) -> FloatArray:
     skin = canvas.fill(face.corners)
     canvas.paint(skin, canvas.shade(face.normals, color, ambient=0.52)[0, 0])
     # Worn edges catch the light.
-    edge = canvas.stroke([*face.corners, face.corners[0]], width=0.014)
+    edge = canvas.outline(face.corners, width=0.014)
     canvas.paint(edge, np.minimum(color * np.float32(1.2), 1), 0.35)
     return skin

@@ -113,7 +113,7 @@ def _print_logo(canvas: Canvas, rng: Generator, film: Color, shape: FloatArray, 
     print_word(canvas, word, box, ink, width=0.05, within=shape, opacity=patchy)
     if rng.random() < 0.6:
         ring = trace_ellipse((0, at - 0.22), (0.16, 0.16))
-        canvas.paint(canvas.stroke([*ring, ring[0]], width=0.05) * shape, ink, 0.8)
+        canvas.paint(canvas.outline(ring, width=0.05) * shape, ink, 0.8)
 
 
 def draw_knotted_bag(canvas: Canvas, rng: Generator) -> None:
@@ -169,7 +169,7 @@ def draw_film_sheet(canvas: Canvas, rng: Generator) -> None:
     canvas.brighten(0.55 * crest * crest)
     hollow = np.clip((0.25 - wrinkles) / 0.25, 0, 1)
     canvas.darken(0.1 * hollow)
-    canvas.paint(canvas.stroke([*outline, outline[0]], width=0.014), make_gray(0.95), 0.5)
+    canvas.paint(canvas.outline(outline, width=0.014), make_gray(0.95), 0.5)
 
 
 def draw_roll_bag(canvas: Canvas, rng: Generator) -> None:

@@ -96,7 +96,7 @@ def _print_chest(canvas: Canvas, rng: Generator, shape: FloatArray) -> None:
         disc = canvas.ellipse((0, -0.15), (0.24, 0.24)) * shape
         canvas.paint(disc, ink, 0.8)
         ring = trace_ellipse((0, -0.15), (0.28, 0.28))
-        canvas.paint(canvas.stroke([*ring, ring[0]], width=0.025) * shape, ink, 0.8)
+        canvas.paint(canvas.outline(ring, width=0.025) * shape, ink, 0.8)
     word = str(rng.choice(["TEAM", "SURF", "NYC", "LOVE", "RUN"]))
     print_word(canvas, word, (-0.3, 0.2, 0.6, 0.16), ink, width=0.045, within=shape, opacity=0.85)
 

@@ -67,8 +67,7 @@ def _hollow_out(canvas: Canvas, rng: Generator, inside: dict[str, Face], color: 
         _paint_foam(canvas, rng, face, skin, color * np.float32(0.86))
         _, t = face.measure(canvas)
         canvas.darken(skin * np.clip(0.1 + 0.35 * t, 0.1, 0.42))
-    rim = [*inside["top"].corners, inside["top"].corners[0]]
-    canvas.paint(canvas.stroke(rim, width=0.02), make_gray(1.0), 0.6)
+    canvas.paint(canvas.outline(inside["top"].corners, width=0.02), make_gray(1.0), 0.6)
     if rng.random() < 0.4:  # the wet rest of what it held
         stain = canvas.noise(rng, 0.3, octaves=3)
         floor = canvas.fill(inside["bottom"].corners) * opening
@@ -138,8 +137,7 @@ def draw_packing_block(canvas: Canvas, rng: Generator) -> None:
     for index, face in enumerate(faces):
         if face.is_front and index % 6 != 1:
             _paint_foam(canvas, rng, face, canvas.fill(face.corners), color)
-            edge = canvas.stroke([*face.corners, face.corners[0]], width=0.015)
-            canvas.paint(edge, make_gray(1.0), 0.35)
+            canvas.paint(canvas.outline(face.corners, width=0.015), make_gray(1.0), 0.35)
     top = faces[0]
     side = 0.08 if sideways > 0 else 0.58
     recess = top.place([(side, 0.25), (side + 0.34, 0.25), (side + 0.34, 0.75), (side, 0.75)])

@@ -70,29 +70,22 @@ def draw_jar(canvas: Canvas, rng: Generator) -> None:
     )
     tint, opacity = _GLASS_COLORS[int(rng.choice([3, 4, 4]))]
     paint_clear(canvas, body, np.array(tint, np.float32), opacity, edge=0.5)
-    base = canvas.ellipse((0, 0.72), (0.8 * girth, 0.8 * girth * roundness))
-    canvas.darken(0.3 * base)
+    canvas.darken(0.3 * canvas.disc((0, 0.72), 0.8 * girth, roundness))
     if rng.random() < 0.6:
         _stick_label(canvas, rng, body, -0.25, rng.uniform(0.2, 0.4))
     add_streaks(canvas, rng, body, -0.3, 0.62, 1.1)
-    rings = ((1.02, 0.95, 0.7), (0.9, 0.3, 0.5))
     if rng.random() < 0.5:
-        lid = turn_profile(
-            canvas, [(-0.74, mouth + 0.05), (-0.56, mouth + 0.05)], roundness=roundness
-        )
+        radius = mouth + 0.05
+        lid = turn_profile(canvas, [(-0.74, radius), (-0.56, radius)], roundness=roundness)
         color = pick_color(rng, saturation=(0.0, 0.8), value=(0.5, 0.85))
         ridges = 0.75 + 0.2 * np.sin(40 * np.arcsin(lid.across)) - 0.2 * np.abs(lid.across)
         canvas.paint(lid.coverage, ridges[..., None] * color)
-        radius = mouth + 0.05
-        canvas.paint(canvas.ellipse((0, -0.74), (radius, radius * roundness)), color * 0.95)
-        canvas.paint(
-            canvas.ellipse((0, -0.74), (0.85 * radius, 0.85 * radius * roundness)),
-            np.minimum(color * 1.15, 1),
-        )
+        canvas.paint(canvas.disc((0, -0.74), radius, roundness), color * 0.95)
+        inner = canvas.disc((0, -0.74), 0.85 * radius, roundness)
+        canvas.paint(inner, np.minimum(color * 1.15, 1))
         return
-    for share, gray, strength in rings:
-        ring = canvas.ellipse((0, -0.66), (mouth * share, mouth * share * roundness))
-        canvas.paint(ring, make_gray(gray), strength)
+    for share, gray, strength in ((1.02, 0.95, 0.7), (0.9, 0.3, 0.5)):
+        canvas.paint(canvas.disc((0, -0.66), mouth * share, roundness), make_gray(gray), strength)
 
 
 def draw_glass_shards(canvas: Canvas, rng: Generator) -> None:

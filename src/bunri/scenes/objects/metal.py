@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.random import Generator
 
-from bunri.core.contracts import FloatArray
 from bunri.images.noise import make_creases
 from bunri.scenes.canvas import (
     Canvas,
@@ -74,14 +73,10 @@ def _print_can(canvas: Canvas, rng: Generator, body: Turned) -> None:
 def _draw_can_lid(
     canvas: Canvas, rng: Generator, center: tuple[float, float], radius: float, roundness: float
 ) -> None:
-    def ring(share: float) -> FloatArray:
-        return canvas.ellipse(center, (radius * share, radius * share * roundness))
-
     sweep = 0.8 + 0.22 * np.sin(2.2 * canvas.u / radius + rng.uniform(0, 6))
     steel = np.asarray(np.repeat(sweep[..., None], 3, axis=2), np.float32)
-    canvas.paint(ring(1.04), make_gray(0.9))
-    canvas.paint(ring(0.95), make_gray(0.4))
-    canvas.paint(ring(0.88), steel * np.float32(0.82))
+    for share, hue in ((1.04, make_gray(0.9)), (0.95, make_gray(0.4)), (0.88, 0.82 * steel)):
+        canvas.paint(canvas.disc(center, radius * share, roundness), hue)
     squash = np.array([radius, radius * roundness])
     at = np.array(center)
     if rng.random() < 0.5:
@@ -90,9 +85,8 @@ def _draw_can_lid(
     tab = trace_ellipse((0.0, -0.2), (0.2, 0.4)) * squash + at
     canvas.paint(canvas.fill(np.add(tab, (0.015, 0.025))), make_gray(0.35), 0.7)
     canvas.paint(canvas.fill(tab), make_gray(0.88))
-    canvas.paint(
-        canvas.fill(trace_ellipse((0.0, -0.3), (0.11, 0.17)) * squash + at), make_gray(0.38)
-    )
+    hole = trace_ellipse((0.0, -0.3), (0.11, 0.17)) * squash + at
+    canvas.paint(canvas.fill(hole), make_gray(0.38))
 
 
 def draw_tin(canvas: Canvas, rng: Generator) -> None:
@@ -121,18 +115,16 @@ def draw_tin(canvas: Canvas, rng: Generator) -> None:
 def _draw_tin_top(
     canvas: Canvas, center: tuple[float, float], radius: float, roundness: float, *, is_open: bool
 ) -> None:
-    def ring(share: float) -> FloatArray:
-        return canvas.ellipse(center, (radius * share, radius * share * roundness))
-
-    canvas.paint(ring(1.0), make_gray(0.92))
-    canvas.paint(ring(0.94), make_gray(0.5))
+    rings = [(1.0, 0.92), (0.94, 0.5)]
     if not is_open:
-        for share, gray in ((0.9, 0.78), (0.7, 0.6), (0.67, 0.82), (0.42, 0.66), (0.39, 0.8)):
-            canvas.paint(ring(share), make_gray(gray))
+        rings += [(0.9, 0.78), (0.7, 0.6), (0.67, 0.82), (0.42, 0.66), (0.39, 0.8)]
+    for share, gray in rings:
+        canvas.paint(canvas.disc(center, radius * share, roundness), make_gray(gray))
+    if not is_open:
         return
     depth = np.clip((canvas.v - center[1]) / (radius * roundness), -1, 1)
     inside = (0.3 + 0.3 * depth)[..., None] * np.array([1, 0.96, 0.9], np.float32)
-    canvas.paint(ring(0.92), inside)
+    canvas.paint(canvas.disc(center, radius * 0.92, roundness), inside)
     # The lid hangs on at the far side and stands up.
     lid = (center[0], center[1] - 0.26 * radius - 0.8 * radius * roundness)
     gleam = 0.72 + 0.25 * np.sin(5 * canvas.u + 3 * canvas.v)

@@ -17,7 +17,7 @@ from bunri.cli.console import (
     show_progress,
 )
 from bunri.cli.options import AsJson, Images, Rule
-from bunri.core.errors import MAX_PROBLEMS_SHOWN
+from bunri.core.errors import MAX_PROBLEMS_SHOWN, drop_controls
 from bunri.labels.sources import pair_roots
 from bunri.split.folds import Parts
 from bunri.split.leaks import parse_kind
@@ -157,7 +157,7 @@ def _print_report(plan: SplitPlan) -> None:
 
 
 def _print_absent(report: dict[str, Any]) -> None:
-    unseen = [row["name"] for row in report["classes"] if not row["photos"]]
+    unseen = [drop_controls(row["name"]) for row in report["classes"] if not row["photos"]]
     if unseen:
         print_line(f"In no photo: {', '.join(unseen)}")
     for row in report["classes"]:
@@ -170,7 +170,7 @@ def _print_absent(report: dict[str, Any]) -> None:
                 why = f"{row['photos']} photo(s) for {num_parts} parts"
             else:
                 why = f"its {row['photos']} photos are in fewer than {num_parts} groups"
-            print_line(f"{row['name']} is not in {where}: {why}")
+            print_line(f"{drop_controls(row['name'])} is not in {where}: {why}")
 
 
 def _print_classes(report: dict[str, Any]) -> None:

@@ -274,6 +274,11 @@ def pick_color(
     return np.array(colorsys.hsv_to_rgb(*parts), np.float32)
 
 
+def make_color(red: float, green: float, blue: float) -> Color:
+    """Return a colour from its parts, 0 to 1."""
+    return np.array([red, green, blue], np.float32)
+
+
 def make_gray(value: float) -> Color:
     """Return a neutral colour."""
     return np.full(3, value, np.float32)

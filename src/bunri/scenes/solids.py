@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bunri.core.contracts import FloatArray
-from bunri.scenes.canvas import Canvas, Normals, Points, PointsLike
+from bunri.scenes.canvas import Canvas, Normals, Pair, Points, PointsLike
 
 Corners = npt.NDArray[np.float64]  # (N, 3): x right, y away, z up, in an object's units
 
@@ -38,11 +38,7 @@ class Turned:
 
 
 def turn_profile(
-    canvas: Canvas,
-    profile: Sequence[tuple[float, float]],
-    *,
-    roundness: float,
-    sway: Sequence[float] | None = None,
+    canvas: Canvas, profile: Sequence[Pair], roundness: float, sway: Sequence[float] | None = None
 ) -> Turned:
     """Turn a profile about the object's v axis; the face of the upper end is left out.
 
@@ -63,7 +59,7 @@ def turn_profile(
     return Turned(coverage, across, height, table, roundness)
 
 
-def _ease_profile(profile: Sequence[tuple[float, float]], sway: Sequence[float] | None) -> Points:
+def _ease_profile(profile: Sequence[Pair], sway: Sequence[float] | None) -> Points:
     knots = np.column_stack([profile, sway if sway else np.zeros(len(profile))])
     part = np.linspace(0, 1, 10, endpoint=False)[:, None]
     eased = part * part * (3 - 2 * part)

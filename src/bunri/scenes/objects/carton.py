@@ -13,13 +13,9 @@ def draw_milk_carton(canvas: Canvas, rng: Generator) -> None:
     """Draw a gable-top carton, upright or lying, with its print."""
     side, height = 0.7, rng.uniform(0.9, 1.2)
     shapes = _build_gable(side, height, roof=0.4, fin=0.17)
-    lies = rng.random() < 0.5
-    faces = see_faces(
-        canvas,
-        shapes,
-        yaw_deg=rng.uniform(20, 70) + 90 * int(rng.integers(4)),
-        roll_deg=90 if lies else 0,
-    )
+    roll_deg = 90 if rng.random() < 0.5 else 0
+    yaw_deg = rng.uniform(20, 70) + 90 * int(rng.integers(4))
+    faces = see_faces(canvas, shapes, yaw_deg=yaw_deg, roll_deg=roll_deg)
     board = make_gray(rng.uniform(0.9, 0.97))
     ink = pick_color(rng, saturation=(0.6, 0.95), value=(0.4, 0.85))
     order = sorted(range(len(faces)), key=lambda index: faces[index].nearness)
@@ -86,11 +82,8 @@ def draw_juice_brick(canvas: Canvas, rng: Generator) -> None:
         for s, t in ((0.4, 0.62), (0.62, 0.7)):
             berry = face.place(trace_ellipse((s, t), (0.2, 0.12)))
             canvas.paint(canvas.fill(berry), fruit)
-            canvas.paint(
-                canvas.fill(face.place(trace_ellipse((s - 0.05, t - 0.04), (0.05, 0.03)))),
-                make_gray(1.0),
-                0.6,
-            )
+            shine = face.place(trace_ellipse((s - 0.05, t - 0.04), (0.05, 0.03)))
+            canvas.paint(canvas.fill(shine), make_gray(1.0), 0.6)
     canvas.mottle(1 + 0.04 * canvas.noise(rng, 0.3, octaves=2))
 
 

@@ -9,6 +9,7 @@ from bunri.scenes.canvas import (
     Canvas,
     Color,
     Points,
+    make_color,
     make_gray,
     pick_color,
     trace_curve,
@@ -114,16 +115,14 @@ def draw_trousers(canvas: Canvas, rng: Generator) -> None:
     shape = canvas.fill(_soften_corners(outline))
     color = _pick_fabric(rng)
     if rng.random() < 0.45:  # denim
-        color = np.array([0.2, 0.29, 0.45], np.float32) * np.float32(rng.uniform(0.7, 1.5))
+        color = make_color(0.2, 0.29, 0.45) * np.float32(rng.uniform(0.7, 1.5))
     _paint_fabric(canvas, rng, shape, color, depth=0.9)
     stitch = np.minimum(color * np.float32(1.5) + np.float32(0.08), 1)
     lines = [[(-0.4, -0.78), (0.4, -0.78)], [(0.0, -0.78), (0.02, -0.35)],
              [(-0.4, -0.55), (-0.2, -0.76)], [(0.4, -0.55), (0.2, -0.76)]]  # fmt: skip
     canvas.darken(0.45 * canvas.stroke(*lines, width=0.022) * shape)
     canvas.paint(canvas.stroke(*(np.array(x) + 0.02 for x in lines), width=0.01) * shape, stitch)
-    canvas.paint(
-        canvas.ellipse((0.0, -0.85), (0.025, 0.025)), np.array([0.75, 0.6, 0.35], np.float32)
-    )
+    canvas.paint(canvas.ellipse((0.0, -0.85), (0.025, 0.025)), make_color(0.75, 0.6, 0.35))
     hems = [[(s * 0.05, hem - 0.05), (s * 0.9, hem - 0.05)] for s in (-1, 1)]
     canvas.darken(0.35 * canvas.stroke(*hems, width=0.016) * shape)
 

@@ -25,10 +25,8 @@ def _make_grain(rng: Generator, s: FloatArray, t: FloatArray, *, contrast: float
 
 def _paint_foam(canvas: Canvas, rng: Generator, face: Face, skin: FloatArray, color: Color) -> None:
     s, t = face.measure(canvas)
-    beads_s, beads_t = (
-        np.float32(_BEADS_PER_UNIT * np.linalg.norm(face.corners[i] - face.corners[0]))
-        for i in (1, 3)
-    )
+    sides = np.linalg.norm(face.corners[[1, 3]] - face.corners[0], axis=1)
+    beads_s, beads_t = (_BEADS_PER_UNIT * sides).astype(np.float32)
     grain = _make_grain(rng, s * beads_s, t * beads_t, contrast=0.16)
     lit = canvas.shade(face.normals, color, ambient=0.55)
     canvas.paint(skin, grain[..., None] * lit)
@@ -142,13 +140,8 @@ def draw_packing_block(canvas: Canvas, rng: Generator) -> None:
     side = 0.08 if sideways > 0 else 0.58
     recess = top.place([(side, 0.25), (side + 0.34, 0.25), (side + 0.34, 0.75), (side, 0.75)])
     canvas.darken(0.4 * canvas.fill(recess))
-    _paint_foam(
-        canvas,
-        rng,
-        top,
-        canvas.fill(np.add(recess, (0, 0.06))) * canvas.fill(recess),
-        color * np.float32(0.8),
-    )
+    floor = canvas.fill(np.add(recess, (0, 0.06))) * canvas.fill(recess)
+    _paint_foam(canvas, rng, top, floor, color * np.float32(0.8))
 
 
 def draw_foam_chunk(canvas: Canvas, rng: Generator) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.random import Generator
 
-from bunri.scenes.canvas import Canvas, make_gray, pick_color, trace_blob
+from bunri.scenes.canvas import Canvas, make_color, make_gray, pick_color, trace_blob
 from bunri.scenes.lettering import print_word, trace_text_lines
 from bunri.scenes.materials import add_streaks, paint_clear
 from bunri.scenes.solids import Turned, turn_profile
@@ -25,9 +25,9 @@ def draw_glass_bottle(canvas: Canvas, rng: Generator) -> None:
         canvas,
         [(-0.98, 0.085), (-0.93, 0.09), (-0.92, 0.11), (-0.87, 0.11), (-0.86, 0.085),
          (shoulder - 0.25, 0.11), (shoulder, girth), (0.92, girth), (0.96, 0.88 * girth)],
-        roundness=rng.uniform(0.05, 0.16),
+        rng.uniform(0.05, 0.16),
     )  # fmt: skip
-    paint_clear(canvas, body, np.array(tint, np.float32), opacity, edge=0.5)
+    paint_clear(canvas, body, make_color(*tint), opacity, edge=0.5)
     liquid = np.asarray(body.coverage * (np.abs(body.across) > 0.8), np.float32)
     canvas.darken(0.25 * liquid)
     canvas.darken(0.35 * body.cut_band(0.86, 1.2))
@@ -36,7 +36,7 @@ def draw_glass_bottle(canvas: Canvas, rng: Generator) -> None:
     add_streaks(canvas, rng, body, shoulder - 0.02, 0.9, 1.0)
     add_streaks(canvas, rng, body, -0.84, shoulder - 0.18, 0.6)
     if rng.random() < 0.5:
-        cap = turn_profile(canvas, [(-1.0, 0.12), (-0.88, 0.13)], roundness=0.15)
+        cap = turn_profile(canvas, [(-1.0, 0.12), (-0.88, 0.13)], 0.15)
         color = pick_color(rng, saturation=(0.0, 0.8), value=(0.5, 0.85))
         ridges = 0.8 + 0.25 * np.sin(12 * np.arcsin(cap.across))
         canvas.paint(cap.coverage, ridges[..., None] * color)
@@ -66,17 +66,17 @@ def draw_jar(canvas: Canvas, rng: Generator) -> None:
     body = turn_profile(
         canvas,
         [(-0.66, mouth), (-0.5, mouth), (-0.3, girth), (0.6, girth), (0.72, 0.86 * girth)],
-        roundness=roundness,
+        roundness,
     )
     tint, opacity = _GLASS_COLORS[int(rng.choice([3, 4, 4]))]
-    paint_clear(canvas, body, np.array(tint, np.float32), opacity, edge=0.5)
+    paint_clear(canvas, body, make_color(*tint), opacity, edge=0.5)
     canvas.darken(0.3 * canvas.disc((0, 0.72), 0.8 * girth, roundness))
     if rng.random() < 0.6:
         _stick_label(canvas, rng, body, -0.25, rng.uniform(0.2, 0.4))
     add_streaks(canvas, rng, body, -0.3, 0.62, 1.1)
     if rng.random() < 0.5:
         radius = mouth + 0.05
-        lid = turn_profile(canvas, [(-0.74, radius), (-0.56, radius)], roundness=roundness)
+        lid = turn_profile(canvas, [(-0.74, radius), (-0.56, radius)], roundness)
         color = pick_color(rng, saturation=(0.0, 0.8), value=(0.5, 0.85))
         ridges = 0.75 + 0.2 * np.sin(40 * np.arcsin(lid.across)) - 0.2 * np.abs(lid.across)
         canvas.paint(lid.coverage, ridges[..., None] * color)
@@ -91,13 +91,11 @@ def draw_jar(canvas: Canvas, rng: Generator) -> None:
 def draw_glass_shards(canvas: Canvas, rng: Generator) -> None:
     """Draw the jagged lower half of a broken bottle with splinters beside it."""
     tint, opacity = _GLASS_COLORS[int(rng.integers(len(_GLASS_COLORS)))]
-    body = turn_profile(
-        canvas, [(-0.6, 0.36), (0.72, 0.38), (0.8, 0.33)], roundness=rng.uniform(0.2, 0.35)
-    )
+    body = turn_profile(canvas, [(-0.6, 0.36), (0.72, 0.38), (0.8, 0.33)], rng.uniform(0.2, 0.35))
     edge = [(0.45, 1.2), (-0.45, 1.2)]
     edge += [(float(u), rng.uniform(-0.5, 0.15)) for u in np.linspace(-0.45, 0.45, 9)]
     keep = canvas.fill(edge)
-    color = np.array(tint, np.float32)
+    color = make_color(*tint)
     rim = np.abs(body.across) ** 3
     shade = np.asarray((0.9 - 0.4 * rim)[..., None] * color, np.float32)
     canvas.paint(

@@ -7,6 +7,7 @@ from bunri.images.noise import make_creases
 from bunri.scenes.canvas import (
     Canvas,
     Color,
+    make_color,
     make_gray,
     pick_color,
     trace_blob,
@@ -23,9 +24,7 @@ _BRANDS = ("COLA", "TONIC", "MALT", "FIT", "SUN", "WAVE", "PEACH")
 def draw_drink_can(canvas: Canvas, rng: Generator) -> None:
     """Draw a drink can seen a little from its lid, printed all round."""
     roundness = rng.uniform(0.25, 0.45)
-    body = turn_profile(
-        canvas, [(-0.8, 0.36), (-0.7, 0.45), (0.66, 0.45), (0.78, 0.37)], roundness=roundness
-    )
+    body = turn_profile(canvas, [(-0.8, 0.36), (-0.7, 0.45), (0.66, 0.45), (0.78, 0.37)], roundness)
     _print_can(canvas, rng, body)
     _draw_can_lid(canvas, rng, (0.0, -0.8), 0.36, roundness)
 
@@ -37,7 +36,7 @@ def draw_crushed_can(canvas: Canvas, rng: Generator) -> None:
     body = turn_profile(
         canvas,
         [(-0.55, 0.37), (-0.46, 0.46), (-0.12, 0.5), (0.08, 0.36), (0.3, 0.52), (0.55, 0.38)],
-        roundness=roundness,
+        roundness,
         sway=[-0.4 * bend, -0.2 * bend, bend, 1.3 * bend, 0.4 * bend, -0.5 * bend],
     )
     _print_can(canvas, rng, body)
@@ -94,13 +93,11 @@ def draw_tin(canvas: Canvas, rng: Generator) -> None:
     roundness = rng.uniform(0.4, 0.6)
     half = rng.uniform(0.26, 0.5)
     body = turn_profile(
-        canvas,
-        [(-half, 0.66), (-half + 0.05, 0.63), (half - 0.05, 0.63), (half, 0.66)],
-        roundness=roundness,
+        canvas, [(-half, 0.66), (-half + 0.05, 0.63), (half - 0.05, 0.63), (half, 0.66)], roundness
     )
     steel = make_steel(canvas, body)
     ribs = 1 + 0.16 * np.sin(body.height * np.float32(34))
-    tint = np.array([0.82, 0.82, 0.8], np.float32) * np.float32(rng.uniform(0.85, 1.0))
+    tint = make_color(0.82, 0.82, 0.8) * np.float32(rng.uniform(0.85, 1.0))
     canvas.paint(body.coverage, (steel * ribs)[..., None] * tint)
     if rng.random() < 0.7:
         label = body.cut_band(-0.62 * half, 0.7 * half)
@@ -123,7 +120,7 @@ def _draw_tin_top(
     if not is_open:
         return
     depth = np.clip((canvas.v - center[1]) / (radius * roundness), -1, 1)
-    inside = (0.3 + 0.3 * depth)[..., None] * np.array([1, 0.96, 0.9], np.float32)
+    inside = (0.3 + 0.3 * depth)[..., None] * make_color(1, 0.96, 0.9)
     canvas.paint(canvas.disc(center, radius * 0.92, roundness), inside)
     # The lid hangs on at the far side and stands up.
     lid = (center[0], center[1] - 0.26 * radius - 0.8 * radius * roundness)
@@ -141,7 +138,7 @@ def draw_foil(canvas: Canvas, rng: Generator) -> None:
     facets = make_creases(rng, canvas.u, canvas.v, count=16, warp=warp)
     normals = canvas.measure_relief(1.5 * facets)
     mirror = 0.5 + 0.45 * np.sin(7 * normals.x + 5 * normals.y + rng.uniform(0, 6))
-    steel = np.asarray(mirror[..., None] * np.array([0.86, 0.87, 0.88], np.float32), np.float32)
+    steel = np.asarray(mirror[..., None] * make_color(0.86, 0.87, 0.88), np.float32)
     canvas.paint(canvas.fill(outline), 0.25 + 0.7 * steel)
     canvas.brighten(0.9 * canvas.gleam(normals, 60))
 
@@ -149,12 +146,10 @@ def draw_foil(canvas: Canvas, rng: Generator) -> None:
 def draw_cell(canvas: Canvas, rng: Generator) -> None:
     """Draw a round battery: copper or gold shoulder, bare nub, plus and minus."""
     girth = rng.choice([0.26, 0.3, 0.42])
-    nub = turn_profile(canvas, [(-0.97, 0.3 * girth), (-0.8, 0.3 * girth)], roundness=0.2)
+    nub = turn_profile(canvas, [(-0.97, 0.3 * girth), (-0.8, 0.3 * girth)], 0.2)
     canvas.paint(nub.coverage, make_steel(canvas, nub)[..., None] * make_gray(0.9))
     body = turn_profile(
-        canvas,
-        [(-0.86, 0.88 * girth), (-0.83, girth), (0.9, girth), (0.93, 0.9 * girth)],
-        roundness=0.2,
+        canvas, [(-0.86, 0.88 * girth), (-0.83, girth), (0.9, girth), (0.93, 0.9 * girth)], 0.2
     )
     jacket, shoulder = _pick_battery_colors(rng)
     steel = make_steel(canvas, body)[..., None]
@@ -162,21 +157,21 @@ def draw_cell(canvas: Canvas, rng: Generator) -> None:
     canvas.paint(body.cut_band(-1.2, rng.uniform(-0.5, -0.3)), steel * shoulder)
     canvas.paint(body.cut_band(0.86, 1.2), steel * make_gray(0.85))
     canvas.paint(canvas.ellipse((0, -0.86), (0.86 * girth, 0.17 * girth)), make_gray(0.78))
-    upper = turn_profile(canvas, [(-0.97, 0.3 * girth), (-0.88, 0.3 * girth)], roundness=0.2)
+    upper = turn_profile(canvas, [(-0.97, 0.3 * girth), (-0.88, 0.3 * girth)], 0.2)
     canvas.paint(upper.coverage, make_steel(canvas, upper)[..., None] * make_gray(0.95))
     canvas.paint(canvas.ellipse((0, -0.97), (0.28 * girth, 0.06 * girth)), make_gray(0.9))
     _mark_poles(canvas, rng, body, girth)
 
 
 def _pick_battery_colors(rng: Generator) -> tuple[Color, Color]:
-    copper = np.array([0.85, 0.52, 0.26], np.float32)
-    gold = np.array([0.9, 0.74, 0.36], np.float32)
+    copper = make_color(0.85, 0.52, 0.26)
+    gold = make_color(0.9, 0.74, 0.36)
     pairs = [
         (make_gray(0.12), copper),
         (make_gray(0.14), gold),
         (pick_color(rng, value=(0.45, 0.75)), make_gray(0.85)),
         (gold, pick_color(rng, hue=(0.95, 1.02), value=(0.6, 0.8))),
-        (np.array([0.1, 0.25, 0.55], np.float32), copper),
+        (make_color(0.1, 0.25, 0.55), copper),
     ]
     return pairs[int(rng.integers(len(pairs)))]
 

@@ -5,7 +5,7 @@ from numpy.random import Generator
 
 from bunri.core.contracts import FloatArray
 from bunri.images.noise import make_creases, make_noise
-from bunri.scenes.canvas import Canvas, Color, Points, make_gray, pick_color
+from bunri.scenes.canvas import Canvas, Color, Points, make_color, make_gray, pick_color
 from bunri.scenes.lettering import print_word, trace_text_lines
 from bunri.scenes.materials import paint_board
 from bunri.scenes.solids import Corners, Face, build_box, see_box, see_faces
@@ -40,7 +40,7 @@ def _tape_lid(canvas: Canvas, rng: Generator, face: Face) -> None:
     seam = face.place([(0.0, 0.5), (1.0, 0.5)])
     canvas.paint(canvas.stroke(seam, width=0.012), make_gray(0.15), 0.7)
     tape = face.place([(0, 0.43), (1, 0.43), (1, 0.57), (0, 0.57)])
-    tint = np.array([0.82, 0.7, 0.5], np.float32) if rng.random() < 0.6 else make_gray(0.93)
+    tint = make_color(0.82, 0.7, 0.5) if rng.random() < 0.6 else make_gray(0.93)
     canvas.paint(canvas.fill(tape), tint, 0.55)
     left, top = rng.uniform(0.08, 0.55), rng.choice([0.08, 0.62])
     label = face.place(
@@ -152,7 +152,7 @@ def draw_newspaper(canvas: Canvas, rng: Generator) -> None:
     """Draw a folded newspaper: masthead, columns, a grey picture, a fold across."""
     half = rng.uniform(0.6, 0.7)
     shift = rng.uniform(0.02, 0.04)
-    gray = make_gray(rng.uniform(0.76, 0.84)) * np.array([1, 0.98, 0.93], np.float32)
+    gray = make_gray(rng.uniform(0.76, 0.84)) * make_color(1, 0.98, 0.93)
     for offset, dim in ((2 * shift, 0.82), (shift, 0.9), (0.0, 1.0)):
         outline = np.array([(-half, -0.88), (half, -0.88), (half, 0.88), (-half, 0.88)]) + offset
         outline += rng.uniform(-0.02, 0.02, outline.shape)
@@ -161,9 +161,8 @@ def draw_newspaper(canvas: Canvas, rng: Generator) -> None:
     word = str(rng.choice(["NEWS", "TIMES", "DAILY", "PRESS"]))
     box = (-0.6 * half, -0.82, 1.2 * half, 0.15)
     print_word(canvas, word, box, make_gray(0.1), width=0.045, opacity=0.9)
-    canvas.paint(
-        canvas.stroke([(-0.9 * half, -0.66), (0.9 * half, -0.66)], width=0.012), make_gray(0.15)
-    )
+    rule = canvas.stroke([(-0.9 * half, -0.66), (0.9 * half, -0.66)], width=0.012)
+    canvas.paint(rule, make_gray(0.15))
     _print_columns(canvas, rng, half, count=4)
     _print_picture(canvas, rng, half, gray)
     fold = np.abs(canvas.v - 0.02) < 0.2
@@ -203,4 +202,4 @@ def draw_flat_cardboard(canvas: Canvas, rng: Generator) -> None:
         canvas.darken(0.35 * canvas.stroke([(-1, v), (1, v)], width=0.025))
         canvas.brighten(0.18 * canvas.stroke([(-1, v + 0.025), (1, v + 0.025)], width=0.02))
     tape = [(0.25, -half), (0.45, -half), (0.42, half), (0.23, half)]
-    canvas.paint(canvas.fill(tape) * sheet, np.array([0.85, 0.74, 0.55], np.float32), 0.5)
+    canvas.paint(canvas.fill(tape) * sheet, make_color(0.85, 0.74, 0.55), 0.5)

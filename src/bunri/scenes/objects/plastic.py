@@ -4,7 +4,15 @@ import numpy as np
 from numpy.random import Generator
 
 from bunri.core.contracts import FloatArray
-from bunri.scenes.canvas import Canvas, Points, make_gray, pick_color, trace_curve, trace_ellipse
+from bunri.scenes.canvas import (
+    Canvas,
+    Points,
+    make_color,
+    make_gray,
+    pick_color,
+    trace_curve,
+    trace_ellipse,
+)
 from bunri.scenes.lettering import print_word, trace_text_lines
 from bunri.scenes.materials import add_streaks, paint_clear
 from bunri.scenes.solids import Turned, turn_profile
@@ -22,7 +30,7 @@ def draw_pet_bottle(canvas: Canvas, rng: Generator) -> None:
         bend = rng.uniform(0.03, 0.09) * rng.choice([-1, 1])
         sway = [bend * np.sin(4 * v) for v, _ in profile]
         profile = [(v, r * (1 - 0.25 * np.exp(-((v - 0.2) ** 2) / 0.04))) for v, r in profile]
-    body = turn_profile(canvas, profile, roundness=roundness, sway=sway)
+    body = turn_profile(canvas, profile, roundness, sway=sway)
     tint = pick_color(rng, hue=(0.5, 0.62), saturation=(0.02, 0.22), value=(0.92, 1.0))
     paint_clear(canvas, body, tint, rng.uniform(0.26, 0.42), edge=0.35)
     ribs = np.sin(body.height * np.float32(2 * np.pi / 0.13))
@@ -57,7 +65,7 @@ def _screw_cap(canvas: Canvas, rng: Generator, shift: float, roundness: float) -
         color = make_gray(rng.uniform(0.85, 0.97))
     for top, bottom, radius, dim in ((-0.83, -0.8, 0.135, 0.8), (-0.99, -0.86, 0.125, 1.0)):
         cap = turn_profile(
-            canvas, [(top, radius), (bottom, radius)], roundness=roundness, sway=[shift, shift]
+            canvas, [(top, radius), (bottom, radius)], roundness, sway=[shift, shift]
         )
         grip = 0.82 + 0.16 * np.sin(14 * np.arcsin(cap.across)) - 0.25 * cap.across**4
         canvas.paint(cap.coverage, grip[..., None] * color * dim)
@@ -73,8 +81,8 @@ def draw_drink_cup(canvas: Canvas, rng: Generator) -> None:
         tip = (rng.uniform(-0.3, 0.3), -1.05)
         canvas.paint(canvas.stroke([(0.02, -0.3), tip], width=0.07), straw * 0.8)
         canvas.paint(canvas.stroke([(0.03, -0.3), (tip[0] + 0.01, tip[1])], width=0.03), straw)
-    body = turn_profile(canvas, [(-0.42, 0.46), (0.85, 0.32)], roundness=roundness)
-    paint_clear(canvas, body, np.array([0.9, 0.93, 0.95], np.float32), 0.3, edge=0.35)
+    body = turn_profile(canvas, [(-0.42, 0.46), (0.85, 0.32)], roundness)
+    paint_clear(canvas, body, make_color(0.9, 0.93, 0.95), 0.3, edge=0.35)
     drink = pick_color(rng, hue=(0.02, 0.12), saturation=(0.3, 0.8), value=(0.2, 0.8))
     level = rng.uniform(0.1, 0.8)
     canvas.paint(body.cut_band(level, 1.4), drink, 0.75)
@@ -86,11 +94,9 @@ def draw_drink_cup(canvas: Canvas, rng: Generator) -> None:
         print_word(canvas, "CAFE", box, make_gray(0.95), width=0.025, place=body.place)
     add_streaks(canvas, rng, body, -0.4, 0.84, 1.0)
     dome = turn_profile(
-        canvas,
-        [(-0.76, 0.18), (-0.68, 0.36), (-0.48, 0.46), (-0.44, 0.5), (-0.4, 0.5)],
-        roundness=roundness,
+        canvas, [(-0.76, 0.18), (-0.68, 0.36), (-0.48, 0.46), (-0.44, 0.5), (-0.4, 0.5)], roundness
     )
-    paint_clear(canvas, dome, np.array([0.92, 0.95, 0.97], np.float32), 0.4, edge=0.3)
+    paint_clear(canvas, dome, make_color(0.92, 0.95, 0.97), 0.4, edge=0.3)
     canvas.brighten(0.5 * dome.cut_band(-0.62, -0.56) + 0.35 * dome.cut_band(-0.47, -0.43))
     add_streaks(canvas, rng, dome, -0.7, -0.45, 0.9)
 
@@ -170,7 +176,7 @@ def draw_detergent_bottle(canvas: Canvas, rng: Generator) -> None:
 
 def _draw_closure(canvas: Canvas, rng: Generator, neck: float, *, has_pump: bool) -> None:
     color = pick_color(rng, saturation=(0.0, 0.8), value=(0.75, 1.0))
-    cap = turn_profile(canvas, [(-0.86, 0.13), (-0.68, 0.14)], roundness=0.1, sway=[neck, neck])
+    cap = turn_profile(canvas, [(-0.86, 0.13), (-0.68, 0.14)], 0.1, sway=[neck, neck])
     grip = 0.85 + 0.12 * np.sin(12 * np.arcsin(cap.across)) - 0.2 * cap.across**4
     canvas.paint(cap.coverage, grip[..., None] * color)
     if has_pump:

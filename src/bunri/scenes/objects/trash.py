@@ -9,6 +9,7 @@ from bunri.images.noise import make_creases, make_noise
 from bunri.scenes.canvas import (
     Canvas,
     Points,
+    make_color,
     make_gray,
     pick_color,
     trace_blob,
@@ -22,9 +23,7 @@ from bunri.scenes.solids import Turned, turn_profile
 def draw_cup_noodle(canvas: Canvas, rng: Generator) -> None:
     """Draw an eaten cup of noodles: printed tub, foil lid peeled back, red broth."""
     roundness = rng.uniform(0.42, 0.6)
-    tub = turn_profile(
-        canvas, [(-0.42, 0.78), (-0.36, 0.74), (0.62, 0.52), (0.66, 0.5)], roundness=roundness
-    )
+    tub = turn_profile(canvas, [(-0.42, 0.78), (-0.36, 0.74), (0.62, 0.52), (0.66, 0.5)], roundness)
     light = 0.78 + 0.25 * np.cos(1.8 * (tub.across - 0.5 * np.float32(canvas.light_across)))
     base = pick_color(rng, hue=(-0.04, 0.14), saturation=(0.7, 0.95), value=(0.6, 0.9))
     if rng.random() < 0.3:
@@ -43,7 +42,7 @@ def draw_cup_noodle(canvas: Canvas, rng: Generator) -> None:
 
 def _print_tub(canvas: Canvas, rng: Generator, tub: Turned) -> None:
     panel = canvas.fill(tub.place(trace_ellipse((rng.uniform(-0.4, 0.4), 0.02), (0.7, 0.22))))
-    canvas.paint(panel * tub.coverage, np.array([1.0, 0.93, 0.75], np.float32))
+    canvas.paint(panel * tub.coverage, make_color(1.0, 0.93, 0.75))
     word = str(rng.choice(["RAMEN", "UDON", "SPICY", "NOODLE"]))
     ink = pick_color(rng, hue=(-0.03, 0.05), saturation=(0.8, 1.0), value=(0.4, 0.75))
     box = (-0.55, -0.1, 1.1, 0.24)
@@ -61,9 +60,7 @@ def _fill_broth(canvas: Canvas, rng: Generator, radii: tuple[float, float]) -> N
     for _ in range(int(rng.integers(4, 14))):
         at = rng.uniform(-0.6, 0.6, 2) * radii + (0, -0.36)
         strands.append(trace_curve(at + rng.uniform(-0.2, 0.2, (4, 2)) * (1, 0.6), closed=False))
-    canvas.paint(
-        canvas.stroke(*strands, width=0.035) * level, np.array([0.92, 0.78, 0.48], np.float32)
-    )
+    canvas.paint(canvas.stroke(*strands, width=0.035) * level, make_color(0.92, 0.78, 0.48))
     fat = rng.uniform(-0.55, 0.55, (9, 2)) * radii + (0, -0.36)
     for spot in fat:
         canvas.paint(canvas.ellipse((spot[0], spot[1]), (0.05, 0.03)) * level, make_gray(1), 0.22)
@@ -108,13 +105,8 @@ def draw_snack_wrapper(canvas: Canvas, rng: Generator) -> None:
 
 def _print_wrapper(canvas: Canvas, rng: Generator, shape: FloatArray, half: float) -> None:
     accent = pick_color(rng, saturation=(0.6, 1.0), value=(0.85, 1.0))
-    burst = np.stack(
-        [
-            np.cos(np.linspace(0, 2 * np.pi, 24, endpoint=False)),
-            np.sin(np.linspace(0, 2 * np.pi, 24, endpoint=False)),
-        ],
-        axis=1,
-    )
+    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    burst = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     burst *= (0.8 * half * (1 - 0.25 * (np.arange(24) % 2)))[:, None]
     canvas.paint(canvas.fill(np.add(burst, (0, 0.28))) * shape, accent)
     word = str(rng.choice(["CHIPS", "CRISP", "CHOCO", "SNACK", "CORN"]))
@@ -123,7 +115,7 @@ def _print_wrapper(canvas: Canvas, rng: Generator, shape: FloatArray, half: floa
         print_word(canvas, word, box, make_gray(gray), width=width, within=shape)
     for at in ((-0.08, 0.22), (0.1, 0.34)):
         chip = trace_ellipse(at, (0.2 * half + 0.05, 0.12), turn_deg=float(rng.uniform(-40, 40)))
-        canvas.paint(canvas.fill(chip) * shape, np.array([0.85, 0.6, 0.2], np.float32))
+        canvas.paint(canvas.fill(chip) * shape, make_color(0.85, 0.6, 0.2))
     lines = trace_text_lines(rng, 3, (-0.7 * half, 0.62, 1.4 * half, 0.16))
     canvas.paint(canvas.stroke(*lines, width=0.018) * shape, make_gray(0.95), 0.8)
 
@@ -175,9 +167,8 @@ def _widen_line(spine: Points, widths: npt.NDArray[np.float64]) -> Points:
     along = np.gradient(spine, axis=0)
     across = np.stack([-along[:, 1], along[:, 0]], axis=1)
     across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-9)
-    return np.concatenate(
-        [spine + across * widths[:, None], (spine - across * widths[:, None])[::-1]]
-    )
+    shift = across * widths[:, None]
+    return np.concatenate([spine + shift, (spine - shift)[::-1]])
 
 
 def draw_face_mask(canvas: Canvas, rng: Generator) -> None:

@@ -30,10 +30,8 @@ def _paint_lump(canvas: Canvas, rng: Generator, size: float) -> None:
     height = 0.5 * size * np.sqrt(np.clip(1.3 - reach * reach, 0.05, 1))
     height += 0.3 * size * canvas.noise(rng, 0.35 * size, octaves=4)
     normals = canvas.measure_relief(height)
-    canvas.paint(
-        canvas.fill(outline),
-        canvas.shade(normals, np.asarray(color, np.float32), ambient=0.35, gloss=0.12),
-    )
+    lit = canvas.shade(normals, np.asarray(color, np.float32), ambient=0.35, gloss=0.12)
+    canvas.paint(canvas.fill(outline), lit)
 
 
 def draw_lump(canvas: Canvas, rng: Generator) -> None:
@@ -42,12 +40,8 @@ def draw_lump(canvas: Canvas, rng: Generator) -> None:
     tone = 0.8 + 0.5 * canvas.noise(rng, 0.11)
     for _ in range(int(rng.integers(4, 9))):
         at = rng.uniform(-0.5, 0.5, 2)
-        scrap = (
-            trace_blob(
-                rng, (rng.uniform(0.1, 0.25), rng.uniform(0.06, 0.2)), roughness=0.4, corners=8
-            )
-            + at
-        )
+        radii = (rng.uniform(0.1, 0.25), rng.uniform(0.06, 0.2))
+        scrap = trace_blob(rng, radii, roughness=0.4, corners=8) + at
         tint = pick_color(rng, saturation=(0.0, 0.7), value=(0.2, 0.9))
         canvas.darken(0.4 * canvas.fill(scrap + 0.025))
         canvas.paint(canvas.fill(scrap), tone[..., None] * tint, 0.85)

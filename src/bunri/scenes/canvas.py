@@ -1,6 +1,5 @@
 """The drawing board of one object: shapes, paint and light, supersampled two or three times."""
 
-import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -13,12 +12,12 @@ from PIL import Image, ImageDraw
 
 from bunri.core.contracts import FloatArray
 from bunri.images.noise import make_noise, make_wrinkles
+from bunri.scenes.colors import Color
 
 Points = npt.NDArray[np.float64]  # (N, 2), (u, v) in an object's own units
 Pair = tuple[float, float]
 PointsLike = Points | Sequence[Pair]
 Floats = npt.NDArray[np.floating[Any]]  # computed values; what they are painted on is float32
-Color = npt.NDArray[np.float32]  # (3,) or (H, W, 3), RGB, 0 to 1
 
 MARGIN = 1.25
 """Distance of the board's edge from the object's centre, in the object's units."""
@@ -260,25 +259,3 @@ def trace_blob(rng: Generator, radii: Pair, *, roughness: float, corners: int = 
     return trace_curve(
         np.stack([radii[0] * reach * np.cos(angle), radii[1] * reach * np.sin(angle)], axis=1)
     )
-
-
-def pick_color(
-    rng: Generator,
-    *,
-    hue: Pair = (0.0, 1.0),
-    saturation: Pair = (0.5, 0.9),
-    value: Pair = (0.4, 0.9),
-) -> Color:
-    """Return a random colour from ranges of hue, saturation and value, all 0 to 1."""
-    parts = (rng.uniform(*hue) % 1.0, rng.uniform(*saturation), rng.uniform(*value))
-    return np.array(colorsys.hsv_to_rgb(*parts), np.float32)
-
-
-def make_color(red: float, green: float, blue: float) -> Color:
-    """Return a colour from its parts, 0 to 1."""
-    return np.array([red, green, blue], np.float32)
-
-
-def make_gray(value: float) -> Color:
-    """Return a neutral colour."""
-    return np.full(3, value, np.float32)

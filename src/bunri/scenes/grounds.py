@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from bunri.core.contracts import FloatArray
 from bunri.images.noise import make_noise
-from bunri.scenes.canvas import Color, pick_color
+from bunri.scenes.colors import Color, pick_color
 
 Ground = Callable[[np.random.Generator, int], FloatArray]
 

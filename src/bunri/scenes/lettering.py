@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.random import Generator
 
-from bunri.scenes.canvas import Canvas, Color, Floats, Points
+from bunri.scenes.canvas import Canvas, Floats, Points
+from bunri.scenes.colors import Color
 
 Box = tuple[float, float, float, float]
 """Left, top, width and height in the coordinates of a surface."""

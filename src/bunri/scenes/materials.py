@@ -4,7 +4,8 @@ import numpy as np
 from numpy.random import Generator
 
 from bunri.core.contracts import FloatArray
-from bunri.scenes.canvas import Canvas, Color, make_gray
+from bunri.scenes.canvas import Canvas
+from bunri.scenes.colors import Color, make_gray
 from bunri.scenes.solids import Face, Turned
 
 

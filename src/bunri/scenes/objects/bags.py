@@ -5,16 +5,8 @@ from numpy.random import Generator
 
 from bunri.core.contracts import FloatArray
 from bunri.images.noise import sample_noise
-from bunri.scenes.canvas import (
-    Canvas,
-    Color,
-    Points,
-    make_gray,
-    pick_color,
-    trace_blob,
-    trace_curve,
-    trace_ellipse,
-)
+from bunri.scenes.canvas import Canvas, Points, trace_blob, trace_curve, trace_ellipse
+from bunri.scenes.colors import Color, make_gray, pick_color
 from bunri.scenes.lettering import print_word
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.random import Generator
 
-from bunri.scenes.canvas import Canvas, Color, make_gray, pick_color, trace_ellipse
+from bunri.scenes.canvas import Canvas, trace_ellipse
+from bunri.scenes.colors import Color, make_gray, pick_color
 from bunri.scenes.lettering import print_word, trace_text_lines
 from bunri.scenes.materials import paint_board
 from bunri.scenes.solids import Corners, Face, build_box, see_box, see_faces

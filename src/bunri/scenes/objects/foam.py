@@ -5,7 +5,8 @@ from numpy.random import Generator
 
 from bunri.core.contracts import FloatArray
 from bunri.images.noise import look_up_beads
-from bunri.scenes.canvas import Canvas, Color, make_gray, pick_color
+from bunri.scenes.canvas import Canvas
+from bunri.scenes.colors import Color, make_gray, pick_color
 from bunri.scenes.solids import Face, build_box, see_faces
 
 _BEADS_PER_UNIT = 26

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.random import Generator
 
-from bunri.scenes.canvas import Canvas, make_color, make_gray, pick_color, trace_blob
+from bunri.scenes.canvas import Canvas, trace_blob
+from bunri.scenes.colors import make_color, make_gray, pick_color
 from bunri.scenes.lettering import print_word, trace_text_lines
 from bunri.scenes.materials import add_streaks, paint_clear
 from bunri.scenes.solids import Turned, turn_profile

@@ -4,16 +4,8 @@ import numpy as np
 from numpy.random import Generator
 
 from bunri.images.noise import make_creases
-from bunri.scenes.canvas import (
-    Canvas,
-    Color,
-    make_color,
-    make_gray,
-    pick_color,
-    trace_blob,
-    trace_curve,
-    trace_ellipse,
-)
+from bunri.scenes.canvas import Canvas, trace_blob, trace_curve, trace_ellipse
+from bunri.scenes.colors import Color, make_color, make_gray, pick_color
 from bunri.scenes.lettering import print_word
 from bunri.scenes.materials import find_streak, make_steel, press_relief
 from bunri.scenes.solids import Turned, build_box, see_box, turn_profile

@@ -5,7 +5,8 @@ from numpy.random import Generator
 
 from bunri.core.contracts import FloatArray
 from bunri.images.noise import make_creases, make_noise
-from bunri.scenes.canvas import Canvas, Color, Points, make_color, make_gray, pick_color
+from bunri.scenes.canvas import Canvas, Points
+from bunri.scenes.colors import Color, make_color, make_gray, pick_color
 from bunri.scenes.lettering import print_word, trace_text_lines
 from bunri.scenes.materials import paint_board
 from bunri.scenes.solids import Corners, Face, build_box, see_box, see_faces

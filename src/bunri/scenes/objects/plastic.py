@@ -4,15 +4,8 @@ import numpy as np
 from numpy.random import Generator
 
 from bunri.core.contracts import FloatArray
-from bunri.scenes.canvas import (
-    Canvas,
-    Points,
-    make_color,
-    make_gray,
-    pick_color,
-    trace_curve,
-    trace_ellipse,
-)
+from bunri.scenes.canvas import Canvas, Points, trace_curve, trace_ellipse
+from bunri.scenes.colors import make_color, make_gray, pick_color
 from bunri.scenes.lettering import print_word, trace_text_lines
 from bunri.scenes.materials import add_streaks, paint_clear
 from bunri.scenes.solids import Turned, turn_profile

@@ -6,16 +6,8 @@ from numpy.random import Generator
 
 from bunri.core.contracts import FloatArray
 from bunri.images.noise import make_creases, make_noise
-from bunri.scenes.canvas import (
-    Canvas,
-    Points,
-    make_color,
-    make_gray,
-    pick_color,
-    trace_blob,
-    trace_curve,
-    trace_ellipse,
-)
+from bunri.scenes.canvas import Canvas, Points, trace_blob, trace_curve, trace_ellipse
+from bunri.scenes.colors import make_color, make_gray, pick_color
 from bunri.scenes.lettering import print_word, trace_text_lines
 from bunri.scenes.solids import Turned, turn_profile
 

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.random import Generator
 
-from bunri.scenes.canvas import Canvas, Color, make_gray, pick_color, trace_blob, trace_curve
+from bunri.scenes.canvas import Canvas, trace_blob, trace_curve
+from bunri.scenes.colors import Color, make_gray, pick_color
 
 
 def draw_tangle(canvas: Canvas, rng: Generator) -> None:

@@ -12,12 +12,12 @@ from torch import nn
 
 from bunri.core.errors import OutputError, RunError
 from bunri.training.checkpoints import Checkpoint
-from bunri.training.divergence import DivergenceError
 from bunri.training.listener import TrainingListener
 from bunri.training.plan import RunFolder
 from bunri.training.processes import ALONE, PeerError, Processes
 from bunri.training.run_writer import RunWriter
 from bunri.training.runs import resume_training, start_training
+from bunri.training.stepper import DivergenceError
 from tests.builders import write_data
 from tests.training.group import run_group
 from tests.training.test_stepper import Pixelwise, limit_memory, make_batch, make_stepper

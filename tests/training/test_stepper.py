@@ -7,10 +7,9 @@ from torch import nn
 
 from bunri.core.errors import RunError
 from bunri.training.config import load_config
-from bunri.training.divergence import DivergenceError
 from bunri.training.optimization import build_average, build_optimizer
 from bunri.training.processes import ALONE
-from bunri.training.stepper import Stepper, is_out_of_memory
+from bunri.training.stepper import DivergenceError, Stepper, is_out_of_memory
 
 CPU_MESSAGE = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate"
 

@@ -7,16 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
-from bunri.images.frames import Preprocessing
 from bunri.labels.coco import read_coco
-from bunri.training.config import LossConfig
+from bunri.training.config import load_config
 from bunri.training.networks.inference import to_probs
 from bunri.training.samples.data import PhotoStore
 from bunri.training.validate import validate
 from tests.builders import SHAPE_RGB, Shape, build_document, draw_photo, draw_truth, write_document
 
-CE = LossConfig(ce=1.0, dice=0.0)
-PREPROCESSING = Preprocessing(64, (0.0,) * 3, (1.0,) * 3)
+PLAIN = ["input.size_px=64", "input.normalization=none", "loss.ce=1", "loss.dice=0"]
 SHAPES = {
     "a.png": [Shape(5, 4, 4, 40, 30)],
     "b.png": [Shape(7, 10, 20, 30, 40), Shape(3, 36, 2, 60, 20)],
@@ -49,14 +47,10 @@ def open_store(folder, size_hw, shapes=SHAPES):
     return PhotoStore([read_coco(path)], "largest-first", 2**30)
 
 
-def run(store, network, *, loss=CE, batch_size=2, num_samples=0, **options):
-    return validate(
-        *(network, store, PREPROCESSING, loss, 12),
-        batch_size=batch_size,
-        num_samples=num_samples,
-        device=torch.device("cpu"),
-        **options,
-    )
+def run(store, network, *, batch_size=2, num_samples=0, **options):
+    settings = [f"train.batch_size={batch_size}", f"train.num_sample_pictures={num_samples}"]
+    config = load_config("", PLAIN + settings)
+    return validate(network, store, config, torch.device("cpu"), **options)
 
 
 @pytest.mark.parametrize("size_hw", [(64, 64), (48, 64), (64, 30)])

@@ -18,50 +18,25 @@ from bunri.core.files import replace_atomically
 
 @dataclass(slots=True)
 class Checkpoint:
-    """State from which training goes on.
+    """State from which training goes on."""
 
-    Attributes:
-        num_epochs: Number of complete epochs.
-        losses_done: Loss of each step made in the epoch at hand; empty between epochs.
-        network: State dict of the network.
-        average: State dict of the averaged network; empty without averaging.
-        optimizer: State dict of the optimiser.
-        scaler: State of the scaler of fp16 losses; empty in other number formats.
-        num_parts: Number of parts that a batch is split into.
-        history: Metrics of every epoch, as in ``metrics.jsonl``.
-        best_epoch: Epoch whose model is in the bundle; 0 before the first.
-        rate_scale: Factor on the learning rate after training has diverged.
-        num_rollbacks: Number of times that training has diverged.
-        licenses: Licences of the weights at the start, and of the photos.
-        class_names: Names of the network's outputs, in order.
-        start_photos: Hashes of the photos that the weights at the start were trained on, as
-            :func:`bunri.labels.pseudo.pack_hashes` writes them.
-    """
-
-    num_epochs: int = 0
-    losses_done: list[float] = field(default_factory=list)
+    num_epochs: int = 0  # complete ones
+    losses_done: list[float] = field(default_factory=list)  # of each step of the epoch at hand
     network: dict[str, Any] = field(default_factory=dict)
-    average: dict[str, Any] = field(default_factory=dict)
+    average: dict[str, Any] = field(default_factory=dict)  # empty without averaging
     optimizer: dict[str, Any] = field(default_factory=dict)
-    scaler: dict[str, Any] = field(default_factory=dict)
-    num_parts: int = 1
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best_epoch: int = 0
-    rate_scale: float = 1.0
+    scaler: dict[str, Any] = field(default_factory=dict)  # of fp16 losses; else empty
+    num_parts: int = 1  # that a batch is split into
+    history: list[dict[str, Any]] = field(default_factory=list)  # lines of metrics.jsonl
+    best_epoch: int = 0  # whose model is in the bundle; 0 before the first
+    rate_scale: float = 1.0  # factor on the learning rate after training has diverged
     num_rollbacks: int = 0
-    licenses: dict[str, str] = field(default_factory=dict)
-    class_names: list[str] = field(default_factory=list)
-    start_photos: str = ""
+    licenses: dict[str, str] = field(default_factory=dict)  # of first weights and photos
+    class_names: list[str] = field(default_factory=list)  # of the network's outputs, in order
+    start_photos: str = ""  # packed hashes of the photos that the first weights were trained on
 
     def claim_classes(self, names: Sequence[str]) -> None:
-        """Note the classes of a new run; check that a resumed run has the same.
-
-        Args:
-            names: Class names of the data, in order.
-
-        Raises:
-            RunError: The classes differ; the differences are listed.
-        """
+        """Note the classes of a new run; raise RunError unless a resumed run has the same."""
         if not self.class_names:
             self.class_names = list(names)
         if self.class_names != list(names):
@@ -72,11 +47,7 @@ class Checkpoint:
             )
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint atomically.
-
-        Raises:
-            OutputError: The file cannot be written; an earlier checkpoint is intact.
-        """
+        """Write the checkpoint atomically: if that fails, an earlier one is intact."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         # In memory first: torch's own writer hides a full disk behind a RuntimeError.
         content = io.BytesIO()
@@ -86,11 +57,7 @@ class Checkpoint:
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
-        """Read a checkpoint; only tensors and plain values are accepted, code is never run.
-
-        Raises:
-            RunError: The file is damaged.
-        """
+        """Read a checkpoint; only tensors and plain values are accepted, code is never run."""
         try:
             values = torch.load(path, map_location="cpu", weights_only=True)
             values.pop("steps_done", None)  # written by earlier versions, always 0

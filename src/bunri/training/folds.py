@@ -27,6 +27,7 @@ from bunri.training.config import Config, dump_config, load_config, read_recipe
 from bunri.training.listener import TrainingListener
 from bunri.training.plan import (
     MAX_PLAN_BYTES,
+    NEW_RUN_HINT,
     DataSource,
     RunFolder,
     RunPlan,
@@ -38,7 +39,7 @@ from bunri.training.plan import (
 from bunri.training.runs import resume_training, start_training
 from bunri.training.termination import Termination
 
-_DOCUMENTS_NAME, _PLAN_NAME, _CONFIG_NAME = "folds", "plan.json", "config.yaml"
+_PLAN_NAME, _CONFIG_NAME = "plan.json", "config.yaml"
 
 ScoreRun = Callable[[RunFolder, tuple[DataSource, ...]], Matrices]
 """Function that returns the confusion matrices, int64 (N, C, C), of a run's model on all photos of
@@ -53,26 +54,15 @@ class FoldsRecord(JsonRecord):
     runs: tuple[SourcesRecord, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class FoldsFolder:
     """Paths of everything in a folder of folds; folds count from 1."""
 
-    path: Path
-
-    @property
-    def documents(self) -> Path:
-        """Files that are written once: the annotations of each fold, and the settings."""
-        return self.path / _DOCUMENTS_NAME
-
-    @property
-    def plan(self) -> Path:
-        """Record of the files that each fold trains and validates on."""
-        return self.documents / _PLAN_NAME
-
-    @property
-    def out_of_fold(self) -> Path:
-        """Score of all folds together."""
-        return self.path / "out_of_fold.json"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.documents = path / "folds"  # written once: annotations of each fold, settings
+        self.config = self.documents / _CONFIG_NAME
+        self.plan = self.documents / _PLAN_NAME
+        self.out_of_fold = path / "out_of_fold.json"  # score of all folds together
 
     def get_run(self, number: int) -> RunFolder:
         """Return the run of a fold."""
@@ -85,27 +75,15 @@ class FoldsFolder:
 
 @dataclass(frozen=True, slots=True)
 class FoldsRequest:
-    """Request to train by folds.
-
-    Attributes:
-        config: Settings of every fold.
-        data: Files whose photos are distributed over the folds.
-        also_train: Files that every fold trains on, and none validates on.
-        num_folds: Number of folds, at least 2.
-    """
+    """Request to train by folds."""
 
     config: Config
-    data: tuple[DataSource, ...]
-    also_train: tuple[DataSource, ...]
-    num_folds: int
+    data: tuple[DataSource, ...]  # whose photos are distributed over the folds
+    also_train: tuple[DataSource, ...]  # that every fold trains on, and none validates on
+    num_folds: int  # at least 2
 
     def read_sets(self) -> list[LabelledSet]:
-        """Return the labelled sets of ``data``, after a check of all files.
-
-        Raises:
-            AnnotationError: A file cannot be used, photos are missing, or pseudo-labels would be
-                validated on.
-        """
+        """Return the labelled sets of ``data``, after a check of all files."""
         own = read_labelled((*self.data, *self.also_train))[: len(self.data)]
         pseudo = [str(dataset.source) for dataset in own if dataset.is_pseudo]
         if pseudo:
@@ -119,13 +97,7 @@ class FoldsRequest:
 
 @dataclass(frozen=True, slots=True)
 class FoldsPlan:
-    """Settings, the run of each fold, and the fold of each photo.
-
-    Attributes:
-        config: Settings of every fold.
-        runs: Plan of each fold's run.
-        fold_of: Fold of each photo, from 0, for each file that was distributed.
-    """
+    """Settings and run of each fold; the fold of each photo, from 0, by distributed file."""
 
     config: Config
     runs: tuple[RunPlan, ...]
@@ -133,17 +105,10 @@ class FoldsPlan:
 
     @classmethod
     def read(cls, folder: FoldsFolder) -> Self:
-        """Read the plan that :func:`start_folds` wrote.
-
-        Raises:
-            RunError: It is damaged, or a file has changed since.
-            ConfigError: The settings were edited into something invalid.
-        """
-        path = folder.documents / _CONFIG_NAME
-        config = load_config(read_recipe(str(path)), source=str(path))
-        hint = "Start again in another folder."
+        """Read the plan that :func:`start_folds` wrote."""
+        config = load_config(read_recipe(str(folder.config)), source=str(folder.config))
         record = read_json_record(
-            folder.plan, FoldsRecord, max_bytes=MAX_PLAN_BYTES, error=RunError, hint=hint
+            folder.plan, FoldsRecord, max_bytes=MAX_PLAN_BYTES, error=RunError, hint=NEW_RUN_HINT
         )
         changes = list(dict.fromkeys(c for run in record.runs for c in run.find_changes()))
         if changes:
@@ -154,30 +119,18 @@ class FoldsPlan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OutOfFold:
-    """Scores of all folds, each photo predicted by the model that never saw its labels.
-
-    Attributes:
-        table: Class table.
-        scores: Scores over all photos.
-        intervals: Confidence intervals of ``scores``, over photos.
-        folds: Scores of each fold alone.
-    """
+    """Scores of all folds, each photo predicted by the model that never saw its labels."""
 
     table: ClassTable
-    scores: ScoreSheet
-    intervals: ScoreIntervals
-    folds: tuple[ScoreSheet, ...]
+    scores: ScoreSheet  # over all photos
+    intervals: ScoreIntervals  # of scores, over photos
+    folds: tuple[ScoreSheet, ...]  # of each fold alone
 
 
 def start_folds(
     request: FoldsRequest, folder: FoldsFolder, progress: Progress = show_nothing
 ) -> None:
     """Distribute the photos and write each fold's files; :func:`run_folds` trains.
-
-    Args:
-        request: Data, settings and number of folds.
-        folder: New or empty folder.
-        progress: Display of the work.
 
     Raises:
         BunriError: Data, photos or the folder cannot be used; nothing is written then.
@@ -245,12 +198,6 @@ def run_folds(
 ) -> OutOfFold:
     """Train and score every fold that is not done yet, and write the score of all together.
 
-    Args:
-        folder: Folder that :func:`start_folds` wrote.
-        score_run: Function that scores a fold's model on the fold's own photos.
-        listener: Follower of each fold's run.
-        stop: Signals that end training with a checkpoint.
-
     Raises:
         BunriError: Same as :func:`bunri.training.runs.start_training`.
     """
@@ -264,7 +211,12 @@ def run_folds(
             matrices = _read_matrices(path, count)
             if matrices is None:
                 listener.start_fold(number)
-                _train_fold(folder.get_run(number), run, listener, stop)
+                if folder.get_run(number).config.is_file():
+                    resume_training(folder.get_run(number), listener, stop=stop)
+                else:
+                    # Left by a process that died while it wrote the plan; config comes last.
+                    folder.get_run(number).data.unlink(missing_ok=True)
+                    start_training(run, folder.get_run(number), listener, stop=stop)
                 matrices = score_run(folder.get_run(number), run.val)
                 with replace_atomically(path) as temporary:
                     np.save(temporary, matrices, allow_pickle=False)
@@ -280,20 +232,15 @@ def run_folds(
             intervals=bootstrap_scores(whole),
             folds=tuple(compute_scores(matrices, batch_size) for matrices in parts),
         )
-        _write_result(folder, result)
+        names = table.names
+        rows = [
+            {"run": folder.get_run(number).path.name, **scores.to_json(names)}
+            for number, scores in enumerate(result.folds, start=1)
+        ]
+        intervals = result.intervals.to_json(names)
+        content = {**result.scores.to_json(names), "intervals": intervals, "folds": rows}
+        write_json(folder.out_of_fold, content)
     return result
-
-
-def _train_fold(
-    run: RunFolder, plan: RunPlan, listener: TrainingListener, stop: Termination | None
-) -> None:
-    """Train a fold from its beginning, or go on with it."""
-    if run.config.is_file():
-        resume_training(run, listener, stop=stop)
-    else:
-        # Left by a process that died while it wrote the plan; config comes last.
-        run.data.unlink(missing_ok=True)
-        start_training(plan, run, listener, stop=stop)
 
 
 def _read_matrices(path: Path, count: int) -> Matrices | None:
@@ -304,16 +251,3 @@ def _read_matrices(path: Path, count: int) -> Matrices | None:
         return None
     is_sound = matrices.dtype == np.int64 and matrices.ndim == 3 and len(matrices) == count
     return matrices if is_sound else None
-
-
-def _write_result(folder: FoldsFolder, result: OutOfFold) -> None:
-    names = result.table.names
-    content = {
-        **result.scores.to_json(names),
-        "intervals": result.intervals.to_json(names),
-        "folds": [
-            {"run": folder.get_run(number).path.name, **scores.to_json(names)}
-            for number, scores in enumerate(result.folds, start=1)
-        ],
-    }
-    write_json(folder.out_of_fold, content)

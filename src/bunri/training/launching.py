@@ -51,15 +51,10 @@ _ENVIRONMENTS: Mapping[str, type[ClusterEnvironment]] = {
 def find_layout(
     num_devices: int | None, num_nodes: int | None, variables: Mapping[str, str]
 ) -> Layout:
-    """Return how many processes train together.
+    """Return how many processes train together; None: as many as were started, else one.
 
-    Args:
-        num_devices: Processes on each machine; None: as many as were started, else one.
-        num_nodes: Machines; None: as many as were started, else one.
-        variables: Environment variables, among them those of torchrun and SLURM.
-
-    Raises:
-        ConfigError: torchrun or SLURM started another number of processes.
+    ``variables`` of the environment show what torchrun or SLURM has started; ConfigError is raised
+    if that is another number than what was asked for.
     """
     if "TORCHELASTIC_RUN_ID" in variables:
         local, world = int(variables["LOCAL_WORLD_SIZE"]), int(variables["WORLD_SIZE"])
@@ -86,10 +81,6 @@ def run_workers(num_devices: int | None, num_nodes: int | None) -> int | None:
 
     If one process fails or is killed, the others are ended too. Signals are handed on. For the
     command line only: it repeats ``sys.argv`` and sets signal handlers meanwhile.
-
-    Args:
-        num_devices: Processes on each machine; None: as many as were started, else one.
-        num_nodes: Machines; None: as many as were started, else one.
 
     Returns:
         Exit status for this process; None if this process is one of those that train.
@@ -168,10 +159,6 @@ def _watch(workers: Sequence[subprocess.Popen[bytes]]) -> int:
 def open_processes(num_devices: int | None, num_nodes: int | None) -> Iterator[Processes]:
     """Connect the processes of a training, all of which have been started.
 
-    Args:
-        num_devices: Processes on each machine; None: as many as were started, else one.
-        num_nodes: Machines; None: as many as were started, else one.
-
     Raises:
         ConfigError: torchrun or SLURM started another number of processes.
     """
@@ -192,9 +179,8 @@ def open_processes(num_devices: int | None, num_nodes: int | None) -> Iterator[P
     count = layout.num_devices * layout.num_nodes
     rank = environment.node_rank() * layout.num_devices + environment.local_rank()
     processes = Processes(rank, count, layout.num_devices, options)
-    logging.getLogger("lightning_fabric").setLevel(
-        logging.WARNING
-    )  # else it announces each process
+    # Else it announces each process.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     try:
         _ = processes.fabric  # connects
         yield processes

@@ -39,28 +39,18 @@ class TrainingListener:
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """Outcome of a finished run.
+    """Outcome of a finished run."""
 
-    Attributes:
-        best: The metrics record of the epoch in the bundle.
-        num_epochs: Number of epochs trained in all.
-    """
-
-    best: Mapping[str, Any]
+    best: Mapping[str, Any]  # line of metrics.jsonl of the epoch in the bundle
     num_epochs: int
 
 
 class ProgressListener(TrainingListener):
-    """Shows a training as one :data:`~bunri.core.progress.Progress`, an item per step.
-
-    Args:
-        progress: The display; closed by leaving the ``with`` block.
-    """
+    """Shows a training as one display, an item per step; leaving the ``with`` block closes it."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._open = ExitStack()
-        self._advance: Advance | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -79,5 +69,4 @@ class ProgressListener(TrainingListener):
 
     def end_step(self, loss: float) -> None:  # noqa: ARG002 (the event's)
         """Advance by one step."""
-        if self._advance is not None:
-            self._advance()
+        self._advance()

@@ -47,16 +47,9 @@ class TrackingState(JsonRecord):
 def open_logger(
     config: Config, folder: RunFolder, listener: TrainingListener, *, is_first: bool
 ) -> Iterator["RunLogger"]:
-    """Open the logger that a run's settings name; nothing is written before training starts.
+    """Open the logger that a run's settings name, in the first process of a training.
 
-    Args:
-        config: Settings of the run.
-        folder: Folder of the run.
-        listener: Receiver of notes and warnings.
-        is_first: Whether this process writes; the others log nothing.
-
-    Raises:
-        MissingExtraError: The tracker's library is not installed.
+    Nothing is written before training starts; MissingExtraError is raised if a library is missing.
     """
     name = config.train.tracker
     for library in _LIBRARIES.get(name, ()):
@@ -90,59 +83,55 @@ class RunLogger:
         self._logger: Any = None
 
     def open(self, first_epoch: int) -> None:
-        """Open the tracker, and log the epochs that it lacks.
-
-        Args:
-            first_epoch: Number of the epoch that is trained next, from 1.
-        """
-        if self._name != "none":
-            self._attempt(lambda: self._open(first_epoch))
+        """Open the tracker, and log the epochs that it lacks before ``first_epoch``, from 1."""
+        if self._name == "none":
+            return
+        with self._surviving():
+            state = self._read_state()
+            run_id, num_given = state.run_id, state.num_epochs
+            if num_given >= first_epoch:  # the checkpoint is gone, and training begins anew
+                run_id, num_given = "", first_epoch - 1
+            self._logger, hint = OPENERS[self._name](self._folder.path, run_id, num_given)
+            self._listener.note(f"View the figures: {hint}")
+            self._logger.log_hyperparams(self._config.model_dump(mode="json"))
+            self._write_state(num_given)
+            if self._folder.metrics.is_file():
+                for line in self._folder.metrics.read_text("utf-8").splitlines()[num_given:]:
+                    self.log_epoch(json.loads(line))
 
     def log_epoch(self, record: Mapping[str, Any]) -> None:
         """Log one line of metrics.jsonl, with the picture of its samples."""
-        self._attempt(lambda: self._log(record))
+        if self._logger is None:
+            return
+        with self._surviving():
+            epoch = record["epoch"]
+            # First, so that an epoch is never logged twice, should the process die right here.
+            self._write_state(epoch)
+            figures = flatten_record(record, ascii_only=self._name == "mlflow")
+            self._logger.log_metrics(figures, step=epoch)
+            picture = self._folder.path_of_samples(epoch)
+            if picture.is_file():
+                self._log_picture(epoch, picture)
+            self._logger.save()
 
     def close(self, *, is_done: bool) -> None:
         """End the tracker's run; ``is_done`` is whether training came to its end."""
-        self._attempt(lambda: self._close(is_done=is_done))
+        with self._surviving():
+            self._finish(is_done=is_done)
 
-    def _attempt(self, work: Callable[[], object]) -> None:
+    @contextmanager
+    def _surviving(self) -> Iterator[None]:
+        """Report a failure, and go on without the tracker."""
         try:
-            work()
+            yield
         except Exception as error:  # noqa: BLE001 (foreign code, disks and networks)
             self._listener.warn(
                 f"{self._name} failed: {summarize(error)}. Training goes on without it; "
                 f"{self._folder.metrics} has all figures."
             )
             with suppress(Exception):
-                self._close(is_done=False)
+                self._finish(is_done=False)
             self._logger = None
-
-    def _open(self, first_epoch: int) -> None:
-        state = self._read_state()
-        run_id, num_given = state.run_id, state.num_epochs
-        if num_given >= first_epoch:  # the checkpoint is gone, and training begins anew
-            run_id, num_given = "", first_epoch - 1
-        self._logger, hint = OPENERS[self._name](self._folder.path, run_id, num_given)
-        self._listener.note(f"View the figures: {hint}")
-        self._logger.log_hyperparams(self._config.model_dump(mode="json"))
-        self._write_state(num_given)
-        if self._folder.metrics.is_file():
-            for line in self._folder.metrics.read_text("utf-8").splitlines()[num_given:]:
-                self._log(json.loads(line))
-
-    def _log(self, record: Mapping[str, Any]) -> None:
-        if self._logger is None:
-            return
-        epoch = record["epoch"]
-        # First, so that an epoch is never logged twice, should the process die right here.
-        self._write_state(epoch)
-        figures = flatten_record(record, ascii_only=self._name == "mlflow")
-        self._logger.log_metrics(figures, step=epoch)
-        picture = self._folder.path_of_samples(epoch)
-        if picture.is_file():
-            self._log_picture(epoch, picture)
-        self._logger.save()
 
     def _log_picture(self, epoch: int, path: Path) -> None:
         match self._name:
@@ -154,7 +143,7 @@ class RunLogger:
             case "wandb":
                 self._logger.log_image("samples", [str(path)], step=epoch)
 
-    def _close(self, *, is_done: bool) -> None:
+    def _finish(self, *, is_done: bool) -> None:
         if self._logger is None:
             return
         self._logger.finalize("success" if is_done else "KILLED")
@@ -245,10 +234,7 @@ def _import_lightning_loggers() -> Any:  # noqa: ANN401 (a module that is option
 def flatten_record(record: Mapping[str, Any], *, ascii_only: bool = False) -> dict[str, float]:
     """Return a line of metrics.jsonl as flat figures, without those that have no data.
 
-    Args:
-        record: The line.
-        ascii_only: Whether letters of class names must be ASCII, as in MLflow; names are reduced
-            to letters, digits, space and ``_-.`` in any case.
+    Class names are reduced to letters, in MLflow of ASCII, digits, space and ``_-.``.
     """
     figures = {
         "train/loss": record["train_loss"],

@@ -1,5 +1,6 @@
 """The training loop: epochs of steps, a validation after each, the best model kept."""
 
+import copy
 import hashlib
 import math
 import time
@@ -14,15 +15,7 @@ from bunri.labels.pseudo import pack_hashes, unpack_hashes
 from bunri.scores.metrics import compute_scores
 from bunri.training.checkpoints import Checkpoint
 from bunri.training.config import SelectBy
-from bunri.training.divergence import (
-    MAX_ROLLBACKS,
-    RATE_FACTOR,
-    DivergenceError,
-    check_loss,
-    copy_states,
-    restore_states,
-)
-from bunri.training.leak_check import collect_photo_hashes, refuse_leaks
+from bunri.training.data_checks import collect_photo_hashes, refuse_leaks, report_warnings
 from bunri.training.listener import TrainingListener, TrainingResult
 from bunri.training.loggers import RunLogger
 from bunri.training.losses.losses import check_class_weights, compute_training_loss
@@ -37,29 +30,23 @@ from bunri.training.numerics import (
 )
 from bunri.training.optimization import build_average, build_optimizer
 from bunri.training.plan import RunFolder, RunPlan
-from bunri.training.processes import ALONE, Processes
-from bunri.training.remarks import report_warnings
+from bunri.training.processes import Processes
 from bunri.training.run_writer import RunWriter, describe_licenses
 from bunri.training.samples.data import PhotoStore, TrainingStream, mix_seed
 from bunri.training.samples.loading import WaitClock, collate_samples, iterate_batches
 from bunri.training.samples.mixing import find_classes
-from bunri.training.stepper import Stepper, keep_freed_memory
+from bunri.training.stepper import DivergenceError, Stepper, check_loss, keep_freed_memory
 from bunri.training.termination import TerminatedError, Termination
 from bunri.training.validate import Validation, validate
 
+MAX_ROLLBACKS = 3
+"""Rollbacks in a whole run; with more, something else than the rate is wrong."""
+RATE_FACTOR = 0.5
+"""Factor on the learning rate with each rollback to the start of an epoch."""
+
 
 class Trainer:
-    """One run from a checkpoint to the last epoch.
-
-    Args:
-        plan: Settings and data.
-        folder: Folder of the run.
-        checkpoint: State to go on from; a new one to start.
-        listener: Follower of the run.
-        logger: Logger of the epochs' figures.
-        processes: All processes that train together.
-        stop: Signals that end training with a checkpoint.
-    """
+    """One run from a checkpoint, which is empty in a new run, to the last epoch."""
 
     def __init__(
         self,
@@ -68,8 +55,8 @@ class Trainer:
         checkpoint: Checkpoint,
         listener: TrainingListener,
         logger: RunLogger,
-        processes: Processes = ALONE,
-        stop: Termination | None = None,
+        processes: Processes,
+        stop: Termination | None,
     ) -> None:
         self._processes = processes
         self._config = config = plan.config
@@ -126,16 +113,13 @@ class Trainer:
         return train, val
 
     def run(self) -> TrainingResult:
-        """Train from the checkpoint to the last epoch.
-
-        SIGTERM or Ctrl-C end it in the middle of an epoch, with a checkpoint.
-        """
+        """Train to the last epoch; SIGTERM and Ctrl-C end it in the middle, with a checkpoint."""
         checkpoint = self._checkpoint
         num_epochs = self._config.train.epochs
         if self._processes.count > 1:
             self._stop.agree = self._processes.agree_max
         self._set_up()
-        self._processes.do_first(self._prepare_files)
+        self._processes.do_first(lambda: self._writer.cut_back(checkpoint.history))
         # Before training is announced: the logger adds epochs that its tracker lacks.
         self._logger.open(checkpoint.num_epochs + 1)
         self._listener.start_training(checkpoint.num_epochs + 1, num_epochs, self._steps_per_epoch)
@@ -149,10 +133,6 @@ class Trainer:
                 self._save()
             raise
         return TrainingResult(checkpoint.history[checkpoint.best_epoch - 1], num_epochs)
-
-    def _prepare_files(self) -> None:
-        self._writer.cut_timings(self._checkpoint.num_epochs)
-        self._writer.write_history(self._checkpoint.history)
 
     def _set_up(self) -> None:
         """Choose the number format, and put network, optimiser and average in place."""
@@ -175,7 +155,7 @@ class Trainer:
             self._processes,
         )
         if checkpoint.network:
-            self._restore(checkpoint)
+            self._restore()
             self._stepper.num_parts = max(self._stepper.num_parts, checkpoint.num_parts)
         else:
             stores = self._train_store, self._val_store
@@ -204,7 +184,7 @@ class Trainer:
         return self._processes.take_first(chosen)
 
     def _measure_numerics(self) -> Numerics:
-        """Choose the number format of a new run, and store it."""
+        """Return the number format of a new run, which is stored."""
         chosen = self._candidates[0]
         if self._config.train.epochs * self._steps_per_epoch >= MIN_STEPS:
             samples = [self._stream[i] for i in range(min(MEASURED_SAMPLES, len(self._stream)))]
@@ -220,7 +200,8 @@ class Trainer:
             self._listener.note(chosen.explain())
         return chosen
 
-    def _restore(self, checkpoint: Checkpoint) -> None:
+    def _restore(self) -> None:
+        checkpoint = self._checkpoint
         try:
             self._module.load_state_dict(checkpoint.network)
             self._stepper.optimizer.load_state_dict(checkpoint.optimizer)
@@ -240,30 +221,31 @@ class Trainer:
         checkpoint = self._checkpoint
         parts: list[Any] = [self._module, self._stepper.optimizer]
         parts += [] if self._average is None else [self._average.averaged]
-        before, losses_before = copy_states(parts), list(checkpoint.losses_done)
+        before = [_copy_to_cpu(part.state_dict()) for part in parts]
+        losses_before = list(checkpoint.losses_done)
         while True:
             try:
                 self._run_epoch(epoch)
             except DivergenceError as error:
                 if checkpoint.num_rollbacks == MAX_ROLLBACKS:
-                    failure = self._explain_divergence(str(error), epoch)
+                    failure = RunError(
+                        f"In epoch {epoch} {error}, even at {checkpoint.rate_scale:g} times the "
+                        "rate.",
+                        hint="The last complete epoch is kept. Start again in another folder with "
+                        f"a lower rate, for example --set optim.lr={self._config.optim.lr / 100:g}"
+                        ", or search for broken labels with bunri doctor.",
+                    )
                     raise self._processes.report_once(failure) from error
                 with self._stop.held_back():
-                    restore_states(parts, before)
+                    for part, state in zip(parts, before, strict=True):
+                        # A copy, since an optimiser would keep the state and change it.
+                        part.load_state_dict(copy.deepcopy(state))
                     checkpoint.losses_done = list(losses_before)
                     checkpoint.num_rollbacks += 1
                     checkpoint.rate_scale *= RATE_FACTOR
                 self._listener.roll_back(epoch, str(error), checkpoint.rate_scale)
             else:
                 return
-
-    def _explain_divergence(self, reason: str, epoch: int) -> RunError:
-        return RunError(
-            f"In epoch {epoch} {reason}, even at {self._checkpoint.rate_scale:g} times the rate.",
-            hint="The last complete epoch is kept. Start again in another folder with a lower "
-            f"rate, for example --set optim.lr={self._config.optim.lr / 100:g}, or search for "
-            "broken labels with bunri doctor.",
-        )
 
     def _run_epoch(self, epoch: int) -> None:
         started = time.monotonic()
@@ -272,7 +254,7 @@ class Trainer:
         trained = time.monotonic()
         validation = self._validate()
         # Before anything is saved: a checkpoint of such weights could never be resumed.
-        check_loss(torch.tensor(validation.loss), "validation")
+        check_loss(validation.loss, "validation")
         with self._stop.held_back():
             record, is_best = self._end_epoch(epoch, validation)
             val_s = time.monotonic() - trained
@@ -354,17 +336,11 @@ class Trainer:
 
     def _average_losses(self) -> float:
         """Return the mean loss over the samples of an epoch; its last batch may be smaller."""
-        losses = self._checkpoint.losses_done
-        counts = list(map(self._count_samples, range(len(losses))))
+        size, losses = self._config.train.batch_size, self._checkpoint.losses_done
+        counts = [min(size, len(self._stream) - number * size) for number in range(len(losses))]
         return sum(loss * count for loss, count in zip(losses, counts, strict=True)) / sum(counts)
 
-    def _count_samples(self, number: int) -> int:
-        """Return how many samples a batch of the epoch has."""
-        size = self._config.train.batch_size
-        return min(size, len(self._stream) - number * size)
-
     def _save(self) -> None:
-        """Write the checkpoint."""
         checkpoint, stepper = self._checkpoint, self._stepper
         checkpoint.network = dict(self._module.state_dict())
         checkpoint.optimizer = stepper.optimizer.state_dict()
@@ -386,14 +362,10 @@ class Trainer:
             return validate(
                 self._kept_network.eval(),
                 self._val_store,
-                self._writer.preprocessing,
-                self._config.loss,
-                len(self._table),
-                batch_size=self._config.train.batch_size,
-                num_samples=self._config.train.num_sample_pictures,
-                device=self._fabric.device,
-                processes=self._processes,
-                advance=self._stop.meet,
+                self._config,
+                self._fabric.device,
+                self._processes,
+                self._stop.meet,
             )
 
 
@@ -404,3 +376,11 @@ def is_better(record: Mapping[str, Any], best: Mapping[str, Any], select_by: Sel
     key = select_by.removesuffix("_miou")
     new, old = record["miou"][key], best["miou"][key]
     return new is not None and (old is None or new > old)
+
+
+def _copy_to_cpu(value: Any) -> Any:  # noqa: ANN401 (a tree of state)
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copy_to_cpu(item) for key, item in value.items()}
+    return [_copy_to_cpu(item) for item in value] if isinstance(value, list) else value

@@ -37,10 +37,7 @@ _AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 class Numerics(JsonRecord):
     """Content of ``numerics.json``: number format and memory layout of a run.
 
-    Attributes:
-        precision: Number format.
-        memory_format: Memory layout.
-        step_ms: Measured milliseconds by format, for example ``bf16 channels_last``.
+    ``step_ms`` are measured milliseconds by format, for example ``bf16 channels_last``.
     """
 
     precision: Literal["f32", "bf16", "fp16", "f64"]
@@ -63,11 +60,7 @@ class Numerics(JsonRecord):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a stored choice.
-
-        Raises:
-            RunError: The file is damaged.
-        """
+        """Read a stored choice; raise RunError if the file is damaged."""
         hint = "Start the run again in another folder."
         return read_json_record(path, cls, max_bytes=10_000, error=RunError, hint=hint)
 
@@ -89,10 +82,7 @@ def keep_convolutions_wide(network: nn.Module) -> None:
     oneDNN 3.12, torch's library for CPUs, computes gradients of depthwise convolutions five times
     slower in bfloat16 than in float32; for a 1x1 convolution with fewer than 16 outputs, such as
     a classifier over 4,096 channels, it writes beyond its memory where the CPU has AMX.
-
-    Args:
-        network: Network whose layers are changed in place; without autocast they compute as
-            before.
+    The layers are changed in place; without autocast they compute as before.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and (
@@ -109,11 +99,7 @@ def _compute_wide(layer: nn.Module, features: Tensor) -> Tensor:
 
 
 def list_candidates(config: TrainConfig, device: torch.device) -> list[Numerics]:
-    """Return the formats that settings and device allow, the most trusted first.
-
-    Raises:
-        ConfigError: fp16 without a GPU.
-    """
+    """Return the formats that settings and device allow, the most trusted first."""
     on_gpu = device.type == "cuda"
     if config.precision == "fp16" and not on_gpu:
         raise ConfigError(
@@ -140,13 +126,8 @@ def choose_numerics(
     """Return the candidate whose forward and backward pass is fastest.
 
     The first keeps its place unless another is at least ``MIN_GAIN`` times as fast. Network,
-    random generators and gradients are as before.
-
-    Args:
-        candidates: Formats to choose from, at least one.
-        network: Network in training mode, on its device; a copy of it is measured.
-        pixels: Frames of the training's size, float32 (N, 3, h, w), on the same device.
-        compute_loss: Function from the network's outputs to a scalar loss.
+    random generators and gradients are as before: a copy of the network is measured, on
+    ``pixels`` of the training's frames, float32 (N, 3, h, w), on the network's device.
     """
     if len(candidates) == 1:
         return candidates[0]

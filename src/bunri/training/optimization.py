@@ -46,20 +46,13 @@ def split_stages(parameters: Sequence[tuple[str, nn.Parameter]]) -> list[list[nn
     segmentation_models.pytorch. Parameters without a number belong to the stage of the one
     before, the first ones to the shallowest stage.
     """
-    numbers: list[int | None] = []
-    for name, _ in parameters:
+    stages: dict[int, list[nn.Parameter]] = {}
+    number = -1
+    for name, parameter in parameters:
         found = re.search(r"\d+", name)
-        previous = numbers[-1] if numbers else None
-        numbers.append(int(found[0]) if found else previous)
-    stages = sorted({-1 if number is None else number for number in numbers})
-    return [
-        [
-            p
-            for (_, p), number in zip(parameters, numbers, strict=True)
-            if (-1 if number is None else number) == stage
-        ]
-        for stage in stages
-    ]
+        number = int(found[0]) if found else number
+        stages.setdefault(number, []).append(parameter)
+    return [stages[number] for number in sorted(stages)]
 
 
 class WeightAverage:
@@ -70,11 +63,6 @@ class WeightAverage:
     which starts short and grows to its full length, so that a brief run is not held back by
     its first steps; or the plain average over the last share of all steps (Izmailov et al.
     2018, stochastic weight averaging, here over every step).
-
-    Args:
-        network: Network to average.
-        config: Kind of average.
-        num_steps: Steps of the whole run.
     """
 
     def __init__(self, network: nn.Module, config: OptimConfig, num_steps: int) -> None:
@@ -108,13 +96,7 @@ def build_average(network: nn.Module, config: OptimConfig, num_steps: int) -> We
 
 
 def scale_rate(step: int, num_steps: int, config: OptimConfig) -> float:
-    """Return the factor on the learning rate at a step, 0 to 1.
-
-    Args:
-        step: Number of the step, from 0.
-        num_steps: Steps of the whole run.
-        config: Schedule and warm-up.
-    """
+    """Return the factor on the learning rate, 0 to 1, at a step of the run, counted from 0."""
     warmup_steps = config.warmup * num_steps
     if step < warmup_steps:
         return (step + 1) / (warmup_steps + 1)

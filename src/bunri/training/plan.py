@@ -18,75 +18,33 @@ MAX_PLAN_BYTES = 10_000_000
 NEW_RUN_HINT = "Start the run again in another folder."
 
 
-@dataclass(frozen=True, slots=True)
 class RunFolder:
     """Paths of everything in a run folder."""
 
-    path: Path
-
-    @property
-    def config(self) -> Path:
-        """All settings as resolved."""
-        return self.path / "config.yaml"
-
-    @property
-    def data(self) -> Path:
-        """Annotation files with their SHA-256, and the folders of their photos."""
-        return self.path / "data.json"
-
-    @property
-    def metrics(self) -> Path:
-        """Scores and losses, one JSON line an epoch; the same on every repetition."""
-        return self.path / "metrics.jsonl"
-
-    @property
-    def timings(self) -> Path:
-        """Seconds, one JSON line an epoch; they differ on every repetition."""
-        return self.path / "timings.jsonl"
-
-    @property
-    def numerics(self) -> Path:
-        """Number format and memory layout, as chosen at the start."""
-        return self.path / "numerics.json"
-
-    @property
-    def checkpoint(self) -> Path:
-        """State of training after the last epoch, or after the step at which it was stopped."""
-        return self.path / "last.ckpt"
-
-    @property
-    def samples(self) -> Path:
-        """Pictures of validation photos after each epoch."""
-        return self.path / "samples"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"  # all settings as resolved
+        self.data = path / "data.json"  # annotation files with SHA-256, folders of photos
+        self.metrics = path / "metrics.jsonl"  # a line an epoch; the same on every repetition
+        self.timings = path / "timings.jsonl"  # seconds, a line an epoch
+        self.numerics = path / "numerics.json"  # number format, as chosen at the start
+        self.checkpoint = path / "last.ckpt"  # state after the last epoch, or where it was stopped
+        self.samples = path / "samples"  # pictures of validation photos after each epoch
+        self.tracking = path / "tracking.json"  # epochs that a tracker was given
+        self.bundle = path / RUN_BUNDLE_NAME  # the best model so far
 
     def path_of_samples(self, epoch: int) -> Path:
         """Return the picture of an epoch; epochs count from 1."""
         return self.samples / f"epoch_{epoch:03d}.jpg"
 
-    @property
-    def tracking(self) -> Path:
-        """Record of the epochs that a tracker was given."""
-        return self.path / "tracking.json"
-
-    @property
-    def bundle(self) -> Path:
-        """The best model so far."""
-        return self.path / RUN_BUNDLE_NAME
-
 
 @dataclass(frozen=True, slots=True)
 class DataSource:
-    """An annotation file and the folder of its photos, both absolute.
-
-    Attributes:
-        annotations: COCO file.
-        image_root: Folder that the file's photo names are relative to.
-        allows_pseudo: Whether its pseudo-labels may be validated on.
-    """
+    """An annotation file and the folder of its photos, both absolute."""
 
     annotations: Path
     image_root: Path
-    allows_pseudo: bool = False
+    allows_pseudo: bool = False  # to be validated on
 
     @classmethod
     def pair(
@@ -106,8 +64,7 @@ class DataSource:
             allow_pseudo: Those of ``files`` whose pseudo-labels may be validated on.
 
         Raises:
-            AnnotationError: The numbers of files and folders differ.
-            InputError: A file in ``allow_pseudo`` is none of ``files``.
+            InputError: Numbers of files and folders differ; ``allow_pseudo`` has another file.
         """
         allowed = {file.resolve() for file in allow_pseudo}
         for file in allow_pseudo:
@@ -130,22 +87,13 @@ class SourceRecord(JsonRecord):
 
     @classmethod
     def describe(cls, source: DataSource, content: Path | None = None) -> Self:
-        """Return the record of a source.
-
-        Args:
-            source: The source.
-            content: The annotation file as it lies now, if it is still to be put in its place.
-        """
+        """Return the record of a source, whose file may lie elsewhere yet, at ``content``."""
         return cls(
             annotations=str(source.annotations),
             images=str(source.image_root),
             sha256=hash_file(content or source.annotations),
             allows_pseudo=source.allows_pseudo,
         )
-
-    def to_source(self) -> DataSource:
-        """Return the source."""
-        return DataSource(Path(self.annotations), Path(self.images), self.allows_pseudo)
 
 
 class SourcesRecord(JsonRecord):
@@ -167,19 +115,16 @@ class SourcesRecord(JsonRecord):
 
     def to_plan(self, config: Config) -> "RunPlan":
         """Return the plan of a run on these files."""
-        train, val = (tuple(r.to_source() for r in part) for part in (self.train, self.val))
+        train, val = (
+            tuple(DataSource(Path(r.annotations), Path(r.images), r.allows_pseudo) for r in part)
+            for part in (self.train, self.val)
+        )
         return RunPlan(config, train, val)
 
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """Settings and data of one run.
-
-    Attributes:
-        config: Settings.
-        train: Sources to train on.
-        val: Sources to validate on.
-    """
+    """Settings and data of one run."""
 
     config: Config
     train: tuple[DataSource, ...]
@@ -196,11 +141,10 @@ class RunPlan:
 
     @classmethod
     def read(cls, folder: RunFolder) -> "RunPlan":
-        """Read the plan of a run that shall be resumed.
+        """Read the plan of a run.
 
         Raises:
             RunError: There is no run, it is damaged, or an annotation file has changed since.
-            ConfigError: Its settings were edited into something invalid.
         """
         if not folder.config.is_file() or not folder.data.is_file():
             raise RunError(
@@ -217,12 +161,7 @@ class RunPlan:
         return record.to_plan(config)
 
     def read_sets(self) -> tuple[list[LabelledSet], list[LabelledSet]]:
-        """Return the labelled sets for training and for validation, with one class table.
-
-        Raises:
-            AnnotationError: A file cannot be used, its categories fit no common table, photos do
-                not exist, or pseudo-labels would be validated on.
-        """
+        """Return the labelled sets for training and for validation, with one class table."""
         sets = read_labelled((*self.train, *self.val))
         train, val = sets[: len(self.train)], sets[len(self.train) :]
         for source, dataset in zip(self.val, val, strict=True):
@@ -232,12 +171,7 @@ class RunPlan:
 
 
 def read_labelled(sources: Sequence[DataSource]) -> list[LabelledSet]:
-    """Return the labelled sets of sources, with one class table.
-
-    Raises:
-        AnnotationError: A file cannot be used, its categories fit no common table, or photos do
-            not exist.
-    """
+    """Return the labelled sets of sources, with one class table."""
     sets = read_together((source.annotations, source.image_root) for source in sources)
     for dataset in sets:
         require_photos(require_labels(dataset))
@@ -245,15 +179,7 @@ def read_labelled(sources: Sequence[DataSource]) -> list[LabelledSet]:
 
 
 def refuse_used(folder: Path, what: str) -> None:
-    """Refuse a folder that has something in it.
-
-    Args:
-        folder: Output folder.
-        what: ``run`` or ``folds``, for the message.
-
-    Raises:
-        RunError: The folder is not empty, or is a file.
-    """
+    """Raise RunError for a file or a folder with content; ``what`` is ``run`` or ``folds``."""
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file.", hint="Choose another folder with --out.")
     if folder.exists() and any(p.name != ".lock" for p in folder.iterdir()):

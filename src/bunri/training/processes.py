@@ -25,19 +25,12 @@ class PeerError(RunError):
 
 @dataclass(frozen=True)
 class Processes:
-    """All processes of a training as seen from one of them.
-
-    Attributes:
-        rank: Number of this process, from 0.
-        count: Number of processes.
-        num_local: Number of processes on this machine.
-        options: Arguments of ``Fabric``: accelerator, devices, strategy, plugins.
-    """
+    """All processes of a training as seen from one of them."""
 
     rank: int = 0
     count: int = 1
-    num_local: int = 1
-    options: Mapping[str, Any] = field(
+    num_local: int = 1  # on this machine
+    options: Mapping[str, Any] = field(  # arguments of Fabric
         default_factory=lambda: {"accelerator": "auto", "devices": 1}
     )
 
@@ -63,9 +56,6 @@ class Processes:
 
         All shares are equally large, as DDP averages gradients over processes: where the batch
         does not divide evenly, its first samples are taken twice.
-
-        Args:
-            positions: Positions of all samples of the batch.
         """
         size = -(-len(positions) // self.count)
         ends = range(self.rank, size * self.count, self.count)
@@ -73,11 +63,7 @@ class Processes:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Run a block in all processes; where it fails in one, it fails in all.
-
-        Raises:
-            PeerError: Another process failed.
-        """
+        """Run a block in all processes; where it fails in one, the others raise PeerError."""
         error: Exception | None = None
         try:
             yield
@@ -105,25 +91,21 @@ class Processes:
 
     def agree_max(self, number: int) -> int:
         """Return the largest of the processes' numbers."""
-        if self.count == 1:
-            return number
         return int(self._reduce(torch.tensor(number), "max"))
 
     def average(self, tensor: Tensor) -> Tensor:
         """Return the mean of a tensor over all processes."""
-        if self.count == 1:
-            return tensor
         return self._reduce(tensor, "mean")
 
     def sum_up(self, tensor: Tensor) -> Tensor:
         """Return the sum of a tensor over all processes, on the tensor's own device."""
-        if self.count == 1:
-            return tensor
-        return self._reduce(tensor, "sum").to(tensor.device)
+        return self._reduce(tensor, "sum")
 
     def _reduce(self, tensor: Tensor, operation: str) -> Tensor:
+        if self.count == 1:
+            return tensor
         result = self.fabric.all_reduce(tensor.detach().clone(), reduce_op=operation)
-        return cast(Tensor, result)
+        return cast(Tensor, result).to(tensor.device)
 
     def copy_first(self, tensors: Iterable[Tensor]) -> None:
         """Overwrite tensors on this process's device with the first process's."""
@@ -132,23 +114,10 @@ class Processes:
                 dist.broadcast(tensor.detach(), 0)
 
     def refuse_difference(self, value: str, what: str) -> None:
-        """Check that all processes have the same value.
-
-        Args:
-            value: Value of this process.
-            what: Name of the value in the message.
-
-        Raises:
-            RunError: Another process has another value.
-        """
-        first = self.take_first(value)
-        if self.agree_max(int(value != first)):
-            raise self.report_once(
-                RunError(
-                    f"The processes differ in {what}.",
-                    hint="All machines must see the same files; use a shared folder.",
-                )
-            )
+        """Raise RunError, which names ``what``, unless all processes have the same value."""
+        if self.agree_max(int(value != self.take_first(value))):
+            hint = "All machines must see the same files; use a shared folder."
+            raise self.report_once(RunError(f"The processes differ in {what}.", hint=hint))
 
     def report_once(self, error: BunriError) -> BunriError:
         """Return an error that all processes raise alike as one that only the first reports."""
@@ -156,11 +125,7 @@ class Processes:
 
     @contextmanager
     def noticing_loss(self) -> Iterator[None]:
-        """Turn a lost connection into a message that says how to go on.
-
-        Raises:
-            RunError: Another process ended without a word, for example because it was killed.
-        """
+        """Turn a lost connection into a RunError that says how to go on."""
         try:
             yield
         except RuntimeError as error:

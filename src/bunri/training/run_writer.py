@@ -25,27 +25,16 @@ from bunri.training.plan import RunFolder
 
 @dataclass(frozen=True, slots=True)
 class RunWriter:
-    """Writes into one run folder.
-
-    Attributes:
-        folder: Folder of the run.
-        config: Settings of the run.
-        sets: Labelled sets by part, ``train`` and ``val``.
-    """
+    """Writes into one run folder."""
 
     folder: RunFolder
     config: Config
-    sets: Mapping[str, Sequence[LabelledSet]]
+    sets: Mapping[str, Sequence[LabelledSet]]  # by part, train and val
 
     @property
     def table(self) -> ClassTable:
         """The class table of all sets."""
         return self.sets["train"][0].table
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """Way from a photo to the network's frame, as the model will take it."""
-        return Preprocessing.build(self.config.input.size_px, self.config.input.normalization)
 
     def write_bundle(
         self,
@@ -56,27 +45,25 @@ class RunWriter:
         photo_hashes: frozenset[str],
     ) -> None:
         """Store a network as the run's model; see :class:`bunri.model.bundle.BundleInfo`."""
+        config = self.config
         tensors = {k: v.contiguous().cpu() for k, v in network.state_dict().items()}
+        names = {part: ", ".join(map(_describe_set, sets)) for part, sets in self.sets.items()}
         info = BundleInfo(
             table=self.table,
-            preprocessing=self.preprocessing,
-            architecture=describe_network(self.config.model, len(self.table)),
-            training=self._describe_training(epoch),
+            preprocessing=Preprocessing.build(config.input.size_px, config.input.normalization),
+            architecture=describe_network(config.model, len(self.table)),
+            training={
+                "trained on": names["train"],
+                "validated on": names["val"],
+                "epoch": f"{epoch} of {config.train.epochs}",
+                "chosen by": config.train.select_by,
+                "config": config.model_dump(mode="json"),
+            },
             scores=scores.to_json(self.table.names),
             licenses=licenses,
             photo_hashes=photo_hashes,
         )
         write_bundle(self.folder.bundle, info, save(tensors))
-
-    def _describe_training(self, epoch: int) -> dict[str, Any]:
-        names = {part: ", ".join(map(_describe_set, sets)) for part, sets in self.sets.items()}
-        return {
-            "trained on": names["train"],
-            "validated on": names["val"],
-            "epoch": f"{epoch} of {self.config.train.epochs}",
-            "chosen by": self.config.train.select_by,
-            "config": self.config.model_dump(mode="json"),
-        }
 
     def write_samples(self, epoch: int, samples: Sequence[Comparison]) -> None:
         """Draw validation photos beside truth and prediction."""
@@ -91,11 +78,12 @@ class RunWriter:
         lines = [json.dumps(record, ensure_ascii=False) for record in history]
         write_text(self.folder.metrics, "".join(line + "\n" for line in lines))
 
-    def cut_timings(self, num_epochs: int) -> None:
-        """Drop the timings of epochs that will be run again."""
+    def cut_back(self, history: Sequence[Mapping[str, Any]]) -> None:
+        """Drop the lines of epochs that will be run again."""
         path = self.folder.timings
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        write_text(path, "".join(lines[:num_epochs]))
+        write_text(path, "".join(lines[: len(history)]))
+        self.write_history(history)
 
     def add_timing(self, epoch: int, seconds: Mapping[str, float]) -> None:
         """Add the seconds that an epoch took."""

@@ -22,19 +22,12 @@ def start_training(
     processes: Processes = ALONE,
     stop: Termination | None = None,
 ) -> TrainingResult:
-    """Train from the beginning.
+    """Train from the beginning, in a new or empty folder.
 
-    Args:
-        plan: Settings and data.
-        folder: Folder of the run, new or empty.
-        listener: Follower of the run.
-        processes: All processes that train together.
-        stop: Signals that end training with a checkpoint; without it, an interrupted run goes on
-            from its last complete epoch.
+    Without ``stop``, an interrupted run goes on from its last complete epoch.
 
     Raises:
-        BunriError: Settings, data or the folder cannot be used; before any training where that
-            can be found out.
+        BunriError: Settings, data or the folder cannot be used; before training where possible.
     """
     listener = _choose_listener(listener, processes)
 
@@ -61,12 +54,6 @@ def resume_training(
     stop: Termination | None = None,
 ) -> TrainingResult:
     """Go on with a run after its last checkpoint, with as many processes as there are now.
-
-    Args:
-        folder: Folder of the run.
-        listener: Follower of the run.
-        processes: All processes that train together.
-        stop: Signals that end training with a checkpoint.
 
     Raises:
         RunError: There is nothing to resume, it is in use, or its data changed.

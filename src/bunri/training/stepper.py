@@ -6,6 +6,7 @@ the batch, and DDP averages the gradients.
 """
 
 import ctypes
+import math
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
@@ -18,7 +19,6 @@ from torch import Tensor, nn
 
 from bunri.core.errors import RunError
 from bunri.training.config import Config
-from bunri.training.divergence import check_gradients, check_loss
 from bunri.training.losses.losses import compute_training_loss, weigh_samples
 from bunri.training.optimization import WeightAverage, scale_rate
 from bunri.training.processes import ALONE, Processes
@@ -28,18 +28,21 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST = 2**31 - 1
 
 
-class Stepper:
-    """Makes the steps of a run.
+class DivergenceError(Exception):
+    """A loss or a gradient that is not finite; the loop catches it."""
 
-    Args:
-        fabric: Device and number format.
-        module: Network; its tensors are updated in place.
-        optimizer: Optimiser with ``base_lr`` in every group.
-        average: Average of weights that is kept, or None.
-        config: Settings of the run.
-        memory_format: Memory layout of pixels.
-        num_steps: Steps of the whole run.
-        processes: All processes that train together.
+
+def check_loss(loss: float, part: str) -> float:
+    """Return a loss; raise DivergenceError, which names the part, if it is not finite."""
+    if not math.isfinite(loss):
+        raise DivergenceError(f"the {part} loss became {loss}")
+    return loss
+
+
+class Stepper:
+    """Makes the steps of a run, ``num_steps`` in all; updates the network in place.
+
+    The optimiser has a ``base_lr`` in every group, see :func:`build_optimizer`.
     """
 
     def __init__(
@@ -75,14 +78,8 @@ class Stepper:
     def prepare_step(self, batch: Batch) -> float:
         """Leave the gradients of a batch in the parameters and return its loss.
 
-        Whatever is raised, weights and running statistics are as they were before.
-
-        Args:
-            batch: This process's share of the batch.
-
-        Raises:
-            DivergenceError: The loss or a gradient is not a number.
-            RunError: Not even a single sample fits into memory.
+        ``batch`` is this process's share of the batch. Whatever is raised, weights and running
+        statistics are as they were before.
         """
         _copy_all(self._kept_buffers, self._module.buffers())
         try:
@@ -92,12 +89,7 @@ class Stepper:
             raise
 
     def take_step(self, step: int, rate_scale: float) -> None:
-        """Move the weights along the prepared gradients.
-
-        Args:
-            step: Number of the step in the run, from 0.
-            rate_scale: Factor on top of the schedule.
-        """
+        """Move the weights along the prepared gradients; steps count from 0 in the whole run."""
         rate = scale_rate(step, self._num_steps, self._config.optim) * rate_scale
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * rate
@@ -106,8 +98,7 @@ class Stepper:
             self._average.update(self._module, step)
 
     def _collect_gradients(self, batch: Batch) -> float:
-        """Leave the gradients of a batch in the parameters; return its loss."""
-        num_samples = len(batch[0])
+        """Make the gradients, in more parts if memory runs out."""
         while True:
             try:
                 return self._work_through(batch)
@@ -123,7 +114,7 @@ class Stepper:
                     ) from error
             # Outside of the handler: its traceback would keep the tensors alive.
             _copy_all(self._module.buffers(), self._kept_buffers)
-            self._halve_parts(num_samples)
+            self._halve_parts(len(batch[0]))
 
     def _halve_parts(self, num_samples: int) -> None:
         self.optimizer.zero_grad()
@@ -148,7 +139,7 @@ class Stepper:
                 loss = self._compute_loss(batch, part)
                 loss = loss * (self._weigh(is_pseudo[part]) / self._weigh(is_pseudo))
                 # The mean over processes, so that all of them notice where one is not finite.
-                total += check_loss(self._processes.average(loss), "training")
+                total += check_loss(float(self._processes.average(loss.detach())), "training")
                 self._fabric.backward(loss)
         self._check_gradients()
         return total
@@ -157,7 +148,6 @@ class Stepper:
         return weigh_samples(is_pseudo, self._config.data.pseudo_weight)
 
     def _compute_loss(self, batch: Batch, part: slice) -> Tensor:
-        """Return the loss of a part of the batch."""
         device = self._fabric.device
         pixels, targets, is_pseudo = (tensor[part] for tensor in batch)
         pixels = pixels.to(
@@ -182,11 +172,13 @@ class Stepper:
                     self._module, self.optimizer, max_norm=clip_norm, error_if_nonfinite=False
                 )
             return
-        norm = check_gradients(self._module.parameters())
+        gradients = [p.grad for p in self._module.parameters() if p.grad is not None]
+        norm = float(nn.utils.get_total_norm(gradients))
+        if not math.isfinite(norm):
+            raise DivergenceError(f"the gradient's norm became {norm}")
         if clip_norm and norm > clip_norm:
-            for parameter in self._module.parameters():
-                if parameter.grad is not None:
-                    parameter.grad.mul_(clip_norm / norm)
+            for gradient in gradients:
+                gradient.mul_(clip_norm / norm)
 
 
 def split_batch(num_samples: int, num_parts: int) -> Iterator[slice]:

@@ -20,13 +20,10 @@ class Termination:
 
     A context manager that the command line enters around a training. Unless entered, and outside
     of the main thread, where Python has no signals, it sets no handlers and raises nothing.
-
-    Attributes:
-        agree: Function that returns the largest of all processes' numbers; where it is set,
-            signals wait until all processes :meth:`meet`.
     """
 
     def __init__(self) -> None:
+        # Returns the largest of all processes' numbers; signals then wait until all meet().
         self.agree: Callable[[int], int] | None = None
         self._pending: type[BaseException] | None = None
         self._is_held_back = False
@@ -72,10 +69,6 @@ class Termination:
 
         Called by all processes at the same points of their work; a process alone raises at once
         and needs no such points.
-
-        Raises:
-            TerminatedError: By SIGTERM.
-            KeyboardInterrupt: By SIGINT.
         """
         if self.agree is None:
             return

@@ -13,7 +13,7 @@ from bunri.images.drawing import Comparison
 from bunri.images.frames import Frame, Preprocessing, resize_mask
 from bunri.images.planes import FramePlanes
 from bunri.scores.confusion import Matrices, count_confusion
-from bunri.training.config import LossConfig
+from bunri.training.config import Config, LossConfig
 from bunri.training.losses.losses import compute_loss
 from bunri.training.networks.inference import compute_logits, to_probs
 from bunri.training.processes import ALONE, Processes
@@ -22,29 +22,18 @@ from bunri.training.samples.data import PhotoStore
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Validation:
-    """Result of one pass over the validation photos.
+    """Result of one pass over the validation photos."""
 
-    Attributes:
-        loss: Mean over batches, as in the 2021 notebook.
-        matrices: Confusion matrices, int64 (N, C, C), one per photo in the order of the set.
-        samples: Photo, truth and prediction of this process's first photos, for pictures.
-    """
-
-    loss: float
-    matrices: Matrices
-    samples: list[Comparison]
+    loss: float  # mean over batches, as in the 2021 notebook
+    matrices: Matrices  # int64 (N, C, C), one per photo in the order of the set
+    samples: list[Comparison]  # this process's first photos, for pictures
 
 
 @torch.no_grad()
 def validate(
     network: nn.Module,
     store: PhotoStore,
-    preprocessing: Preprocessing,
-    loss_config: LossConfig,
-    num_classes: int,
-    *,
-    batch_size: int,
-    num_samples: int,
+    config: Config,
     device: torch.device,
     processes: Processes = ALONE,
     advance: Callable[[], None] = lambda: None,
@@ -52,20 +41,11 @@ def validate(
     """Predict every photo of ``store`` and count its pixels by class.
 
     The loss is taken in the network's frame; masks are compared at the photo's own size.
-    Processes take whole batches in turn and add up their counts.
-
-    Args:
-        network: Network in evaluation mode.
-        store: Validation photos.
-        preprocessing: Way from a photo to the network's frame.
-        loss_config: Settings of the training loss.
-        num_classes: Number of the network's outputs.
-        batch_size: Photos at once, and in a batch of the loss's mean.
-        num_samples: Number of photos to return for pictures.
-        device: Device of the network.
-        processes: All processes that share the batches.
-        advance: Function called after each round of batches, equally often in all processes.
+    Processes take whole batches in turn and add up their counts; ``advance`` is called after each
+    round of batches, equally often in all of them.
     """
+    preprocessing = Preprocessing.build(config.input.size_px, config.input.normalization)
+    batch_size, num_classes = config.train.batch_size, len(store.items[0].dataset.table)
     positions = range(len(store))
     batches = [positions[start : start + batch_size] for start in positions[::batch_size]]
     losses = torch.zeros(len(batches), dtype=torch.float64)
@@ -80,14 +60,14 @@ def validate(
             targets = [
                 _frame_targets(mask, frame) for (_, mask), frame in zip(pairs, frames, strict=True)
             ]
-            losses[number] = _batch_loss(logits, targets, loss_config)
+            losses[number] = _batch_loss(logits, targets, config.loss)
             for index, (image, truth), frame, scores in zip(
                 batches[number], pairs, frames, logits, strict=True
             ):
                 prediction = decider.choose(FramePlanes.from_frame(to_probs(scores), frame))
                 counts = count_confusion(truth, prediction, num_classes)
                 matrices[index] = torch.from_numpy(counts)
-                if len(samples) < num_samples:
+                if len(samples) < config.train.num_sample_pictures:
                     samples.append(Comparison(image, truth, prediction))
         advance()
     loss = float(np.mean(processes.sum_up(losses).numpy()))
@@ -104,11 +84,10 @@ def _frame_targets(mask: MaskArray, frame: Frame) -> Tensor:
 
 def _batch_loss(logits: list[Tensor], targets: list[Tensor], config: LossConfig) -> float:
     """Return the loss of a batch; groups of equal shape are weighted by their size."""
-    total, count = 0.0, 0
+    total = 0.0
     for shape in dict.fromkeys(scores.shape for scores in logits):
         group = [i for i, scores in enumerate(logits) if scores.shape == shape]
         scores = torch.cat([logits[i] for i in group])
         truth = torch.cat([targets[i] for i in group]).to(scores.device)
         total += float(compute_loss(scores, truth, config)) * len(group)
-        count += len(group)
-    return total / count
+    return total / len(logits)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bunri.training import leak_check
+from bunri.training import data_checks
 from tests.builders import change_document, write_data
 from tests.cli.runner import list_train_arguments, run
 from tests.doctor.clean_set import draw_scene
@@ -79,7 +79,7 @@ def test_train__every_pair_is_listed(data):
 
 
 def test_train__of_very_many_pairs_equal_pixels_are_found(data, monkeypatch):
-    monkeypatch.setattr(leak_check, "MAX_PAIRS", 3)
+    monkeypatch.setattr(data_checks, "MAX_PAIRS", 3)
     photos = data.folder / "batch_01"
     shutil.copy(photos / "train_0002.png", photos / "val_0001.png")
     ended = train(data)

@@ -1,10 +1,15 @@
-"""Check that no validation photo, nor a copy of one, is in training too."""
+"""Checks of photos and classes before training: leaks, classes without photos, padded frames."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from bunri.core.classes import ClassTable
 from bunri.core.errors import InputError
+from bunri.images.frames import STRIDE_PX, pad_to_stride
 from bunri.images.similarity import Fingerprint, find_twins
 from bunri.labels.pseudo import shorten_hash
+from bunri.training.config import Config
+from bunri.training.listener import TrainingListener
 from bunri.training.samples.data import PhotoStore
 
 MAX_PAIRS = 20_000_000
@@ -12,18 +17,10 @@ MAX_PAIRS = 20_000_000
 only equal pixels are found."""
 
 
-def refuse_leaks(
-    train: PhotoStore, val: PhotoStore, start_photos: frozenset[str] = frozenset()
-) -> None:
-    """Refuse to train if photos, or copies of them, are on both sides.
+def refuse_leaks(train: PhotoStore, val: PhotoStore, start_photos: frozenset[str]) -> None:
+    """Raise InputError, with a list of all pairs, if photos or copies of them are on both sides.
 
-    Args:
-        train: Training photos, opened with fingerprints.
-        val: Validation photos, opened with fingerprints.
-        start_photos: Hashes of the photos whose labels the weights at the start learned.
-
-    Raises:
-        InputError: Photos are on both sides; all pairs are listed.
+    ``start_photos`` are hashes of the photos whose labels the weights at the start learned.
     """
     problems = [
         f"{_name(train, first)} (train) and {_name(val, second)} (val): {what}"
@@ -51,14 +48,8 @@ def refuse_leaks(
         )
 
 
-def collect_photo_hashes(
-    train: PhotoStore, start_photos: frozenset[str] = frozenset()
-) -> frozenset[str]:
-    """Return short hashes of all photos whose labels a model learns from.
-
-    Photos of teachers and of the weights at the start are among them; the hashes are those of
-    :func:`bunri.labels.pseudo.shorten_hash`.
-    """
+def collect_photo_hashes(train: PhotoStore, start_photos: frozenset[str]) -> frozenset[str]:
+    """Return short hashes of all photos whose labels a model learns from, directly or not."""
     own = frozenset(map(shorten_hash, train.pixel_hashes))
     return own.union(start_photos, *(item.dataset.teacher_photos for item in train.items))
 
@@ -80,3 +71,29 @@ def _find_pairs(
 
 def _name(store: PhotoStore, position: int) -> str:
     return repr(store.items[position].photo.file_name)
+
+
+def report_warnings(
+    config: Config, table: ClassTable, train: PhotoStore, val: PhotoStore, to: TrainingListener
+) -> None:
+    """Report classes that cannot be learned and frames that are padded."""
+    seen = set().union(*train.list_classes())
+    unseen = [index for index in range(1, len(table)) if index not in seen]
+    if unseen:
+        names = ", ".join(table.names[index] for index in unseen)
+        text = f"No training photo has {names}: a model cannot learn what it never sees."
+        asked = Counter(index for present in val.list_classes() for index in present & set(unseen))
+        if asked:
+            parts = ", ".join(f"{table.names[index]} in {asked[index]}" for index in sorted(asked))
+            text += f" Validation photos have {parts}; the IoU there will be 0."
+        to.warn(text)
+    sizes = {
+        "input.size_px": config.input.size_px,
+        "augment.crop_size_px": config.augment.crop_size_px,
+    }
+    for name, size_px in sizes.items():
+        if size_px is not None and pad_to_stride(size_px) != size_px:
+            to.note(
+                f"{name}={size_px} is no multiple of {STRIDE_PX}: frames are padded to "
+                f"{pad_to_stride(size_px)}, and the padding is ignored."
+            )

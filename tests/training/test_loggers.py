@@ -310,7 +310,7 @@ def test_wandb__goes_online_only_where_its_user_wants_it(
     monkeypatch.setattr(wandb, "Settings", dict, raising=False)
     monkeypatch.setitem(sys.modules, "wandb", wandb)
     lightning = SimpleNamespace(WandbLogger=build_logger)
-    monkeypatch.setattr(loggers, "_import_lightning_loggers", lambda: lightning)
+    monkeypatch.setitem(sys.modules, "lightning.pytorch.loggers", lightning)
     if mode:
         monkeypatch.setenv("WANDB_MODE", mode)
     _, hint = loggers.OPENERS["wandb"](tmp_path / "first", "", 0)

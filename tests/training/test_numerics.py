@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from bunri.core.errors import ConfigError, RunError
+from bunri.core.files import write_json
 from bunri.training import numerics
 from bunri.training.config import TrainConfig
 from bunri.training.numerics import (
@@ -111,7 +112,7 @@ def test_numerics__come_back_as_written(tmp_path):
     written = Numerics(
         precision="bf16", memory_format="contiguous", step_ms={"f32 contiguous": 12.5}
     )
-    written.write(tmp_path / "numerics.json")
+    write_json(tmp_path / "numerics.json", written.model_dump())
     assert Numerics.read(tmp_path / "numerics.json") == written
 
 

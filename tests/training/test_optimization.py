@@ -136,7 +136,7 @@ def test_build_average__long_runs_reach_the_decay():
     network = torch.nn.Linear(1, 1, bias=False)
     average = build_average(network, OptimConfig(ema_decay=0.5), 9)
     assert average is not None
-    average.averaged.get_buffer("n_averaged").fill_(1000)
+    average.get_buffer("n_averaged").fill_(1000)
     before = next(average.module.parameters()).item()
     with torch.no_grad():
         network.weight.fill_(before + 2.0)

@@ -14,6 +14,7 @@ import torch
 
 from bunri.core.errors import RunError
 from bunri.core.files import replace_atomically
+from bunri.training.plan import NEW_RUN_HINT
 
 
 @dataclass(slots=True)
@@ -64,8 +65,7 @@ class Checkpoint:
             return cls(**values)
         except Exception as error:
             raise RunError(
-                f"The checkpoint {path} is damaged ({type(error).__name__}).",
-                hint="Start the run again in another folder.",
+                f"The checkpoint {path} is damaged ({type(error).__name__}).", hint=NEW_RUN_HINT
             ) from error
 
 

@@ -23,7 +23,7 @@ from bunri.scores.confusion import Matrices
 from bunri.scores.intervals import ScoreIntervals, bootstrap_scores
 from bunri.scores.metrics import ScoreSheet, compute_scores
 from bunri.split.split import deal_into_folds
-from bunri.training.config import Config, dump_config, load_config, read_recipe
+from bunri.training.config import Config, dump_config
 from bunri.training.listener import TrainingListener
 from bunri.training.plan import (
     MAX_PLAN_BYTES,
@@ -35,11 +35,10 @@ from bunri.training.plan import (
     SourcesRecord,
     read_labelled,
     refuse_used,
+    restore_plans,
 )
 from bunri.training.runs import resume_training, start_training
 from bunri.training.termination import Termination
-
-_PLAN_NAME, _CONFIG_NAME = "plan.json", "config.yaml"
 
 ScoreRun = Callable[[RunFolder, tuple[DataSource, ...]], Matrices]
 """Function that returns the confusion matrices, int64 (N, C, C), of a run's model on all photos of
@@ -60,8 +59,8 @@ class FoldsFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.documents = path / "folds"  # written once: annotations of each fold, settings
-        self.config = self.documents / _CONFIG_NAME
-        self.plan = self.documents / _PLAN_NAME
+        self.config = self.documents / "config.yaml"
+        self.plan = self.documents / "plan.json"
         self.out_of_fold = path / "out_of_fold.json"  # score of all folds together
 
     def get_run(self, number: int) -> RunFolder:
@@ -82,39 +81,22 @@ class FoldsRequest:
     also_train: tuple[DataSource, ...]  # that every fold trains on, and none validates on
     num_folds: int  # at least 2
 
-    def read_sets(self) -> list[LabelledSet]:
-        """Return the labelled sets of ``data``, after a check of all files."""
-        own = read_labelled((*self.data, *self.also_train))[: len(self.data)]
-        pseudo = [str(dataset.source) for dataset in own if dataset.is_pseudo]
-        if pseudo:
-            raise AnnotationError(
-                "Photos with pseudo-labels would be validated on:",
-                problems=pseudo,
-                hint="Give such a file by --also-train, not by --data: every fold learns from it.",
-            )
-        return own
-
 
 @dataclass(frozen=True, slots=True)
 class FoldsPlan:
-    """Settings and run of each fold; the fold of each photo, from 0, by distributed file."""
+    """Run of each fold; the fold of each photo, from 0, by distributed file."""
 
-    config: Config
     runs: tuple[RunPlan, ...]
     fold_of: tuple[tuple[int, ...], ...]
 
     @classmethod
     def read(cls, folder: FoldsFolder) -> Self:
         """Read the plan that :func:`start_folds` wrote."""
-        config = load_config(read_recipe(str(folder.config)), source=str(folder.config))
         record = read_json_record(
             folder.plan, FoldsRecord, max_bytes=MAX_PLAN_BYTES, error=RunError, hint=NEW_RUN_HINT
         )
-        changes = list(dict.fromkeys(c for run in record.runs for c in run.find_changes()))
-        if changes:
-            raise RunError("The data changed since the folds were made:", problems=changes)
         fold_of = tuple(tuple(number - 1 for number in row) for row in record.folds)
-        return cls(config, tuple(run.to_plan(config) for run in record.runs), fold_of)
+        return cls(restore_plans(folder.config, record.runs), fold_of)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,8 +118,15 @@ def start_folds(
         BunriError: Data, photos or the folder cannot be used; nothing is written then.
     """
     refuse_used(folder.path, "folds")
-    sets = request.read_sets()
-    config = request.config
+    config, num_sets = request.config, len(request.data)
+    sets = read_labelled((*request.data, *request.also_train))[:num_sets]
+    pseudo = [str(dataset.source) for dataset in sets if dataset.is_pseudo]
+    if pseudo:
+        raise AnnotationError(
+            "Photos with pseudo-labels would be validated on:",
+            problems=pseudo,
+            hint="Give such a file by --also-train, not by --data: every fold learns from it.",
+        )
     fold_of = deal_into_folds(
         sets, request.num_folds, config.data.overlap_rule, config.seed, progress
     )
@@ -153,10 +142,9 @@ def start_folds(
                     for number in range(1, request.num_folds + 1)
                 ),
             )
-            write_text(temporary / _CONFIG_NAME, dump_config(config))
-            write_json(
-                temporary / _PLAN_NAME, record.model_dump(mode="json", exclude_defaults=True)
-            )
+            write_text(temporary / folder.config.name, dump_config(config))
+            content = record.model_dump(mode="json", exclude_defaults=True)
+            write_json(temporary / folder.plan.name, content)
 
 
 def _write_fold(
@@ -169,9 +157,8 @@ def _write_fold(
 ) -> SourcesRecord:
     """Write one fold's files below ``temporary``; return their record."""
     records: dict[str, list[SourceRecord]] = {"train": [], "val": []}
-    for place, (source, dataset, folds) in enumerate(
-        zip(request.data, sets, fold_of, strict=True), start=1
-    ):
+    rows = zip(request.data, sets, fold_of, strict=True)
+    for place, (source, dataset, folds) in enumerate(rows, start=1):
         document = read_document(source.annotations)
         for part, listed in records.items():
             ids = [
@@ -207,17 +194,18 @@ def run_folds(
     with lock_folder(folder.path):
         parts = []
         for number, run in enumerate(plan.runs, start=1):
+            run_folder = folder.get_run(number)
             path, count = folder.get_matrices(number), int((fold_of == number - 1).sum())
             matrices = _read_matrices(path, count)
             if matrices is None:
                 listener.start_fold(number)
-                if folder.get_run(number).config.is_file():
-                    resume_training(folder.get_run(number), listener, stop=stop)
+                if run_folder.config.is_file():
+                    resume_training(run_folder, listener, stop=stop)
                 else:
                     # Left by a process that died while it wrote the plan; config comes last.
-                    folder.get_run(number).data.unlink(missing_ok=True)
-                    start_training(run, folder.get_run(number), listener, stop=stop)
-                matrices = score_run(folder.get_run(number), run.val)
+                    run_folder.data.unlink(missing_ok=True)
+                    start_training(run, run_folder, listener, stop=stop)
+                matrices = score_run(run_folder, run.val)
                 with replace_atomically(path) as temporary:
                     np.save(temporary, matrices, allow_pickle=False)
             parts.append(matrices)
@@ -225,7 +213,7 @@ def run_folds(
         whole = np.zeros((len(fold_of), len(table), len(table)), np.int64)
         for number, matrices in enumerate(parts):
             whole[fold_of == number] = matrices
-        batch_size = plan.config.train.batch_size
+        batch_size = plan.runs[0].config.train.batch_size
         result = OutOfFold(
             table=table,
             scores=compute_scores(whole, batch_size),

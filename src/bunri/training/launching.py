@@ -26,8 +26,7 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from bunri.core.errors import ConfigError, RunError
 from bunri.training.processes import ALONE, Processes
 
-LEAVE_S = 20
-"""Seconds that processes get to end by themselves after one of them has failed."""
+LEAVE_S = 20  # that processes get to end by themselves after one of them has failed
 _POLL_S = 0.2
 _PR_SET_PDEATHSIG = 1
 _STARTED_BY_BUNRI = "BUNRI_NUM_DEVICES"
@@ -77,17 +76,13 @@ def find_layout(
 
 
 def run_workers(num_devices: int | None, num_nodes: int | None) -> int | None:
-    """Run this command in several processes and wait for them, where nobody else starts them.
+    """Run this command in several processes and return the exit status; None if this one trains.
 
     If one process fails or is killed, the others are ended too. Signals are handed on. For the
     command line only: it repeats ``sys.argv`` and sets signal handlers meanwhile.
 
-    Returns:
-        Exit status for this process; None if this process is one of those that train.
-
     Raises:
-        ConfigError: There are fewer GPUs, or torchrun or SLURM started another number.
-        RunError: A process was killed.
+        BunriError: The number of processes does not fit the machine, or one was killed.
     """
     layout = find_layout(num_devices, num_nodes, os.environ)
     is_worker = _STARTED_BY_BUNRI in os.environ
@@ -100,7 +95,14 @@ def run_workers(num_devices: int | None, num_nodes: int | None) -> int | None:
         )
     variables = {**os.environ, _STARTED_BY_BUNRI: str(layout.num_devices)}
     if layout.num_nodes > 1:
-        _require_address(layout.num_nodes)
+        missing = [n for n in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK") if n not in os.environ]
+        if missing:
+            raise ConfigError(
+                f"--nodes {layout.num_nodes}: {', '.join(missing)} not set; machines cannot find "
+                "each other.",
+                hint="Start the command by torchrun or srun on each machine, or set the address "
+                "and port of the first, and each machine's number from 0.",
+            )
     else:
         address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(find_free_network_port())}
         variables |= {**address, "NODE_RANK": "0"}
@@ -110,16 +112,6 @@ def run_workers(num_devices: int | None, num_nodes: int | None) -> int | None:
         for rank in range(layout.num_devices)
     ]
     return _watch(workers)
-
-
-def _require_address(num_nodes: int) -> None:
-    missing = [n for n in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK") if n not in os.environ]
-    if missing:
-        raise ConfigError(
-            f"--nodes {num_nodes}: {', '.join(missing)} not set; machines cannot find each other.",
-            hint="Start the command by torchrun or srun on each machine, or set the address and "
-            "port of the first, and each machine's number from 0.",
-        )
 
 
 def _watch(workers: Sequence[subprocess.Popen[bytes]]) -> int:
@@ -166,8 +158,8 @@ def open_processes(num_devices: int | None, num_nodes: int | None) -> Iterator[P
     if layout.num_devices * layout.num_nodes == 1:
         yield ALONE
         return
-    if layout.starter == "bunri":
-        _end_with_parent()
+    if layout.starter == "bunri" and sys.platform == "linux":  # SIGTERM once the parent has died
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     environment = _ENVIRONMENTS[layout.starter]()
     options = {
         "accelerator": "cuda" if torch.cuda.is_available() else "cpu",
@@ -187,9 +179,3 @@ def open_processes(num_devices: int | None, num_nodes: int | None) -> Iterator[P
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
-
-
-def _end_with_parent() -> None:
-    """Let Linux send SIGTERM to this process when the one that started it has died."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -24,10 +24,8 @@ from bunri.training.config import Config
 from bunri.training.listener import TrainingListener
 from bunri.training.plan import RunFolder
 
-PROJECT = "bunri"
-"""Group of all runs, unless an environment variable of the tracker names another."""
-WAIT_S = 20
-"""Seconds that a server may be silent before it is given up."""
+PROJECT = "bunri"  # group of all runs, unless a variable of the tracker names another
+WAIT_S = 20  # that a server may be silent before it is given up
 _LIBRARIES = {
     "tensorboard": ("tensorboard",),
     "mlflow": ("mlflow", "lightning"),
@@ -181,7 +179,7 @@ def _open_mlflow(folder: Path, run_id: str, _num_given: int) -> tuple[Any, str]:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(WAIT_S))
     local = (folder / "mlruns").absolute().as_uri()
     uri = os.environ.get("MLFLOW_TRACKING_URI") or local
-    logger = _import_lightning_loggers().MLFlowLogger(
+    logger = import_module("lightning.pytorch.loggers").MLFlowLogger(
         experiment_name=os.environ.get("MLFLOW_EXPERIMENT_NAME") or PROJECT,
         run_name=folder.absolute().name,
         tracking_uri=uri,
@@ -195,7 +193,7 @@ def _open_wandb(folder: Path, run_id: str, _num_given: int) -> tuple[Any, str]:
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     wandb: Any = import_module("wandb")
     mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False) else "offline")
-    logger = _import_lightning_loggers().WandbLogger(
+    logger = import_module("lightning.pytorch.loggers").WandbLogger(
         project=os.environ.get("WANDB_PROJECT") or PROJECT,
         name=os.environ.get("WANDB_NAME") or folder.absolute().name,
         save_dir=str(folder),
@@ -225,10 +223,6 @@ OPENERS: Mapping[str, Callable[[Path, str, int], tuple[Any, str]]] = {
 }
 """Functions that open a logger from the run folder, the tracker's id of the run ("" for a new one)
 and the number of epochs logged; they return it with the command or address to view it."""
-
-
-def _import_lightning_loggers() -> Any:  # noqa: ANN401 (a module that is optional)
-    return import_module("lightning.pytorch.loggers")
 
 
 def flatten_record(record: Mapping[str, Any], *, ascii_only: bool = False) -> dict[str, float]:

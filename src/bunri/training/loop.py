@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from bunri.core.errors import RunError
+from bunri.core.files import write_json
 from bunri.labels.pseudo import pack_hashes, unpack_hashes
 from bunri.scores.metrics import compute_scores
 from bunri.training.checkpoints import Checkpoint
@@ -39,10 +40,8 @@ from bunri.training.stepper import DivergenceError, Stepper, check_loss, keep_fr
 from bunri.training.termination import TerminatedError, Termination
 from bunri.training.validate import Validation, validate
 
-MAX_ROLLBACKS = 3
-"""Rollbacks in a whole run; with more, something else than the rate is wrong."""
-RATE_FACTOR = 0.5
-"""Factor on the learning rate with each rollback to the start of an epoch."""
+MAX_ROLLBACKS = 3  # in a whole run; with more, something else than the rate is wrong
+RATE_FACTOR = 0.5  # on the learning rate with each rollback to the start of an epoch
 
 
 class Trainer:
@@ -161,11 +160,6 @@ class Trainer:
             stores = self._train_store, self._val_store
             report_warnings(config, self._table, *stores, self._listener)
         checkpoint.num_parts = self._stepper.num_parts
-        self._refuse_differences()
-
-    def _refuse_differences(self) -> None:
-        """Check that all processes train on the same data from the same checkpoint."""
-        checkpoint = self._checkpoint
         hashes = "".join(self._train_store.pixel_hashes + self._val_store.pixel_hashes)
         digest = hashlib.sha256(hashes.encode()).hexdigest()
         self._processes.refuse_difference(digest, "their photos")
@@ -174,17 +168,15 @@ class Trainer:
 
     def _choose_numerics(self) -> Numerics:
         """Return the number format of this run: as it began, as set, or the fastest."""
-        path, chosen = self._folder.numerics, self._candidates[0]
-
-        def choose() -> None:
-            nonlocal chosen
-            chosen = Numerics.read(path) if path.is_file() else self._measure_numerics()
-
-        self._processes.do_first(choose)
+        chosen = self._candidates[0]
+        with self._processes.together():
+            if self._processes.is_first:
+                path = self._folder.numerics
+                chosen = Numerics.read(path) if path.is_file() else self._measure_numerics()
         return self._processes.take_first(chosen)
 
     def _measure_numerics(self) -> Numerics:
-        """Return the number format of a new run, which is stored."""
+        """Return the number format of a new run, stored so that a resumed run computes alike."""
         chosen = self._candidates[0]
         if self._config.train.epochs * self._steps_per_epoch >= MIN_STEPS:
             samples = [self._stream[i] for i in range(min(MEASURED_SAMPLES, len(self._stream)))]
@@ -195,20 +187,26 @@ class Trainer:
                 pixels,
                 lambda outputs: compute_training_loss(outputs, targets, self._config.loss),
             )
-        chosen.write(self._folder.numerics)
+        write_json(self._folder.numerics, chosen.model_dump())
         if chosen.step_ms:
             self._listener.note(chosen.explain())
         return chosen
 
+    def _list_parts(self) -> dict[str, Any]:
+        """Return the parts that have a state, by its name in the checkpoint."""
+        parts = {
+            "network": self._module,
+            "optimizer": self._stepper.optimizer,
+            "average": self._average,
+            "scaler": self._stepper.scaler,
+        }
+        return {name: part for name, part in parts.items() if part is not None}
+
     def _restore(self) -> None:
         checkpoint = self._checkpoint
         try:
-            self._module.load_state_dict(checkpoint.network)
-            self._stepper.optimizer.load_state_dict(checkpoint.optimizer)
-            if self._average is not None:
-                self._average.averaged.load_state_dict(checkpoint.average)
-            if self._stepper.scaler is not None:
-                self._stepper.scaler.load_state_dict(checkpoint.scaler)
+            for name, part in self._list_parts().items():
+                part.load_state_dict(getattr(checkpoint, name))
         except (RuntimeError, ValueError, KeyError) as error:
             raise RunError(
                 f"{self._folder.checkpoint} does not fit the network and optimiser that "
@@ -219,8 +217,8 @@ class Trainer:
     def _run_epoch_safely(self, epoch: int) -> None:
         """Run an epoch; if it diverges, start it over at a lower rate, a few times at most."""
         checkpoint = self._checkpoint
-        parts: list[Any] = [self._module, self._stepper.optimizer]
-        parts += [] if self._average is None else [self._average.averaged]
+        # Not the scaler of fp16 losses: it has learned which scale is too large.
+        parts = [part for name, part in self._list_parts().items() if name != "scaler"]
         before = [_copy_to_cpu(part.state_dict()) for part in parts]
         losses_before = list(checkpoint.losses_done)
         while True:
@@ -341,14 +339,9 @@ class Trainer:
         return sum(loss * count for loss, count in zip(losses, counts, strict=True)) / sum(counts)
 
     def _save(self) -> None:
-        checkpoint, stepper = self._checkpoint, self._stepper
-        checkpoint.network = dict(self._module.state_dict())
-        checkpoint.optimizer = stepper.optimizer.state_dict()
-        if self._average is not None:
-            checkpoint.average = dict(self._average.averaged.state_dict())
-        if stepper.scaler is not None:
-            checkpoint.scaler = stepper.scaler.state_dict()
-        self._processes.do_first(lambda: checkpoint.save(self._folder.checkpoint))
+        for name, part in self._list_parts().items():
+            setattr(self._checkpoint, name, dict(part.state_dict()))
+        self._processes.do_first(lambda: self._checkpoint.save(self._folder.checkpoint))
 
     @property
     def _kept_network(self) -> nn.Module:
@@ -356,16 +349,13 @@ class Trainer:
         return self._module if self._average is None else self._average.module
 
     def _validate(self) -> Validation:
+        network, processes = self._kept_network, self._processes
         # DDP keeps parameters equal, not the running statistics of batch normalisation.
-        self._processes.copy_first(self._kept_network.buffers())
+        processes.copy_first(network.buffers())
+        network.eval()
         with self._fabric.autocast():
             return validate(
-                self._kept_network.eval(),
-                self._val_store,
-                self._config,
-                self._fabric.device,
-                self._processes,
-                self._stop.meet,
+                network, self._val_store, self._config, self._device, processes, self._stop.meet
             )
 
 

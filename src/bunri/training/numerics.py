@@ -5,7 +5,6 @@ import statistics
 import time
 import types
 from collections.abc import Callable
-from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -15,19 +14,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from bunri.core.errors import ConfigError, RunError
-from bunri.core.files import write_json
 from bunri.core.json_files import JsonRecord, read_json_record
 from bunri.training.config import TrainConfig
+from bunri.training.plan import NEW_RUN_HINT
 
-MIN_STEPS = 200
-"""Steps of a run for which measuring pays; below, it takes longer than it saves."""
-MIN_GAIN = 1.1
-"""Factor by which another format must be faster than the first to be chosen instead."""
+MIN_STEPS = 200  # of a run for which measuring pays; below, it takes longer than it saves
+MIN_GAIN = 1.1  # factor by which another format must be faster than the first one
 NUM_ROUNDS = 3
-MEASURED_SAMPLES = 4
-"""Samples in the batch that formats are measured with; enough to rank them."""
-_MIN_CHANNELS = 16
-"""Output channels below which a convolution stays in float32 on a CPU."""
+MEASURED_SAMPLES = 4  # enough to rank formats
+_MIN_CHANNELS = 16  # outputs below which a convolution stays in float32 on a CPU
 
 FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 _FABRIC_NAMES = {"f32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed", "f64": "64-true"}
@@ -54,15 +49,10 @@ class Numerics(JsonRecord):
         """Torch's name of the layout."""
         return FORMATS[self.memory_format]
 
-    def write(self, path: Path) -> None:
-        """Store the choice, so that a resumed run computes as it began."""
-        write_json(path, self.model_dump())
-
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read a stored choice; raise RunError if the file is damaged."""
-        hint = "Start the run again in another folder."
-        return read_json_record(path, cls, max_bytes=10_000, error=RunError, hint=hint)
+        return read_json_record(path, cls, max_bytes=10_000, error=RunError, hint=NEW_RUN_HINT)
 
     def explain(self) -> str:
         """Return the choice with the measured times as a sentence."""
@@ -131,7 +121,6 @@ def choose_numerics(
     """
     if len(candidates) == 1:
         return candidates[0]
-    pixels = pixels[:MEASURED_SAMPLES]
     by_name = {f"{c.precision} {c.memory_format}": c for c in candidates}
     step_ms: dict[str, list[float]] = {name: [] for name in by_name}
     devices = [pixels.device] if pixels.is_cuda else []
@@ -153,9 +142,8 @@ def _time_pass(
     network.to(memory_format=candidate.torch_format)
     network.zero_grad()
     kind = _AUTOCAST_TYPES.get(candidate.precision)
-    context = nullcontext() if kind is None else torch.autocast(pixels.device.type, kind)
     started = time.perf_counter()
-    with context:
+    with torch.autocast(pixels.device.type, kind, enabled=kind is not None):
         loss = compute_loss(network(pixels.contiguous(memory_format=candidate.torch_format)))
     torch.autograd.backward(loss)
     if pixels.is_cuda:

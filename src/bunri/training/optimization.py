@@ -55,7 +55,7 @@ def split_stages(parameters: Sequence[tuple[str, nn.Parameter]]) -> list[list[nn
     return [stages[number] for number in sorted(stages)]
 
 
-class WeightAverage:
+class WeightAverage(AveragedModel):
     """Average of a network's weights and buffers over steps, which is kept in their place.
 
     Averaged weights generalise better than those of any single step (Polyak & Juditsky 1992),
@@ -66,21 +66,15 @@ class WeightAverage:
     """
 
     def __init__(self, network: nn.Module, config: OptimConfig, num_steps: int) -> None:
+        super().__init__(network, avg_fn=self._blend, use_buffers=True)
         self._decay = config.ema_decay
         self._first_step = math.floor((1 - config.swa_share) * num_steps) if config.swa_share else 0
-        self.averaged = AveragedModel(network, avg_fn=self._blend, use_buffers=True)
-
-    @property
-    def module(self) -> nn.Module:
-        """The averaged network; before the average starts, the network as it is."""
-        module: nn.Module = self.averaged.module
-        return module
 
     def update(self, network: nn.Module, step: int) -> None:
         """Add the weights after a step, counted from 0, to the average."""
         if step <= self._first_step:
-            self.averaged.n_averaged.zero_()  # so that the update copies
-        self.averaged.update_parameters(network)
+            self.n_averaged.zero_()  # so that the update copies
+        self.update_parameters(network)
 
     def _blend(self, averaged: Tensor, current: Tensor, num_averaged: Tensor | int) -> Tensor:
         num = int(num_averaged)

@@ -55,13 +55,10 @@ class DataSource:
         *,
         allow_pseudo: Sequence[Path] = (),
     ) -> tuple[Self, ...]:
-        """Return one source per annotation file.
+        """Return one source per annotation file; without ``roots``, photos lie beside each file.
 
-        Args:
-            files: Annotation files.
-            roots: One folder of photos per file; none: photos lie beside each file.
-            option: The command line's name for ``roots``.
-            allow_pseudo: Those of ``files`` whose pseudo-labels may be validated on.
+        ``option`` is the command line's name for ``roots``; ``allow_pseudo`` are those of ``files``
+        whose pseudo-labels may be validated on.
 
         Raises:
             InputError: Numbers of files and folders differ; ``allow_pseudo`` has another file.
@@ -102,25 +99,6 @@ class SourcesRecord(JsonRecord):
     train: tuple[SourceRecord, ...]
     val: tuple[SourceRecord, ...]
 
-    def find_changes(self) -> list[str]:
-        """Return a line for each annotation file that is no longer as it was."""
-        changes = []
-        for record in dict.fromkeys((*self.train, *self.val)):
-            path = Path(record.annotations)
-            if not path.is_file():
-                changes.append(f"{path} is gone")
-            elif hash_file(path) != record.sha256:
-                changes.append(f"{path} has another content")
-        return changes
-
-    def to_plan(self, config: Config) -> "RunPlan":
-        """Return the plan of a run on these files."""
-        train, val = (
-            tuple(DataSource(Path(r.annotations), Path(r.images), r.allows_pseudo) for r in part)
-            for part in (self.train, self.val)
-        )
-        return RunPlan(config, train, val)
-
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
@@ -151,14 +129,11 @@ class RunPlan:
                 f"There is no run to resume in {folder.path}.",
                 hint="Start one with: bunri train --data ... --val ... --out " + str(folder.path),
             )
-        config = load_config(read_recipe(str(folder.config)), source=str(folder.config))
         record = read_json_record(
             folder.data, SourcesRecord, max_bytes=MAX_PLAN_BYTES, error=RunError, hint=NEW_RUN_HINT
         )
-        changes = record.find_changes()
-        if changes:
-            raise RunError("The data changed since the run was started:", problems=changes)
-        return record.to_plan(config)
+        (plan,) = restore_plans(folder.config, [record])
+        return plan
 
     def read_sets(self) -> tuple[list[LabelledSet], list[LabelledSet]]:
         """Return the labelled sets for training and for validation, with one class table."""
@@ -168,6 +143,26 @@ class RunPlan:
             if not source.allows_pseudo:
                 require_truth(dataset)
         return train, val
+
+
+def restore_plans(config_path: Path, records: Sequence[SourcesRecord]) -> tuple[RunPlan, ...]:
+    """Return the plans of stored runs; raise RunError if an annotation file has changed since."""
+    config = load_config(read_recipe(str(config_path)), source=str(config_path))
+    changes = []
+    for record in dict.fromkeys(source for run in records for source in (*run.train, *run.val)):
+        path = Path(record.annotations)
+        if not path.is_file():
+            changes.append(f"{path} is gone")
+        elif hash_file(path) != record.sha256:
+            changes.append(f"{path} has another content")
+    if changes:
+        raise RunError("The data changed since the run was started:", problems=changes)
+    parts = (
+        tuple(DataSource(Path(r.annotations), Path(r.images), r.allows_pseudo) for r in part)
+        for run in records
+        for part in (run.train, run.val)
+    )
+    return tuple(RunPlan(config, train, val) for train, val in zip(parts, parts, strict=True))
 
 
 def read_labelled(sources: Sequence[DataSource]) -> list[LabelledSet]:

@@ -29,7 +29,7 @@ def start_training(
     Raises:
         BunriError: Settings, data or the folder cannot be used; before training where possible.
     """
-    listener = _choose_listener(listener, processes)
+    listener = listener if listener and processes.is_first else TrainingListener()
 
     def write_plan() -> None:
         # Reading photos takes long: another run may have come first.
@@ -58,7 +58,7 @@ def resume_training(
     Raises:
         RunError: There is nothing to resume, it is in use, or its data changed.
     """
-    listener = _choose_listener(listener, processes)
+    listener = listener if listener and processes.is_first else TrainingListener()
     with processes.noticing_loss(), torch.random.fork_rng(devices=[]):
         with processes.together():
             plan = RunPlan.read(folder)
@@ -71,11 +71,6 @@ def resume_training(
                 checkpoint = Checkpoint.load(folder.checkpoint) if found else Checkpoint()
                 trainer = Trainer(plan, folder, checkpoint, listener, logger, processes, stop)
             return trainer.run()
-
-
-def _choose_listener(listener: TrainingListener | None, processes: Processes) -> TrainingListener:
-    """Return the listener in the first process; the others report to nobody."""
-    return listener if listener and processes.is_first else TrainingListener()
 
 
 @contextmanager

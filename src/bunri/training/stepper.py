@@ -82,27 +82,11 @@ class Stepper:
         statistics are as they were before.
         """
         _copy_all(self._kept_buffers, self._module.buffers())
-        try:
-            return self._collect_gradients(batch)
-        except BaseException:
-            _copy_all(self._module.buffers(), self._kept_buffers)
-            raise
-
-    def take_step(self, step: int, rate_scale: float) -> None:
-        """Move the weights along the prepared gradients; steps count from 0 in the whole run."""
-        rate = scale_rate(step, self._num_steps, self._config.optim) * rate_scale
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["base_lr"] * rate
-        self.optimizer.step()
-        if self._average is not None:
-            self._average.update(self._module, step)
-
-    def _collect_gradients(self, batch: Batch) -> float:
-        """Make the gradients, in more parts if memory runs out."""
         while True:
             try:
                 return self._work_through(batch)
-            except (MemoryError, RuntimeError) as error:
+            except BaseException as error:
+                _copy_all(self._module.buffers(), self._kept_buffers)
                 if not is_out_of_memory(error):
                     raise
                 if self._processes.count > 1:
@@ -113,8 +97,16 @@ class Stepper:
                         "with --resume.",
                     ) from error
             # Outside of the handler: its traceback would keep the tensors alive.
-            _copy_all(self._module.buffers(), self._kept_buffers)
             self._halve_parts(len(batch[0]))
+
+    def take_step(self, step: int, rate_scale: float) -> None:
+        """Move the weights along the prepared gradients; steps count from 0 in the whole run."""
+        rate = scale_rate(step, self._num_steps, self._config.optim) * rate_scale
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base_lr"] * rate
+        self.optimizer.step()
+        if self._average is not None:
+            self._average.update(self._module, step)
 
     def _halve_parts(self, num_samples: int) -> None:
         self.optimizer.zero_grad()

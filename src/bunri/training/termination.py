@@ -48,9 +48,6 @@ class Termination:
     @contextmanager
     def held_back(self) -> Iterator[None]:
         """Let a signal wait until the block is done: its work must not be cut in two."""
-        if self._is_held_back:
-            yield
-            return
         self._is_held_back = True
         try:
             yield

@@ -93,14 +93,14 @@ def _check_opened(picture: Image.Image, photo: Photo, start: bytes) -> list[Phot
     faults = _check_size(picture, photo)
     # Pillow hands out 16-bit RGB as 8 bits; only the PNG's own header still says so.
     is_deep = picture.mode.startswith("I") or (picture.format == "PNG" and start[24:25] == b"\x10")
-    if is_deep:
-        faults.append(PhotoFault("photo-16-bit", f"mode {picture.mode}"))
-    elif picture.mode in _GREY_MODES:
-        faults.append(PhotoFault("photo-grey", f"mode {picture.mode}"))
-    if picture.mode in ("CMYK", "YCCK"):
-        faults.append(PhotoFault("photo-cmyk", f"mode {picture.mode}"))
-    if picture.has_transparency_data:
-        faults.append(PhotoFault("photo-alpha", f"mode {picture.mode}"))
+    for check, fails in (
+        ("photo-16-bit", is_deep),
+        ("photo-grey", not is_deep and picture.mode in _GREY_MODES),
+        ("photo-cmyk", picture.mode in ("CMYK", "YCCK")),
+        ("photo-alpha", picture.has_transparency_data),
+    ):
+        if fails:
+            faults.append(PhotoFault(check, f"mode {picture.mode}"))
     num_frames = getattr(picture, "n_frames", 1)
     if num_frames > 1:
         faults.append(PhotoFault("photo-animated", f"{num_frames} pictures"))

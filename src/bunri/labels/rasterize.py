@@ -204,9 +204,8 @@ def draw_crop(
     """
     spans = trace_spans([segmentation], size_hw)
     left, top, width, height = spans.find_boxes()[0].tolist()
-    columns = join_runs(
-        spans.start - left * size_hw[0], spans.stop - left * size_hw[0], (size_hw[0], width)
-    )
+    shift = left * size_hw[0]
+    columns = join_runs(spans.start - shift, spans.stop - shift, (size_hw[0], width))
     return expand_run_lengths(columns)[top : top + height], (left, top)
 
 

@@ -35,7 +35,8 @@ def check_unseen(
 ) -> list[str]:
     """Refuse photos that a model or a teacher of it was trained on; return warnings as sentences.
 
-    ``photo_hashes`` are those of the model's :class:`~bunri.model.info.BundleInfo`.
+    ``photo_hashes`` are those of the model's :class:`~bunri.model.info.BundleInfo`. Pixels are
+    compared: edited copies are not found, ``bunri doctor --against`` finds those.
 
     Raises:
         InputError: The model was trained on some of the photos; they are listed.
@@ -43,7 +44,13 @@ def check_unseen(
     if photo_hashes is None:
         text = f"{model} does not record its training photos (an early version of bunri made it): "
         return [text + "bunri cannot check whether it was trained on these photos."]
-    names = find_trained_photos(photo_hashes, dataset, progress)
+    check_photo_headers(dataset)
+    names = []
+    with progress("Searching for training photos", len(dataset.photos)) as advance:
+        for photo in dataset.photos:
+            if shorten_hash(hash_pixels(read_photo_as_labelled(dataset, photo))) in photo_hashes:
+                names.append(photo.file_name)
+            advance()
     what = (
         f"{len(names)} of {len(dataset.photos)} photos in {dataset.source} are among those that "
         f"{model}, or a teacher of it, was trained on"
@@ -56,20 +63,3 @@ def check_unseen(
             f"--allow-trained {dataset.source}",
         )
     return [f"{what}: this is not a score on unseen photos."] if names else []
-
-
-def find_trained_photos(
-    photo_hashes: frozenset[str], dataset: LabelledSet, progress: Progress = show_nothing
-) -> list[str]:
-    """Return the file names of photos that a model was trained on.
-
-    Pixels are compared: edited copies are not found, ``bunri doctor --against`` finds those.
-    """
-    check_photo_headers(dataset)
-    names = []
-    with progress("Searching for training photos", len(dataset.photos)) as advance:
-        for photo in dataset.photos:
-            if shorten_hash(hash_pixels(read_photo_as_labelled(dataset, photo))) in photo_hashes:
-                names.append(photo.file_name)
-            advance()
-    return names

@@ -66,12 +66,9 @@ def _describe_distribution(distribution: Distribution, unit: str) -> list[dict[s
 
 def _describe_class(figures: ClassStatistics) -> dict[str, Any]:
     occupancy = figures.occupancy
+    names = ("photos", "objects", "empty_objects", "pixels", "pixel_share")
     return {
-        "photos": figures.photos,
-        "objects": figures.objects,
-        "empty_objects": figures.empty_objects,
-        "pixels": figures.pixels,
-        "pixel_share": figures.pixel_share,
+        **{name: getattr(figures, name) for name in names},
         "object_area_px": _describe_areas(figures.area),
         "occupancy": None if occupancy is None else occupancy.round(6).tolist(),
     }

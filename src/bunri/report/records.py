@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import Field
+from pydantic import AliasPath, Field
 
 from bunri.core.errors import InputError, ModelError
 from bunri.core.files import is_file
@@ -20,19 +21,18 @@ _MAX_FILE_BYTES = 64 * 2**20
 Line = TypeVar("Line", bound=JsonRecord)
 
 
-class _Mious(JsonRecord):
-    global_miou: float | None = Field(None, alias="global")
-    per_image: float | None = None
+class Epoch(JsonRecord):
+    """One epoch of a training, a line of ``metrics.jsonl``; None is "no data".
 
+    ``rate_scale`` is the factor of the learning rate after the rollbacks so far.
+    """
 
-class _MetricsLine(JsonRecord):
-    """A line of ``metrics.jsonl``."""
-
-    epoch: int
+    number: int = Field(validation_alias="epoch")
     train_loss: float | None = None
     val_loss: float | None = None
-    miou: _Mious | None = None
-    rollbacks: int = 0
+    global_miou: float | None = Field(None, validation_alias=AliasPath("miou", "global"))
+    per_image_miou: float | None = Field(None, validation_alias=AliasPath("miou", "per_image"))
+    num_rollbacks: int = Field(0, validation_alias="rollbacks")
     rate_scale: float = 1.0
 
 
@@ -43,50 +43,20 @@ class _TimingsLine(JsonRecord):
     val_s: float | None = None
 
 
-class _DataRow(JsonRecord):
-    annotations: str
-    images: str
+class DataFile(JsonRecord):
+    """An annotation file that a run used; ``part`` is "train" or "val"."""
+
+    part: str = ""
+    annotations: Path
+    images: Path
     sha256: str | None = None
 
 
 class _DataFiles(JsonRecord):
     """The file ``data.json``."""
 
-    train: tuple[_DataRow, ...]
-    val: tuple[_DataRow, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """One epoch of a training; None is "no data".
-
-    Attributes:
-        number: Number of the epoch, from 1.
-        train_loss: Mean loss over the samples.
-        val_loss: Mean loss over the validation photos.
-        global_miou: Global mIoU on the validation photos.
-        per_image_miou: Per-image mIoU on the validation photos.
-        num_rollbacks: Number of rollbacks to the start of an epoch so far.
-        rate_scale: Factor of the learning rate after these rollbacks.
-    """
-
-    number: int
-    train_loss: float | None
-    val_loss: float | None
-    global_miou: float | None
-    per_image_miou: float | None
-    num_rollbacks: int = 0
-    rate_scale: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class DataFile:
-    """An annotation file that a run used; ``part`` is "train" or "val"."""
-
-    part: str
-    annotations: Path
-    images: Path
-    sha256: str
+    train: tuple[DataFile, ...]
+    val: tuple[DataFile, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,31 +145,14 @@ def read_history(run: Path) -> tuple[Epoch, ...]:
     Raises:
         InputError: It is damaged.
     """
-    epochs = []
-    for line in _read_lines(run / HISTORY_NAME, _MetricsLine):
-        mious = line.miou or _Mious()
-        epochs.append(
-            Epoch(
-                line.epoch,
-                line.train_loss,
-                line.val_loss,
-                mious.global_miou,
-                mious.per_image,
-                line.rollbacks,
-                line.rate_scale or 1.0,
-            )
-        )
-    return tuple(epochs)
+    return tuple(_read_lines(run / HISTORY_NAME, Epoch))
 
 
 def list_undone(history: Sequence[Epoch]) -> list[int]:
     """Return the epochs that were rolled back at least once because training diverged."""
-    before = [0, *(epoch.num_rollbacks for epoch in history)]
-    return [
-        epoch.number
-        for epoch, earlier in zip(history, before, strict=False)
-        if epoch.num_rollbacks > earlier
-    ]
+    counts = [0, *(epoch.num_rollbacks for epoch in history)]
+    pairs = zip(history, pairwise(counts), strict=True)
+    return [epoch.number for epoch, (before, after) in pairs if after > before]
 
 
 def _read_train_s(path: Path) -> float | None:
@@ -212,9 +165,9 @@ def _read_data(path: Path) -> tuple[DataFile, ...]:
         return ()
     files = read_json_record(path, _DataFiles, max_bytes=_MAX_FILE_BYTES)
     return tuple(
-        DataFile(part, Path(row.annotations), Path(row.images), row.sha256 or "")
+        file.model_copy(update={"part": part})
         for part, rows in (("train", files.train), ("val", files.val))
-        for row in rows
+        for file in rows
     )
 
 

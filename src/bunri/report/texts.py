@@ -1,13 +1,14 @@
 """Texts of pages in English and Korean, read from ``wording/*.yaml``."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 import yaml
 from markupsafe import Markup
 
-from bunri.core.classes import ClassInfo
+from bunri.core.classes import ClassInfo, ClassTable
 from bunri.core.errors import drop_controls
 from bunri.scores.metrics import list_class_scores, list_scores
 
@@ -72,6 +73,28 @@ def clean_name(en: str, ko: str | None = None) -> Text:
 def name_class(info: ClassInfo) -> Text:
     """Return the name of a class in both languages."""
     return clean_name(info.name, info.name_ko)
+
+
+def describe_classes(table: ClassTable) -> list[dict[str, Any]]:
+    """Return the class rows of ``templates/parts.html``."""
+    return [
+        {"index": index, "name": name_class(info), "color": f"rgb{info.color_rgb}"}
+        for index, info in enumerate(table.classes)
+    ]
+
+
+def list_scarce_classes(
+    table: ClassTable, num_photos: Iterable[int], limit: int, t: Texts
+) -> tuple[list[Text], list[Text]]:
+    """Return the classes in no photo, and those in fewer than ``limit`` with their numbers."""
+    rows = list(zip(map(name_class, table.classes), num_photos, strict=True))
+    absent = [name for name, photos in rows if not photos]
+    rare = [
+        t("warning_rare_class", name=name, photos=photos)
+        for name, photos in rows
+        if 0 < photos < limit
+    ]
+    return absent, rare
 
 
 def join_texts(texts: list[Text], separator: str = ", ") -> Text:

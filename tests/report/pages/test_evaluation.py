@@ -22,7 +22,17 @@ from tests.report.pages.test_stats import (
     strip_scripts,
 )
 
-HISTORY = tuple(Epoch(i, 2.0 / i, 1.5 / i, 0.1 * i, 0.08 * i) for i in range(1, 5))
+HISTORY = tuple(
+    Epoch.model_validate(
+        {
+            "epoch": i,
+            "train_loss": 2.0 / i,
+            "val_loss": 1.5 / i,
+            "miou": {"global": 0.1 * i, "per_image": 0.08 * i},
+        }
+    )
+    for i in range(1, 5)
+)
 
 
 @pytest.fixture(scope="module")

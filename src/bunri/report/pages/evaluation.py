@@ -20,7 +20,15 @@ from bunri.report.plots.evaluation import build_evaluation_plots
 from bunri.report.plots.parts import choose_ink
 from bunri.report.plots.plots import read_plot_scripts
 from bunri.report.records import Epoch
-from bunri.report.texts import Text, Texts, clean_name, join_texts, name_class, read_texts
+from bunri.report.texts import (
+    Text,
+    Texts,
+    clean_name,
+    describe_classes,
+    join_texts,
+    list_scarce_classes,
+    read_texts,
+)
 from bunri.scores.boundary import DISTANCE_SHARE
 from bunri.scores.intervals import MIN_PHOTOS
 from bunri.scores.metrics import list_class_scores, replace_nan
@@ -83,14 +91,6 @@ def write_evaluation_page(
     write_page(path, "evaluation.html", values, scripts=scripts)
 
 
-def describe_classes(table: ClassTable) -> list[dict[str, Any]]:
-    """Return the class rows of ``templates/parts.html``."""
-    return [
-        {"index": index, "name": name_class(info), "color": f"rgb{info.color_rgb}"}
-        for index, info in enumerate(table.classes)
-    ]
-
-
 def _list_figures(own: SizeScores, t: Texts) -> Iterator[dict[str, Any]]:
     """Yield the overall scores: name, value, interval and explanation."""
     for score, value, interval in own.list_overall():
@@ -119,13 +119,8 @@ def _list_warnings(result: Result, own: SizeScores, num_shown: int, t: Texts) ->
         yield t("warning_tuned_here")
     if len(result.photos) < MIN_PHOTOS:
         yield t("warning_few_photos", limit=MIN_PHOTOS)
-    rows = list(zip(map(name_class, result.table.classes), own.sheet.classes, strict=True))
-    absent = [name for name, one in rows if not one.photos]
-    rare = [
-        t("warning_rare_class", name=name, photos=one.photos)
-        for name, one in rows
-        if 0 < one.photos < MIN_PHOTOS
-    ]
+    photos = [one.photos for one in own.sheet.classes]
+    absent, rare = list_scarce_classes(result.table, photos, MIN_PHOTOS, t)
     if absent:
         yield t("warning_absent_classes", classes=join_texts(absent))
     if rare:

@@ -16,12 +16,11 @@ from bunri.report.experiments import (
     show_seconds,
 )
 from bunri.report.page import read_script, show_count, write_page
-from bunri.report.pages.evaluation import describe_classes
 from bunri.report.plots.evaluation import draw_epochs
 from bunri.report.plots.lines import plot_lines
 from bunri.report.plots.plots import Plot, read_plot_scripts
 from bunri.report.records import RunRecord, list_undone
-from bunri.report.texts import LANGUAGES, Text, Texts, clean_name, read_texts
+from bunri.report.texts import LANGUAGES, Text, Texts, clean_name, describe_classes, read_texts
 from bunri.scores.comparison import Comparison
 from bunri.scores.intervals import Interval
 from bunri.scores.metrics import replace_nan

@@ -17,7 +17,15 @@ from bunri.labels.rules import OverlapRule
 from bunri.report.page import embed_layer, embed_picture, read_script, show_share, write_page
 from bunri.report.plots.plots import read_plot_scripts
 from bunri.report.plots.stats import build_plots, list_labelled
-from bunri.report.texts import Text, Texts, clean_name, join_texts, name_class, read_texts
+from bunri.report.texts import (
+    Text,
+    Texts,
+    clean_name,
+    describe_classes,
+    join_texts,
+    list_scarce_classes,
+    read_texts,
+)
 from bunri.stats.gallery import Choice
 from bunri.stats.statistics import LabelStatistics, SetStatistics
 from bunri.stats.tallies import GRID
@@ -112,11 +120,9 @@ def _collect_values(
     sets: Sequence[SetStatistics], samples: Sequence[Sample], t: Texts
 ) -> dict[str, Any]:
     """Return the values of the template that come from the data."""
-    classes = [
-        {"index": index, "name": name_class(info), "color": f"rgb{info.color_rgb}"}
-        for index, info in enumerate(sets[0].table.classes)
-    ]
+    classes = describe_classes(sets[0].table)
     labelled = list_labelled(sets)
+    licenses = dict.fromkeys(name for figures in sets for name in figures.dataset.licenses)
     return {
         "sets": [{"name": clean_name(figures.name), "figures": figures} for figures in sets],
         "labelled": [
@@ -132,7 +138,7 @@ def _collect_values(
         "classes": classes,
         "foreground": classes[BACKGROUND_INDEX + 1 :],
         "files": join_texts([clean_name(figures.dataset.source.name) for figures in sets]),
-        "licenses": _join_licenses(sets),
+        "licenses": licenses and join_texts([clean_name(name) for name in licenses]),
         "background": _describe_background(sets, t),
         "object_share": _measure_object_share(sets),
         "warnings": list(_list_warnings(sets, t)),
@@ -141,11 +147,6 @@ def _collect_values(
         "sample_classes": {index for sample in samples for index, _ in sample.classes},
         "plots": build_plots(sets, t),
     }
-
-
-def _join_licenses(sets: Sequence[SetStatistics]) -> Text | None:
-    names = dict.fromkeys(name for figures in sets for name in figures.dataset.licenses)
-    return join_texts([clean_name(name) for name in names]) if names else None
 
 
 def _describe_background(sets: Sequence[SetStatistics], t: Texts) -> Text:
@@ -191,16 +192,8 @@ def _list_warnings(sets: Sequence[SetStatistics], t: Texts) -> Iterator[Text]:
 def _list_label_warnings(
     figures: SetStatistics, labels: LabelStatistics, name: Text, t: Texts
 ) -> Iterator[Text]:
-    rows = [
-        (name_class(info), one.photos)
-        for info, one in zip(figures.table.classes, labels.classes, strict=True)
-    ]
-    absent = [class_name for class_name, photos in rows if photos == 0]
-    rare = [
-        t("warning_rare_class", name=class_name, photos=photos)
-        for class_name, photos in rows
-        if 0 < photos < RARE_PHOTOS
-    ]
+    photos = [one.photos for one in labels.classes]
+    absent, rare = list_scarce_classes(figures.table, photos, RARE_PHOTOS, t)
     num_empty = sum(one.empty_objects for one in labels.classes)
     if absent:
         yield t("warning_absent", set=name, classes=_list_some(absent, t))

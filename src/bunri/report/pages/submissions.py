@@ -15,7 +15,7 @@ from bunri.images.frames import resize_image
 from bunri.images.photos import read_photo
 from bunri.labels.records import LabelledSet, Photo
 from bunri.report.page import embed_mask, embed_picture, write_page
-from bunri.report.texts import Text, clean_name, name_class, read_texts
+from bunri.report.texts import Text, clean_name, describe_classes, read_texts
 from bunri.scores.confusion import ClassCounts
 from bunri.submission.difference import SubmissionDifference
 from bunri.submission.format import SUBMISSION_SIZE_PX
@@ -28,15 +28,6 @@ _MAX_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class _Pair:
-    """Pixels that are one class in the first file and another in the second."""
-
-    first: int
-    second: int
-    share: float
-
-
-@dataclass(frozen=True, slots=True)
 class _Card:
     """One photo of the page; pictures are data URLs, ``photo`` None where there is none."""
 
@@ -46,7 +37,7 @@ class _Card:
     photo: Markup | None
     masks: tuple[Markup, Markup]
     difference: Markup
-    pairs: list[_Pair]
+    pairs: list[dict[str, Any]]
 
     @property
     def num_bytes(self) -> int:
@@ -87,10 +78,7 @@ def _collect_values(
     rows, columns, total = matrix.sum(axis=1), matrix.sum(axis=0), max(1, int(matrix.sum()))
     iou = ClassCounts.of(matrix).iou
     seen = np.flatnonzero(rows + columns).tolist()
-    classes = [
-        {"index": index, "name": name_class(info), "color": f"rgb{info.color_rgb}"}
-        for index, info in enumerate(table.classes)
-    ]
+    classes = describe_classes(table)
     figures = [
         {
             "class": classes[index],
@@ -144,13 +132,11 @@ def _embed_photo(dataset: LabelledSet, photo: Photo) -> Markup | None:
     return embed_picture(resize_image(image, (SUBMISSION_SIZE_PX, SUBMISSION_SIZE_PX)), quality=80)
 
 
-def _find_pairs(first: MaskArray, second: MaskArray, num_classes: int) -> list[_Pair]:
-    """Return the commonest pairs of different classes."""
+def _find_pairs(first: MaskArray, second: MaskArray, num_classes: int) -> list[dict[str, Any]]:
+    """Return the commonest pairs of different classes with their shares of the pixels."""
     is_different = first != second
     codes = first[is_different].astype(np.int64) * num_classes + second[is_different]
     values, counts = np.unique(codes, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:_MAX_NAMED]
-    return [
-        _Pair(*divmod(int(values[place]), num_classes), int(counts[place]) / first.size)
-        for place in order
-    ]
+    pairs = np.stack((*np.divmod(values[order], num_classes), counts[order]), axis=1).tolist()
+    return [{"first": a, "second": b, "share": count / first.size} for a, b, count in pairs]

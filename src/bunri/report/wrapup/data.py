@@ -40,7 +40,7 @@ def describe_data(experiments: Sequence[Experiment], t: Texts) -> Iterator[Block
                 clean_name(shorten_path(file.annotations)),
                 t(f"part_{file.part}"),
                 plain(count),
-                plain(file.sha256[:16]),
+                plain((file.sha256 or "")[:16]),
             ]
             for file, count in counts.items()
         ],

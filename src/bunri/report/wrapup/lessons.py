@@ -7,7 +7,7 @@ from bunri.core.files import hash_file, is_file
 from bunri.report.experiments import Experiment, find_best, show_difference
 from bunri.report.page import show_ece, show_share
 from bunri.report.records import DataFile, Epoch, list_undone, shorten_path
-from bunri.report.texts import Text, Texts, clean_name, join_texts, name_class
+from bunri.report.texts import Text, Texts, clean_name, join_texts, list_scarce_classes
 from bunri.scores.intervals import MIN_PHOTOS
 from bunri.scores.results import bound_calibration
 
@@ -24,7 +24,8 @@ def list_lessons(experiments: Sequence[Experiment], diagnose: Diagnose, t: Texts
     yield from _check_seeds(experiments, t)
     for one in experiments:
         yield from _check_difference(one, t)
-        yield from _check_tuning(one, t)
+        if one.record.result.is_tuned_here:
+            yield t("lesson_tuned", name=one.name)
         if not one.is_ensemble:
             yield from _check_history(one, t)
     yield from _check_calibration(find_best(experiments), t)
@@ -32,16 +33,8 @@ def list_lessons(experiments: Sequence[Experiment], diagnose: Diagnose, t: Texts
 
 
 def _check_classes(first: Experiment, t: Texts) -> Iterator[Text]:
-    rows = list(
-        zip(map(name_class, first.record.result.table.classes), first.run.sheet.classes,
-            strict=True)
-    )  # fmt: skip
-    rare = [
-        t("warning_rare_class", name=name, photos=one.photos)
-        for name, one in rows
-        if 0 < one.photos < MIN_PHOTOS
-    ]
-    absent = [name for name, one in rows if not one.photos]
+    photos = [one.photos for one in first.run.sheet.classes]
+    absent, rare = list_scarce_classes(first.record.result.table, photos, MIN_PHOTOS, t)
     if rare:
         yield t("lesson_rare", limit=MIN_PHOTOS, classes=join_texts(rare))
     if absent:
@@ -71,11 +64,6 @@ def _check_difference(experiment: Experiment, t: Texts) -> Iterator[Text]:
         )
     if len(settings) > 1:
         yield t("lesson_many_changes", name=experiment.name, count=len(settings))
-
-
-def _check_tuning(experiment: Experiment, t: Texts) -> Iterator[Text]:
-    if experiment.record.result.is_tuned_here:
-        yield t("lesson_tuned", name=experiment.name)
 
 
 def _check_history(experiment: Experiment, t: Texts) -> Iterator[Text]:
@@ -130,14 +118,12 @@ def _check_files(experiments: Sequence[Experiment], diagnose: Diagnose, t: Texts
     }
     for file in files.values():
         name = clean_name(shorten_path(file.annotations))
-        if not _is_unchanged(file):
-            yield t("lesson_changed_file", file=name)
-            continue
         try:
-            faults = diagnose(file)
+            faults = diagnose(file) if _is_unchanged(file) else None
         except BunriError:
+            faults = None
+        if faults is None:
             yield t("lesson_changed_file", file=name)
-            continue
         if faults:
             lines = join_texts([clean_name(f"{fault} ({count})") for fault, count in faults])
             yield t("lesson_doctor", file=name, findings=lines)

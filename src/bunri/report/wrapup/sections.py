@@ -1,6 +1,6 @@
 """Sections of the wrap-up, written from the records of runs alone."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,8 @@ from bunri.scores.comparison import Comparison
 from bunri.scores.confusion import Matrix
 
 NUM_CONFUSIONS, NUM_WEAKEST = 6, 3
+_HELPED = {"better": "helped"}
+_FAILED = {"worse": "did_worse", "no evidence": "did_nothing"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,8 @@ def write_sections(material: Material, t: Texts) -> list[Section]:
         "section_goal": _write_goal,
         "section_data": lambda m, t: describe_data(m.experiments, t),
         "section_experiments": _write_experiments,
-        "section_helped": _write_helped,
-        "section_no_help": _write_failed,
+        "section_helped": lambda m, t: _write_verdicts(m.experiments, _HELPED, t),
+        "section_no_help": lambda m, t: _write_verdicts(m.experiments, _FAILED, t),
         "section_ensemble": lambda m, t: describe_ensembles(m.experiments, m.comparison, t),
         "section_error_analysis": _write_mistakes,
         "section_lessons": _write_lessons,
@@ -98,49 +100,31 @@ def _write_experiments(material: Material, t: Texts) -> Iterator[Block]:
         yield Bullets(warnings)
 
 
-def _write_helped(material: Material, t: Texts) -> Iterator[Block]:
-    first, *others = material.experiments
+def _write_verdicts(
+    experiments: Sequence[Experiment], keys: Mapping[str, str], t: Texts
+) -> Iterator[Block]:
+    """Yield the runs with some verdicts, and the classes with the first of these."""
+    first, *others = experiments
     if not others:
         yield Paragraph(t("one_run"))
         return
-    items = [_describe_run("helped", one, t) for one in others if _find_verdict(one) == "better"]
-    if not items:
-        yield Paragraph(t("none_helped", first=first.name))
-    items += _list_changed_classes(others, "better", "class_better", t)
-    if items:
-        yield Bullets(items)
-
-
-def _write_failed(material: Material, t: Texts) -> Iterator[Block]:
-    _, *others = material.experiments
-    if not others:
-        yield Paragraph(t("one_run"))
-        return
-    items = [_describe_run("did_worse", one, t) for one in others if _find_verdict(one) == "worse"]
-    items += [
-        _describe_run("did_nothing", one, t)
+    items = [
+        t(
+            key,
+            name=one.name,
+            changes=describe_changes(one, t),
+            difference=show_difference(one.difference),
+        )
+        for verdict, key in keys.items()
         for one in others
-        if _find_verdict(one) == "no evidence"
+        if one.difference is not None and one.difference.verdict == verdict
     ]
     if not items:
-        yield Paragraph(t("none_failed"))
-    items += _list_changed_classes(others, "worse", "class_worse", t)
+        yield Paragraph(t("none_helped" if keys is _HELPED else "none_failed", first=first.name))
+    verdict = next(iter(keys))
+    items += _list_changed_classes(others, verdict, f"class_{verdict}", t)
     if items:
         yield Bullets(items)
-
-
-def _find_verdict(experiment: Experiment) -> str:
-    return "" if experiment.difference is None else experiment.difference.verdict
-
-
-def _describe_run(key: str, experiment: Experiment, t: Texts) -> Text:
-    difference = experiment.difference
-    return t(
-        key,
-        name=experiment.name,
-        changes=describe_changes(experiment, t),
-        difference="" if difference is None else show_difference(difference),
-    )
 
 
 def _list_changed_classes(

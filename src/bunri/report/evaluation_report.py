@@ -8,7 +8,7 @@ from bunri.labels.photos import read_photo_as_labelled
 from bunri.labels.records import LabelledSet, Photo
 from bunri.predict.predictor import AnyPredictor
 from bunri.report.pages.evaluation import write_evaluation_page
-from bunri.report.pages.robustness import Example, RobustnessSection, Tile
+from bunri.report.pages.robustness import RobustnessSection, Tile
 from bunri.report.picture_choice import PictureKeeper
 from bunri.report.pictures import write_pictures
 from bunri.report.records import read_history
@@ -71,4 +71,4 @@ class EvaluationReport:
                 self._predictor, image, scores.counts.severity
             )
         ]
-        return RobustnessSection(scores, Example(photo.file_name, photo.size_hw, tiles))
+        return RobustnessSection(scores, photo.file_name, photo.size_hw, tiles)

@@ -1,9 +1,9 @@
 """Texts of pages in English and Korean, read from ``wording/*.yaml``."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from markupsafe import Markup
@@ -13,6 +13,9 @@ from bunri.core.errors import drop_controls
 from bunri.scores.metrics import list_class_scores, list_scores
 
 LANGUAGES = ("en", "ko")
+T = TypeVar("T")
+Built = dict[str, dict[str, T]]
+"""Parts of a page: key in the template -> language -> part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,31 @@ class Texts:
             chosen = {k: v.to(language) if isinstance(v, Text) else v for k, v in values.items()}
             words.append(self._texts[key].to(language).format(**chosen))
         return Text(*words)
+
+
+@dataclass(frozen=True, slots=True)
+class OneLanguage:
+    """The texts of a page in one language."""
+
+    texts: Texts
+    language: str
+
+    def __call__(self, key: str, /, **values: str | int | Text) -> str:
+        """Return a text with its ``{places}`` filled."""
+        return self.texts(key, **values).to(self.language)
+
+    def name_class(self, info: ClassInfo) -> str:
+        """Return the name of a class."""
+        return name_class(info).to(self.language)
+
+
+def collect_languages(t: Texts, build: Callable[[OneLanguage], Mapping[str, T]]) -> Built[T]:
+    """Return what ``build`` returns for each language: key -> language -> value."""
+    found: Built[T] = {}
+    for language in LANGUAGES:
+        for key, value in build(OneLanguage(t, language)).items():
+            found.setdefault(key, {})[language] = value
+    return found
 
 
 def read_texts(*names: str) -> Texts:

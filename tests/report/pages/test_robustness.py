@@ -11,7 +11,7 @@ from PIL import Image
 from bunri.corruptions import CORRUPTIONS, NAMES, corrupt
 from bunri.images.drawing import draw_overlay_layer
 from bunri.report.pages.evaluation import write_evaluation_page
-from bunri.report.pages.robustness import TILE_PX, Example, RobustnessSection, Tile
+from bunri.report.pages.robustness import TILE_PX, RobustnessSection, Tile
 from bunri.report.plots.intervals import Bar, plot_interval_bars
 from bunri.report.texts import read_texts
 from bunri.scores.results import score_counts
@@ -46,8 +46,7 @@ def write(path, num_photos=8, file_name="batch/0001.jpg"):
     result, keeper, _ = make_evaluation(num_photos)
     scores = {size: score_counts(counts) for size, counts in result.sizes.items()}
     robustness = score(result.sizes["photo"].matrices)
-    example = Example(file_name, (24, 32), make_tiles(result.table))
-    section = RobustnessSection(robustness, example)
+    section = RobustnessSection(robustness, file_name, (24, 32), make_tiles(result.table))
     write_evaluation_page(
         path, result, scores, keeper.list_pictures(), keeper.mistakes, (), section
     )

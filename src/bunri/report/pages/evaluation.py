@@ -9,11 +9,7 @@ import numpy as np
 from bunri.core.classes import ClassTable
 from bunri.report.mistakes import MISTAKE_COLORS_RGB, MISTAKE_KINDS, Mistakes
 from bunri.report.page import read_script, show_count, show_figure, show_share, write_page
-from bunri.report.pages.robustness import (
-    RobustnessSection,
-    build_robustness_plots,
-    describe_robustness,
-)
+from bunri.report.pages.robustness import RobustnessSection, describe_robustness, plot_robustness
 from bunri.report.picture_choice import NUM_WORST
 from bunri.report.pictures import Picture
 from bunri.report.plots.evaluation import build_evaluation_plots
@@ -24,6 +20,7 @@ from bunri.report.texts import (
     Text,
     Texts,
     clean_name,
+    collect_languages,
     describe_classes,
     join_texts,
     list_scarce_classes,
@@ -86,7 +83,9 @@ def write_evaluation_page(
     }
     if robustness is not None:
         values["robustness"] = describe_robustness(robustness, t)
-        values["plots"] |= {"robustness": build_robustness_plots(robustness.scores, t)}
+        values["plots"] |= collect_languages(
+            t, lambda voice: {"robustness": plot_robustness(robustness.scores, voice)}
+        )
     scripts = [*read_plot_scripts(), *map(read_script, SCRIPTS)]
     write_page(path, "evaluation.html", values, scripts=scripts)
 

@@ -16,11 +16,19 @@ from bunri.report.experiments import (
     show_seconds,
 )
 from bunri.report.page import read_script, show_count, write_page
-from bunri.report.plots.evaluation import draw_epochs
-from bunri.report.plots.lines import plot_lines
+from bunri.report.plots.evaluation import plot_epochs
 from bunri.report.plots.plots import Plot, read_plot_scripts
 from bunri.report.records import RunRecord, list_undone
-from bunri.report.texts import LANGUAGES, Text, Texts, clean_name, describe_classes, read_texts
+from bunri.report.texts import (
+    Built,
+    OneLanguage,
+    Text,
+    Texts,
+    clean_name,
+    collect_languages,
+    describe_classes,
+    read_texts,
+)
 from bunri.scores.comparison import Comparison
 from bunri.scores.intervals import Interval
 from bunri.scores.metrics import replace_nan
@@ -146,25 +154,13 @@ def _list_class_rows(comparison: Comparison) -> list[dict[str, Any]]:
     return rows
 
 
-def _build_plots(experiments: Sequence[Experiment], t: Texts) -> dict[str, dict[str, Plot]]:
+def _build_plots(experiments: Sequence[Experiment], t: Texts) -> Built[Plot]:
     shown = [one for one in experiments if one.record.history]
     if not shown:
         return {}
-    found = {}
-    for language in LANGUAGES:
-        lines = [
-            draw_epochs(
-                one.name.to(language),
-                one.record.history,
-                lambda epoch: epoch.global_miou,
-                t,
-                language,
-            )
-            for one in shown
-        ]
-        found[language] = plot_lines(
-            [line for line in lines if line.x],
-            t("epoch").to(language),
-            t("global_miou").to(language),
-        )
-    return {"curves": found}
+
+    def build(voice: OneLanguage) -> dict[str, Plot]:
+        lines = [(one.name.to(voice.language), one.record.history, "global_miou") for one in shown]
+        return {"curves": plot_epochs(lines, voice("global_miou"), voice)}
+
+    return collect_languages(t, build)

@@ -15,7 +15,7 @@ from bunri.images.frames import fit_size_hw, resize_image, resize_mask
 from bunri.report.page import embed_layer, embed_picture, show_signed
 from bunri.report.plots.intervals import Bar, plot_interval_bars
 from bunri.report.plots.plots import Plot
-from bunri.report.texts import LANGUAGES, Texts, clean_name
+from bunri.report.texts import OneLanguage, Texts, clean_name
 from bunri.scores.intervals import Difference
 from bunri.scores.metrics import replace_nan
 from bunri.scores.robustness import CorruptionScores, RobustnessScores
@@ -46,40 +46,27 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """One photo, clean and under every corruption.
+class RobustnessSection:
+    """Scores under corruptions, and one photo, first clean and then under each of them."""
 
-    Attributes:
-        file_name: Name in the annotation file.
-        photo_hw: Height and width in pixels.
-        tiles: Pictures, the clean one first.
-    """
-
+    scores: RobustnessScores
     file_name: str
     photo_hw: tuple[int, int]
     tiles: Sequence[Tile]
 
 
-@dataclass(frozen=True, slots=True)
-class RobustnessSection:
-    """Scores under corruptions and an example photo."""
-
-    scores: RobustnessScores
-    example: Example
-
-
 def describe_robustness(section: RobustnessSection, t: Texts) -> dict[str, Any]:
     """Return the values of ``templates/evaluation_robustness.html``."""
-    scores, example = section.scores, section.example
+    scores = section.scores
     drops = {one.name: one.drop for one in scores.corruptions}
     return {
         "severity": scores.counts.severity,
         "mean": _describe_row(scores.mean, t),
         "worst": _describe_row(scores.worst, t),
         "rows": [_describe_row(one, t) for one in scores.ranked],
-        "file_name": clean_name(example.file_name),
-        "photo_hw": example.photo_hw,
-        "classes": set().union(*(tile.classes for tile in example.tiles)),
+        "file_name": clean_name(section.file_name),
+        "photo_hw": section.photo_hw,
+        "classes": set().union(*(tile.classes for tile in section.tiles)),
         "tiles": [
             {
                 "name": t(f"corruption_{tile.name}"),
@@ -88,7 +75,7 @@ def describe_robustness(section: RobustnessSection, t: Texts) -> dict[str, Any]:
                 "photo": tile.photo,
                 "layer": tile.layer,
             }
-            for tile in example.tiles
+            for tile in section.tiles
         ],
     }
 
@@ -121,19 +108,13 @@ def _show_change(drop: Difference) -> str:
     return show_signed(0 - drop.value)
 
 
-def plot_robustness(scores: RobustnessScores, t: Texts, language: str) -> Plot:
+def plot_robustness(scores: RobustnessScores, t: OneLanguage) -> Plot:
     """Return the drops as bars, the largest first, coloured by kind of corruption."""
-    kinds = dict.fromkeys(_KINDS.values())
-    names = {kind: t(f"kind_{kind}").to(language) for kind in kinds}
+    names = {kind: t(f"kind_{kind}") for kind in dict.fromkeys(_KINDS.values())}
     bars = []
     for one in scores.ranked:
-        label = t(f"corruption_{one.name}").to(language)
-        hover = [label, f"{t('drop').to(language)} {one.drop.value:.3f}", _show_interval(one.drop)]
+        label = t(f"corruption_{one.name}")
+        hover = [label, f"{t('drop')} {one.drop.value:.3f}", _show_interval(one.drop)]
         group = names[_KINDS[one.name]]
         bars.append(Bar(label, group, one.drop.value, one.drop.interval, hover))
-    return plot_interval_bars(bars, list(names.values()), t("axis_drop").to(language))
-
-
-def build_robustness_plots(scores: RobustnessScores, t: Texts) -> dict[str, Plot]:
-    """Return the plot in each language."""
-    return {language: plot_robustness(scores, t, language) for language in LANGUAGES}
+    return plot_interval_bars(bars, list(names.values()), t("axis_drop"))

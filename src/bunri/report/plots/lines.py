@@ -29,7 +29,7 @@ class Line:
 
 
 def plot_curves(
-    x: Sequence[float], series: Sequence[tuple[Series, str]], x_title: str, y_title: str
+    x: Sequence[float], series: Sequence[tuple[Series[float], str]], x_title: str, y_title: str
 ) -> Plot:
     """Return filled curves over the same places, each with its colour; shares on the axis."""
     traces = [

@@ -4,9 +4,10 @@ Colours that change with the page's colour scheme are CSS variables, whose value
 ``templates/plots.js`` fills in. Texts arrive in one language.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
@@ -14,6 +15,7 @@ from plotly.offline import get_plotlyjs
 from bunri.report.page import read_script
 from bunri.report.plots.parts import (
     Lines,
+    Parts,
     choose_bar_width,
     choose_height,
     choose_ink,
@@ -34,28 +36,23 @@ Plot = dict[str, Any]
 _DASH = "\N{EN DASH}"  # of a range on an axis; the line may break after it
 _MEDIAN_LINE = {"color": "#1d2a26", "width": 1.5}  # seen on light and dark fills alike
 _CLEAR = "rgba(0,0,0,0)"
+_OUTLINE = {"color": "var(--outline)", "width": 1}
+_GREY = (120, 130, 126)
 _HEAT_SCALE = [[0, "var(--heat-0)"], [0.35, "var(--heat-1)"], [0.7, "var(--heat-2)"],
                [1, "var(--heat-3)"]]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
-    """One value for each label of a plot; None where there is none."""
-
-    name: str
-    values: Sequence[float | None]
-    hovers: Sequence[Lines]
-    texts: Sequence[str] = field(default=())
-    """Texts beside the bars, if any."""
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
-class RangeSeries:
-    """Quantiles for each label of a plot, 5, 25, 50, 75 and 95 %; None where there are none."""
+class Series(Generic[Value]):
+    """One value for each label of a plot, perhaps with texts beside the bars."""
 
     name: str
-    quantiles: Sequence[Sequence[float] | None]
+    values: Sequence[Value]
     hovers: Sequence[Lines]
+    texts: Sequence[str] = ()
 
 
 def read_plot_scripts() -> list[str]:
@@ -66,40 +63,52 @@ def read_plot_scripts() -> list[str]:
 def plot_class_bars(
     labels: Sequence[str],
     colors_rgb: Sequence[tuple[int, int, int]],
-    series: Sequence[Series],
+    series: Sequence[Series[float]],
     axis_title: str,
 ) -> Plot:
-    """Return one group of horizontal bars for each class, in its colour; shares on the axis.
+    """Return one group of horizontal bars for each class, in its colour; shares on the axis."""
 
-    Series differ in the opacity of their colour.
-    """
+    def trace(one: Series[float], rows: list[float], fills: list[str]) -> list[Any]:
+        bars = go.Bar(
+            name=clean_label(one.name),
+            orientation="h",
+            x=list(one.values),
+            y=rows,
+            width=choose_bar_width(len(series)),
+            marker={"color": fills, "line": _OUTLINE},
+            text=list(one.texts),
+            textposition="outside",
+            cliponaxis=False,
+            textfont={"size": 11, "color": "var(--soft)"},
+            **describe_hover(one.hovers),
+            showlegend=False,
+        )
+        return [bars]
+
+    longest = max((value for one in series for value in one.values), default=0) or 1
+    axis = describe_axis(
+        axis_title, tickformat=".0%", range=[0, 1.22 * longest], rangemode="tozero"
+    )
+    return _plot_class_rows(labels, colors_rgb, series, trace, axis)
+
+
+def _plot_class_rows(
+    labels: Sequence[str],
+    colors_rgb: Sequence[tuple[int, int, int]],
+    series: Sequence[Series[Value]],
+    trace: Callable[[Series[Value], list[float], list[str]], list[Any]],
+    axis: Parts,
+) -> Plot:
+    """Return rows for each class; series differ in the opacity of the class's colour."""
     traces = []
     for number, one in enumerate(series):
         rows = place_rows(len(labels), len(series), number)
-        fills = [fill_color(color, choose_opacity(number, len(series))) for color in colors_rgb]
-        traces.append(
-            go.Bar(
-                name=clean_label(one.name),
-                orientation="h",
-                x=[value or 0 for value in one.values],
-                y=rows,
-                width=choose_bar_width(len(series)),
-                marker={"color": fills, "line": {"color": "var(--outline)", "width": 1}},
-                text=list(one.texts),
-                textposition="outside",
-                cliponaxis=False,
-                textfont={"size": 11, "color": "var(--soft)"},
-                **describe_hover(one.hovers),
-                showlegend=False,
-            )
-        )
-    longest = max((v or 0 for one in series for v in one.values), default=0) or 1
+        opacity = choose_opacity(number, len(series))
+        traces += trace(one, rows, [fill_color(color, opacity) for color in colors_rgb])
     return assemble_plot(
         [*traces, *_explain_opacities([one.name for one in series])],
         height=choose_height(len(labels), len(series)),
-        xaxis=describe_axis(
-            axis_title, tickformat=".0%", range=[0, 1.22 * longest], rangemode="tozero"
-        ),
+        xaxis=axis,
         yaxis=describe_class_axis(labels),
         barmode="overlay",
         showlegend=len(series) > 1,
@@ -109,30 +118,23 @@ def plot_class_bars(
 def plot_class_ranges(
     labels: Sequence[str],
     colors_rgb: Sequence[tuple[int, int, int]],
-    series: Sequence[RangeSeries],
+    series: Sequence[Series[tuple[float, ...] | None]],
     axis_title: str,
 ) -> Plot:
-    """Return a box with whiskers for each class and series, on a logarithmic axis."""
-    traces = []
-    for number, one in enumerate(series):
-        rows = place_rows(len(labels), len(series), number)
-        fills = [fill_color(color, choose_opacity(number, len(series))) for color in colors_rgb]
-        traces += _trace_ranges(one, rows, fills, choose_bar_width(len(series)))
-    return assemble_plot(
-        [*traces, *_explain_opacities([one.name for one in series])],
-        height=choose_height(len(labels), len(series)),
-        xaxis=describe_axis(axis_title, type="log", tickformat="~s"),
-        yaxis=describe_class_axis(labels),
-        barmode="overlay",
-        showlegend=len(series) > 1,
-    )
+    """Return a box with whiskers for each class and series, on a logarithmic axis.
+
+    Values are the 5, 25, 50, 75 and 95 % quantiles.
+    """
+    trace = partial(_trace_ranges, width=choose_bar_width(len(series)))
+    axis = describe_axis(axis_title, type="log", tickformat="~s")
+    return _plot_class_rows(labels, colors_rgb, series, trace, axis)
 
 
 def _trace_ranges(
-    series: RangeSeries, rows: Sequence[float], fills: Sequence[str], width: float
+    series: Series[tuple[float, ...] | None], rows: list[float], fills: list[str], width: float
 ) -> list[Any]:
     """Return the whiskers, boxes and medians of one series."""
-    kept = [(y, q, i) for i, (y, q) in enumerate(zip(rows, series.quantiles, strict=True)) if q]
+    kept = [(y, q, i) for i, (y, q) in enumerate(zip(rows, series.values, strict=True)) if q]
     y = [row for row, _, _ in kept]
     common = {"name": clean_label(series.name), "showlegend": False}
     hover = describe_hover([series.hovers[i] for _, _, i in kept])
@@ -151,10 +153,7 @@ def _trace_ranges(
         x=[q[3] - q[1] for _, q, _ in kept],
         y=y,
         width=width,
-        marker={
-            "color": [fills[i] for _, _, i in kept],
-            "line": {"color": "var(--outline)", "width": 1},
-        },
+        marker={"color": [fills[i] for _, _, i in kept], "line": _OUTLINE},
         **hover,
         **common,
     )
@@ -170,7 +169,7 @@ def _trace_ranges(
 
 
 def plot_counts(
-    labels: Sequence[str], series: Sequence[Series], x_title: str, y_title: str
+    labels: Sequence[str], series: Sequence[Series[float]], x_title: str, y_title: str
 ) -> Plot:
     """Return one group of upright bars for each label; shares on the axis."""
     traces = [
@@ -262,27 +261,25 @@ def plot_grid(values: Sequence[Sequence[float]]) -> Plot:
 
 
 def plot_bubbles(
-    series: Sequence[tuple[str, Sequence[tuple[float, float, int]], Sequence[Lines]]],
-    x_title: str,
-    y_title: str,
+    series: Sequence[Series[tuple[float, float, int]]], x_title: str, y_title: str
 ) -> Plot:
     """Return points (x, y, weight) whose area grows with their weight."""
-    heaviest = max(weight for _, points, _ in series for _, _, weight in points)
+    heaviest = max(weight for one in series for _, _, weight in one.values)
     traces = [
         go.Scatter(
-            name=clean_label(name),
-            x=[x for x, _, _ in points],
-            y=[y for _, y, _ in points],
+            name=clean_label(one.name),
+            x=[x for x, _, _ in one.values],
+            y=[y for _, y, _ in one.values],
             mode="markers",
             marker={
-                "size": [7 + 33 * (weight / heaviest) ** 0.5 for _, _, weight in points],
+                "size": [7 + 33 * (weight / heaviest) ** 0.5 for _, _, weight in one.values],
                 "color": choose_series_color(number),
                 "opacity": 0.7,
                 "line": {"color": "var(--card)", "width": 1},
             },
-            **describe_hover(hovers),
+            **describe_hover(one.hovers),
         )
-        for number, (name, points, hovers) in enumerate(series)
+        for number, one in enumerate(series)
     ]
     return assemble_plot(
         traces,
@@ -330,8 +327,8 @@ def _explain_opacities(names: Sequence[str]) -> list[Any]:
             x=[None],
             y=[None],
             marker={
-                "color": fill_color((120, 130, 126), choose_opacity(number, len(names))),
-                "line": {"color": "var(--outline)", "width": 1},
+                "color": fill_color(_GREY, choose_opacity(number, len(names))),
+                "line": _OUTLINE,
             },
         )
         for number, name in enumerate(names)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from bunri.core.contracts import BACKGROUND_INDEX, IGNORE_INDEX, ImageArray, MaskArray
 from bunri.scores.boundary import find_band, find_distance_px
@@ -45,6 +44,15 @@ class Mistakes:
         near = np.where(band, truth, IGNORE_INDEX).astype(np.uint8)
         return cls(matrix, count_confusion(near, prediction, num_classes))
 
+    @classmethod
+    def of_cells(cls, cells: list[list[int]]) -> Self:
+        """Return what :meth:`list_cells` lists."""
+        size = 1 + max((max(cell[:2]) for cell in cells), default=0)
+        matrix, boundary = np.zeros((2, size, size), np.int64)
+        for truth, prediction, pixels, near in cells:
+            matrix[truth, prediction], boundary[truth, prediction] = pixels, near
+        return cls(matrix, boundary)
+
     def __add__(self, other: Self) -> Self:
         return type(self)(self.matrix + other.matrix, self.boundary + other.boundary)
 
@@ -55,7 +63,7 @@ class Mistakes:
 
     def count(self) -> dict[MistakeKind, int]:
         """Return the pixels of each kind; the first three add up to all wrong ones."""
-        return {**count_kinds(self.matrix), "boundary": _count_wrong(self.boundary)}
+        return {**count_kinds(self.matrix), "boundary": count_wrong(self.boundary)}
 
     def list_cells(self) -> list[list[int]]:
         """Return ``[truth, prediction, pixels, of these along outlines]`` where any are."""
@@ -70,17 +78,10 @@ def draw_mistakes(
 ) -> ImageArray:
     """Return a photo, uint8 (H, W, 3) RGB, with its wrong pixels tinted by kind."""
     wrong = (truth != prediction) & (truth != IGNORE_INDEX)
-    is_missed = wrong & (prediction == BACKGROUND_INDEX)
-    is_invented = wrong & (truth == BACKGROUND_INDEX)
-    masks: dict[MistakeKind, npt.NDArray[np.bool_]] = {
-        "missed": is_missed,
-        "invented": is_invented,
-        "confused": wrong & ~is_missed & ~is_invented,
-    }
+    kinds = np.where(prediction == BACKGROUND_INDEX, 0, np.where(truth == BACKGROUND_INDEX, 1, 2))
+    colors = np.array(list(MISTAKE_COLORS_RGB.values()))[kinds[wrong]]
     drawn = image.copy()
-    for kind, color in MISTAKE_COLORS_RGB.items():
-        tinted = image[masks[kind]] * (1 - opacity) + np.array(color) * opacity
-        drawn[masks[kind]] = tinted.astype(np.uint8)
+    drawn[wrong] = (image[wrong] * (1 - opacity) + colors * opacity).astype(np.uint8)
     return drawn
 
 
@@ -95,5 +96,6 @@ def count_kinds(matrix: Matrix) -> dict[MistakeKind, int]:
     }
 
 
-def _count_wrong(matrix: Matrix) -> int:
+def count_wrong(matrix: Matrix) -> int:
+    """Return the pixels of a confusion matrix, int64 (C, C), whose prediction is wrong."""
     return int(matrix.sum() - np.trace(matrix))

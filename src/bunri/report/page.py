@@ -21,9 +21,16 @@ from bunri.core.version import __version__
 from bunri.scores.intervals import Interval
 
 
+def encode_jpeg(image: Image.Image, quality: int = 85) -> bytes:
+    """Return the bytes of a JPEG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
 def embed_picture(image: ImageArray, *, quality: int = 85) -> Markup:
     """Return a picture, uint8 (H, W, 3) RGB, as a JPEG data URL for ``<img src>``."""
-    return _embed(Image.fromarray(image), "JPEG", quality=quality)
+    return embed_jpeg(encode_jpeg(Image.fromarray(image), quality))
 
 
 def embed_jpeg(content: bytes) -> Markup:
@@ -33,21 +40,20 @@ def embed_jpeg(content: bytes) -> Markup:
 
 def embed_layer(layer: npt.NDArray[np.uint8]) -> Markup:
     """Return a picture with clear parts, uint8 (H, W, 4) RGBA, as a PNG data URL."""
-    return _embed(Image.fromarray(layer), "PNG", optimize=True)
+    return _embed_png(Image.fromarray(layer))
 
 
 def embed_mask(mask: MaskArray, palette_rgb: npt.NDArray[np.uint8]) -> Markup:
     """Return a mask, uint8 (H, W), in the colours of a (256, 3) palette, as a PNG data URL."""
     picture = Image.fromarray(mask)
     picture.putpalette(palette_rgb.tobytes())
-    return _embed(picture, "PNG", optimize=True)
+    return _embed_png(picture)
 
 
-def _embed(picture: Image.Image, kind: str, **options: Any) -> Markup:  # noqa: ANN401 (Pillow's)
+def _embed_png(picture: Image.Image) -> Markup:
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
-    start = Markup("data:image/{};base64,").format(kind.lower())
-    return start + base64.b64encode(buffer.getvalue()).decode()
+    picture.save(buffer, "PNG", optimize=True)
+    return Markup("data:image/png;base64,") + base64.b64encode(buffer.getvalue()).decode()
 
 
 def read_script(name: str) -> str:

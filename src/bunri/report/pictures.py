@@ -10,7 +10,6 @@ that it belongs to, so that pictures of an earlier evaluation are never shown wi
 """
 
 import base64
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from math import inf
@@ -28,6 +27,7 @@ from bunri.images.frames import fit_size_hw, resize_image, resize_mask
 from bunri.images.photos import decode_photo
 from bunri.labels.records import Photo
 from bunri.report.mistakes import Mistakes
+from bunri.report.page import encode_jpeg
 from bunri.scores.confusion import ClassCounts
 from bunri.scores.metrics import replace_nan
 from bunri.scores.result_files import COUNTS_NAME
@@ -112,7 +112,7 @@ def make_picture(
         parts = [
             base64.b64encode(part).decode()
             for part in (
-                _encode_photo(resize_image(image, size_hw)),
+                encode_jpeg(Image.fromarray(resize_image(image, size_hw)), _QUALITY),
                 encode_mask(resize_mask(truth, size_hw)),
                 encode_mask(resize_mask(prediction, size_hw)),
             )
@@ -120,20 +120,14 @@ def make_picture(
         if sum(map(len, parts)) <= max_bytes:
             break
     return Picture(
-        file_name=photo.file_name,
-        miou=replace_nan(float(ClassCounts.of(mistakes.matrix).miou)),
-        size_hw=size_hw,
+        photo.file_name,
+        replace_nan(float(ClassCounts.of(mistakes.matrix).miou)),
+        size_hw,
         photo=parts[0],
         truth=parts[1],
         prediction=parts[2],
         cells=mistakes.list_cells(),
     )
-
-
-def _encode_photo(image: ImageArray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=_QUALITY)
-    return buffer.getvalue()
 
 
 def sort_pictures(pictures: Iterable[Picture]) -> list[Picture]:

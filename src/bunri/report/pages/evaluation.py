@@ -4,10 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bunri.core.classes import ClassTable
-from bunri.report.mistakes import MISTAKE_COLORS_RGB, MISTAKE_KINDS, Mistakes
+from bunri.report.mistakes import MISTAKE_COLORS_RGB, MISTAKE_KINDS, Mistakes, count_wrong
 from bunri.report.page import read_script, show_count, show_figure, show_share, write_page
 from bunri.report.pages.robustness import RobustnessSection, describe_robustness, plot_robustness
 from bunri.report.picture_choice import NUM_WORST
@@ -53,6 +51,7 @@ def write_evaluation_page(
     t = read_texts("common", "evaluation")
     own = scores["photo"]
     classes = describe_classes(result.table)
+    kinds, wrong = mistakes.count(), count_wrong(mistakes.matrix)
     values: dict[str, Any] = {
         "t": t,
         "model": clean_name(result.model),
@@ -66,11 +65,11 @@ def write_evaluation_page(
         "class_scores": [t(score.key) for score in list_class_scores()],
         "class_rows": _list_class_rows(own),
         "confusion": _describe_confusion(result, classes, t),
-        "kinds": _describe_kinds(mistakes),
+        "kinds": [{"kind": kind, "share": kinds[kind] / max(1, wrong)} for kind in MISTAKE_KINDS],
         "kind_colors": {kind: f"rgb{color}" for kind, color in MISTAKE_COLORS_RGB.items()},
-        "wrong_share": show_share(_measure_wrong(mistakes)),
+        "wrong_share": show_share(wrong / max(1, mistakes.num_pixels)),
         "photos": [_describe_picture(one) for one in pictures],
-        "shown_classes": _find_shown(pictures),
+        "shown_classes": {i for one in pictures for cell in one.cells for i in cell[:2]},
         "masks": _pack_masks(pictures, result.table),
         "ways": list(_list_ways(result, t)),
         "ece": own.calibration.error,
@@ -195,20 +194,9 @@ def shade_cell(share: float) -> str:
     return f"background: {mix}; color: {choose_ink(share)}"
 
 
-def _measure_wrong(mistakes: Mistakes) -> float:
-    wrong = mistakes.num_pixels - int(np.trace(mistakes.matrix))
-    return wrong / max(1, mistakes.num_pixels)
-
-
-def _describe_kinds(mistakes: Mistakes) -> list[dict[str, Any]]:
-    counts = mistakes.count()
-    wrong = max(1, mistakes.num_pixels - int(np.trace(mistakes.matrix)))
-    return [{"kind": kind, "share": counts[kind] / wrong} for kind in MISTAKE_KINDS]
-
-
 def _describe_picture(picture: Picture) -> dict[str, Any]:
     present = sorted({truth for truth, *_ in picture.cells})
-    counts = _count_picture(picture)
+    counts = Mistakes.of_cells(picture.cells).count()
     total = max(1, sum(cell[2] for cell in picture.cells))
     return {
         "name": clean_name(picture.file_name),
@@ -220,19 +208,6 @@ def _describe_picture(picture: Picture) -> dict[str, Any]:
     }
 
 
-def _count_picture(picture: Picture) -> dict[Any, int]:
-    """Return the pixels of each kind of mistake in a photo."""
-    size = 1 + max((max(cell[:2]) for cell in picture.cells), default=0)
-    matrix, boundary = (np.zeros((size, size), np.int64) for _ in range(2))
-    for truth, prediction, pixels, near in picture.cells:
-        matrix[truth, prediction], boundary[truth, prediction] = pixels, near
-    return dict(Mistakes(matrix, boundary).count())
-
-
-def _find_shown(pictures: Sequence[Picture]) -> set[int]:
-    return {index for one in pictures for cell in one.cells for index in cell[:2]}
-
-
 def _pack_masks(pictures: Sequence[Picture], table: ClassTable) -> dict[str, Any]:
     """Return the data that ``templates/mistakes.js`` reads; it holds no names."""
     return {
@@ -240,12 +215,8 @@ def _pack_masks(pictures: Sequence[Picture], table: ClassTable) -> dict[str, Any
         "colors": [list(info.color_rgb) for info in table.classes],
         "minShare": MIN_SHARE,
         "photos": [
-            {
-                "size": list(one.size_hw),
-                "truth": one.truth,
-                "prediction": one.prediction,
-                "cells": one.cells,
-            }
+            {"size": one.size_hw}
+            | {key: getattr(one, key) for key in ("truth", "prediction", "cells")}
             for one in pictures
         ],
     }

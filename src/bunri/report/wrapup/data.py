@@ -10,10 +10,10 @@ from pathlib import Path
 
 from bunri.report.experiments import Experiment
 from bunri.report.page import show_count
-from bunri.report.records import DataFile, shorten_path
+from bunri.report.records import shorten_path
 from bunri.report.texts import Text, Texts, clean_name, join_texts, name_class
 from bunri.report.wrapup.documents import Block, Bullets, Code, Grid, Paragraph, plain
-from bunri.report.wrapup.ensembles import find_member
+from bunri.report.wrapup.ensembles import find_members
 
 _PACKAGES = ("bunri", "torch", "torchvision", "timm", "segmentation-models-pytorch", "numpy",
              "pillow")  # fmt: skip
@@ -21,17 +21,7 @@ _PACKAGES = ("bunri", "torch", "torchvision", "timm", "segmentation-models-pytor
 
 def describe_data(experiments: Sequence[Experiment], t: Texts) -> Iterator[Block]:
     """Yield the files of training and evaluation, and the photos and pixels of each class."""
-    trained: dict[str, list[Text]] = {}
-    for one in experiments:
-        if files := one.record.training.get("trained on"):
-            trained.setdefault(str(files), []).append(one.name)
-    lines = [
-        t("trained_on", name=join_texts(names), files=clean_name(files))
-        for files, names in trained.items()
-    ]
-    lines += _describe_evaluation(experiments, t)
-    lines += _describe_licenses(experiments, t)
-    yield Bullets(lines)
+    yield Bullets(list(_list_sources(experiments, t)))
     counts = Counter(file for one in experiments for file in dict.fromkeys(one.record.data))
     yield Grid(
         [t("file"), t("part"), t("used_by"), plain("SHA-256")],
@@ -58,23 +48,26 @@ def describe_data(experiments: Sequence[Experiment], t: Texts) -> Iterator[Block
     )
 
 
-def _describe_evaluation(experiments: Sequence[Experiment], t: Texts) -> Iterator[Text]:
-    files: dict[str, list[str]] = {}
+def _list_sources(experiments: Sequence[Experiment], t: Texts) -> Iterator[Text]:
+    """Yield sentences about the files of training and of evaluation, and about licences."""
+    trained: dict[str, list[Text]] = {}
+    evaluated: dict[str, list[str]] = {}
+    licenses: dict[tuple[str, str], None] = {}
     for one in experiments:
-        name = shorten_path(Path(one.record.result.data))
-        files.setdefault(one.record.result.overlap_rule, []).append(name)
-    for rule, names in files.items():
-        shown = join_texts([clean_name(name) for name in dict.fromkeys(names)])
+        record = one.record
+        if used := record.training.get("trained on"):
+            trained.setdefault(str(used), []).append(one.name)
+        name = shorten_path(Path(record.result.data))
+        evaluated.setdefault(record.result.overlap_rule, []).append(name)
+        if record.licenses:
+            pair = str(record.licenses.get("data")), str(record.licenses.get("weights"))
+            licenses[pair] = None
+    for used, names in trained.items():
+        yield t("trained_on", name=join_texts(names), files=clean_name(used))
+    for rule, files in evaluated.items():
+        shown = join_texts([clean_name(name) for name in dict.fromkeys(files)])
         yield t("evaluated_on", files=shown, rule=clean_name(rule))
-
-
-def _describe_licenses(experiments: Sequence[Experiment], t: Texts) -> Iterator[Text]:
-    pairs = dict.fromkeys(
-        (str(one.record.licenses.get("data")), str(one.record.licenses.get("weights")))
-        for one in experiments
-        if one.record.licenses
-    )
-    for data, weights in pairs:
+    for data, weights in licenses:
         yield t("licenses_of", data=clean_name(data), weights=clean_name(weights))
 
 
@@ -120,7 +113,7 @@ def _list_commands(experiment: Experiment, recipe: str) -> Iterator[str]:
             files = [file for file in record.data if file.part == part]
             for file in files:
                 command += [option, shorten_path(file.annotations)]
-            if any(_lies_elsewhere(file) for file in files):
+            if any(file.images != file.annotations.parent for file in files):
                 for file in files:
                     command += [images, shorten_path(file.images)]
         yield _join([*command, "--out", folder])
@@ -129,10 +122,9 @@ def _list_commands(experiment: Experiment, recipe: str) -> Iterator[str]:
 
 def _list_members(ensemble: Experiment, experiments: Sequence[Experiment]) -> list[str]:
     """Return the folders or paths of the models of an ensemble."""
-    pairs = [(member, find_member(member, experiments)) for member in ensemble.run.models]
     return [
         shorten_path(Path(member.model)) if found is None else _name_folder(found)
-        for member, found in pairs
+        for member, found in find_members(ensemble, experiments)
     ]
 
 
@@ -145,10 +137,6 @@ def _write_evaluation(experiment: Experiment, models: Sequence[str]) -> str:
     for key, value in result.prediction.items():
         command += ["--set", f"{key}={json.dumps(value, ensure_ascii=False)}"]
     return _join([*command, "--report", f"{folder}.html"])
-
-
-def _lies_elsewhere(file: DataFile) -> bool:
-    return file.images != file.annotations.parent
 
 
 def _join(words: Sequence[str]) -> str:

@@ -31,17 +31,18 @@ def describe_ensembles(
         yield from _describe_ensemble(one, experiments, comparison, t)
 
 
-def find_member(member: UsedModel, experiments: Sequence[Experiment]) -> Experiment | None:
-    """Return the run of a single model with the weights of a member, if it is among the runs."""
-    wanted = member.weights_sha256
-    known = (one for one in experiments if wanted and one.record.weights_sha256 == wanted)
-    return next(known, None)
+def find_members(
+    ensemble: Experiment, experiments: Sequence[Experiment]
+) -> list[tuple[UsedModel, Experiment | None]]:
+    """Return the single models of an ensemble, each with its run if it is among the runs."""
+    runs = {one.record.weights_sha256: one for one in reversed(experiments)} | {"": None}
+    return [(member, runs.get(member.weights_sha256)) for member in ensemble.run.models]
 
 
 def _describe_ensemble(
     ensemble: Experiment, experiments: Sequence[Experiment], comparison: Comparison, t: Texts
 ) -> Iterator[Block]:
-    members = [(member, find_member(member, experiments)) for member in ensemble.run.models]
+    members = find_members(ensemble, experiments)
     how = t(f"combine_{ensemble.run.combine}")
     yield Paragraph(t("ensemble_is", name=ensemble.name, count=len(members), how=how))
     rows = [

@@ -1,6 +1,5 @@
 """Files of the wrap-up: a page, Markdown, pictures, settings, and PDFs if there is a browser."""
 
-import io
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from bunri.core.files import check_writable, write_bytes, write_text
 from bunri.images.drawing import draw_overlay
 from bunri.report.experiments import find_best, list_experiments
 from bunri.report.mistakes import draw_mistakes
-from bunri.report.page import show_figure, write_page
+from bunri.report.page import encode_jpeg, show_figure, write_page
 from bunri.report.pictures import Picture, sort_pictures, unpack_picture
 from bunri.report.records import RunRecord
 from bunri.report.texts import LANGUAGES, Texts, clean_name, read_texts
@@ -78,18 +77,12 @@ def _draw_figure(number: int, picture: Picture, table: ClassTable, t: Texts) -> 
         draw_overlay(image, prediction, table),
         draw_mistakes(image, truth, prediction),
     )
-    height, width = picture.size_hw
-    strip = np.full((height, 4 * width + 3 * _GAP_PX, 3), 255, np.uint8)
-    for column, tile in enumerate(tiles):
-        left = column * (width + _GAP_PX)
-        strip[:, left : left + width] = tile
-    drawn = Image.fromarray(strip)
+    padded = [np.pad(tile, ((0, 0), (0, _GAP_PX), (0, 0)), constant_values=255) for tile in tiles]
+    drawn = Image.fromarray(np.concatenate(padded, axis=1)[:, :-_GAP_PX])
     drawn.thumbnail((4 * _TILE_PX, 2 * _TILE_PX))
-    buffer = io.BytesIO()
-    drawn.save(buffer, "JPEG", quality=85)
     name, score = clean_name(picture.file_name), show_figure(picture.miou)
     caption = t("picture_caption", name=name, score=score)
-    return Figure(f"{number}.jpg", buffer.getvalue(), caption)
+    return Figure(f"{number}.jpg", encode_jpeg(drawn), caption)
 
 
 def _write_page(path: Path, sections: Sequence[Section], language: str, t: Texts) -> None:

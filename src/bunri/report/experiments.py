@@ -114,7 +114,7 @@ def show_difference(difference: Difference) -> str:
     """Return a difference with its interval, in points of mIoU: +0.012 (-0.003 to +0.021)."""
     if replace_nan(difference.value) is None:
         return "\N{EN DASH}"
-    if difference.interval.to_json() is None:
+    if not difference.interval.is_known:
         return show_signed(difference.value)
     low, high = map(show_signed, (difference.interval.low, difference.interval.high))
     return f"{show_signed(difference.value)} ({low} \N{HORIZONTAL ELLIPSIS} {high})"

@@ -123,7 +123,7 @@ def show_signed(value: float) -> str:
 
 def show_interval(interval: Interval) -> str:
     """Return an interval, or a dash without one."""
-    if interval.to_json() is None:
+    if not interval.is_known:
         return "\N{EN DASH}"
     return f"{interval.low:.3f}\N{EN DASH}{interval.high:.3f}"
 
@@ -139,7 +139,7 @@ def show_share(value: float, decimals: int | None = None) -> str:
 
 def show_ece(value: float, interval: Interval) -> str:
     """Return a calibration error as per cent, with its interval if there is one."""
-    if interval.to_json() is None:
+    if not interval.is_known:
         return show_share(value)
     return f"{show_share(value)} ({show_share(interval.low)}\N{EN DASH}{show_share(interval.high)})"
 

@@ -30,7 +30,6 @@ from bunri.report.texts import (
     read_texts,
 )
 from bunri.scores.comparison import Comparison
-from bunri.scores.intervals import Interval
 from bunri.scores.metrics import replace_nan
 
 _MARKS = {"better": "▲", "worse": "▼"}
@@ -53,7 +52,14 @@ def write_experiments_page(
         "best": find_best(experiments).name,
         "first": experiments[0].name,
         "rows": [describe_row(one, experiments, t) for one in experiments],
-        "warnings": [*_list_tuning_warnings(experiments, t), *list_photo_warnings(comparison, t)],
+        "warnings": [
+            *(
+                t("warning_run_tuned_here", name=one.name)
+                for one in experiments
+                if one.record.result.is_tuned_here
+            ),
+            *list_photo_warnings(comparison, t),
+        ],
         "classes": describe_classes(comparison.table),
         "class_rows": _list_class_rows(comparison),
         "names": [one.name for one in experiments],
@@ -108,9 +114,9 @@ def _place_interval(
     experiment: Experiment, experiments: Sequence[Experiment]
 ) -> dict[str, float] | None:
     """Return the position of an interval in per cent of the range of all runs' intervals."""
-    known = [one.interval for one in experiments if one.interval.to_json() is not None]
-    interval: Interval = experiment.interval
-    if interval.to_json() is None:
+    known = [one.interval for one in experiments if one.interval.is_known]
+    interval = experiment.interval
+    if not interval.is_known:
         return None
     low, high = min(one.low for one in known), max(one.high for one in known)
     span = (high - low) or 1.0
@@ -120,12 +126,6 @@ def _place_interval(
         "width": round(100 * (interval.high - interval.low) / span, 1),
         "at": round(100 * (value - low) / span, 1),
     }
-
-
-def _list_tuning_warnings(experiments: Sequence[Experiment], t: Texts) -> Iterator[Text]:
-    for one in experiments:
-        if one.record.result.is_tuned_here:
-            yield t("warning_run_tuned_here", name=one.name)
 
 
 def list_photo_warnings(comparison: Comparison, t: Texts) -> Iterator[Text]:

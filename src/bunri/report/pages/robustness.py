@@ -58,7 +58,11 @@ class RobustnessSection:
 def describe_robustness(section: RobustnessSection, t: Texts) -> dict[str, Any]:
     """Return the values of ``templates/evaluation_robustness.html``."""
     scores = section.scores
-    drops = {one.name: one.drop for one in scores.corruptions}
+    changes = {
+        one.name: show_signed(0 - one.drop.value)
+        for one in scores.corruptions
+        if one.drop.verdict != "no data"
+    }
     return {
         "severity": scores.counts.severity,
         "mean": _describe_row(scores.mean, t),
@@ -71,7 +75,7 @@ def describe_robustness(section: RobustnessSection, t: Texts) -> dict[str, Any]:
             {
                 "name": t(f"corruption_{tile.name}"),
                 "note": t(f"corrupted_{tile.name}"),
-                "change": _show_change(drops[tile.name]) if tile.name in drops else "",
+                "change": changes.get(tile.name, ""),
                 "photo": tile.photo,
                 "layer": tile.layer,
             }
@@ -85,27 +89,19 @@ def _describe_row(one: CorruptionScores, t: Texts) -> dict[str, Any]:
         "name": t(f"corruption_{one.name}"),
         "global_miou": replace_nan(one.global_miou),
         "per_image_miou": replace_nan(one.per_image_miou),
-        "drop": _describe_drop(one.drop),
-        "per_image_drop": _describe_drop(one.per_image_drop),
+        **{
+            key: {"value": replace_nan(drop.value), "interval": _show_interval(drop)}
+            for key, drop in (("drop", one.drop), ("per_image_drop", one.per_image_drop))
+        },
     }
-
-
-def _describe_drop(drop: Difference) -> dict[str, Any]:
-    return {"value": replace_nan(drop.value), "interval": _show_interval(drop)}
 
 
 def _show_interval(drop: Difference) -> str:
     """Return the interval of a drop, without a dash, since its ends may be negative."""
-    if drop.interval.to_json() is None:
+    if not drop.interval.is_known:
         return ""
     ends = f"{drop.interval.low:.3f} \N{HORIZONTAL ELLIPSIS} {drop.interval.high:.3f}"
     return ends.replace("-", "\N{MINUS SIGN}")
-
-
-def _show_change(drop: Difference) -> str:
-    if drop.verdict == "no data":
-        return ""
-    return show_signed(0 - drop.value)
 
 
 def plot_robustness(scores: RobustnessScores, t: OneLanguage) -> Plot:

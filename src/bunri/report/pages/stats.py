@@ -104,7 +104,6 @@ def write_stats_page(
         OutputError: The file cannot be written.
     """
     t = read_texts("common", "stats")
-    names = ("panels.js", "gallery.js")
     values = _collect_values(sets, samples, t) | {
         "t": t,
         "rule": rule,
@@ -112,7 +111,7 @@ def write_stats_page(
         "max_sizes": MAX_SIZES_SHOWN,
         "figures_name": clean_name(figures_name),
     }
-    scripts = [*read_plot_scripts(), *map(read_script, names)]
+    scripts = [*read_plot_scripts(), *map(read_script, ("panels.js", "gallery.js"))]
     write_page(path, "stats.html", values, scripts=scripts)
 
 
@@ -139,7 +138,16 @@ def _collect_values(
         "foreground": classes[BACKGROUND_INDEX + 1 :],
         "files": join_texts([clean_name(figures.dataset.source.name) for figures in sets]),
         "licenses": licenses and join_texts([clean_name(name) for name in licenses]),
-        "background": _describe_background(sets, t),
+        "background": join_texts(
+            [
+                t(
+                    "share_of_set",
+                    share=show_share(labels.classes[BACKGROUND_INDEX].pixel_share),
+                    set=clean_name(figures.name),
+                )
+                for figures, labels in labelled
+            ]
+        ),
         "object_share": _measure_object_share(sets),
         "warnings": list(_list_warnings(sets, t)),
         "num_classes_seen": _count_seen_classes(sets),
@@ -147,19 +155,6 @@ def _collect_values(
         "sample_classes": {index for sample in samples for index, _ in sample.classes},
         "plots": build_plots(sets, t),
     }
-
-
-def _describe_background(sets: Sequence[SetStatistics], t: Texts) -> Text:
-    return join_texts(
-        [
-            t(
-                "share_of_set",
-                share=show_share(labels.classes[BACKGROUND_INDEX].pixel_share),
-                set=clean_name(figures.name),
-            )
-            for figures, labels in list_labelled(sets)
-        ]
-    )
 
 
 def _measure_object_share(sets: Sequence[SetStatistics]) -> float:

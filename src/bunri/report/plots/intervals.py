@@ -60,17 +60,18 @@ def plot_interval_bars(bars: Sequence[Bar], groups: Sequence[str], axis_title: s
 
 
 def _describe_whiskers(bars: Sequence[Bar]) -> Parts:
-    known = [bar.interval.to_json() is not None for bar in bars]
     ends = [
-        (bar.interval.high - bar.value, bar.value - bar.interval.low) if is_known else (0, 0)
-        for bar, is_known in zip(bars, known, strict=True)
+        (one.interval.high - one.value, one.value - one.interval.low)
+        if one.interval.is_known
+        else (0, 0)
+        for one in bars
     ]
     return {
         "type": "data",
         "symmetric": False,
         "array": [float(f"{high:.5g}") for high, _ in ends],
         "arrayminus": [float(f"{low:.5g}") for _, low in ends],
-        "visible": any(known),
+        "visible": any(one.interval.is_known for one in bars),
         "color": "var(--ink)",
         "thickness": 1.5,
         "width": 3,

@@ -100,11 +100,10 @@ def _plot_measure(labelled: _Labelled, unit: str, t: OneLanguage) -> Plot:
         counts = [getattr(one, f"{unit}s") for one in labels.classes]
         total = figures.num_photos if unit == "photo" else sum(counts)
         shares = [counts[index] / max(1, total) for index, _ in classes]
-        hovers = []
-        for (index, info), share in zip(classes, shares, strict=True):
-            count = show_count(counts[index])
-            says = t(f"hover_{unit}", count=count, total=show_count(total), share=show_share(share))
-            hovers.append((_head(info, figures, t), says))
+        hovers = [
+            (_head(info, figures, t), _describe_count(unit, counts[index], total, t))
+            for index, info in classes
+        ]
         series.append(
             Series(drop_controls(figures.name), shares, hovers, [show_share(s) for s in shares])
         )
@@ -114,6 +113,11 @@ def _plot_measure(labelled: _Labelled, unit: str, t: OneLanguage) -> Plot:
         series,
         t(f"axis_{unit}_share"),
     )
+
+
+def _describe_count(unit: str, count: int, total: int, t: OneLanguage) -> str:
+    share = show_share(count / max(1, total))
+    return t(f"hover_{unit}", count=show_count(count), total=show_count(total), share=share)
 
 
 def _plot_areas(labelled: _Labelled, t: OneLanguage) -> Plot:
@@ -159,12 +163,7 @@ def _plot_doublings(labelled: _Labelled, t: OneLanguage) -> Plot:
         hovers = []
         for bin_, count in enumerate(counts):
             low, high = show_count(2**bin_), show_count(2 ** (bin_ + 1) - 1)
-            says = t(
-                "hover_object",
-                count=show_count(count),
-                total=show_count(area.num_objects),
-                share=show_share(count / area.num_objects),
-            )
+            says = _describe_count("object", count, area.num_objects, t)
             hovers.append(
                 (drop_controls(figures.name), t("hover_doubling", low=low, high=high), says)
             )
@@ -195,12 +194,7 @@ def _plot_counts(
         for (low, high), label in zip(bins, labels, strict=True):
             count = sum(n for v, n in distribution if low <= v and (high is None or v <= high))
             shares.append(count / figures.num_photos)
-            says = t(
-                "hover_photo",
-                count=show_count(count),
-                total=show_count(figures.num_photos),
-                share=show_share(shares[-1]),
-            )
+            says = _describe_count("photo", count, figures.num_photos, t)
             head = t(f"hover_{unit}_value", value=label)
             hovers.append((drop_controls(figures.name), head, says))
         series.append(Series(drop_controls(figures.name), shares, hovers))

@@ -72,7 +72,7 @@ def plot_class_bars(
         bars = go.Bar(
             name=clean_label(one.name),
             orientation="h",
-            x=list(one.values),
+            x=[value or 0 for value in one.values],
             y=rows,
             width=choose_bar_width(len(series)),
             marker={"color": fills, "line": _OUTLINE},

@@ -28,7 +28,7 @@ from bunri.model.lookup import open_model
 from bunri.predict.backends.engines import Backend, open_backend
 from bunri.predict.outputs import PredictedPhoto, find_photos, write_prediction
 from bunri.predict.predictor import Predictor
-from bunri.predict.stream import predict_photos
+from bunri.predict.to_folder import predict_photos
 from bunri.scenes import write_sample_dataset
 
 SIDE_PX = 512

@@ -9,7 +9,7 @@ from PIL import Image
 
 from bunri.core.errors import ModelError, OutputError
 from bunri.predict.outputs import PhotoTask
-from bunri.predict.stream import predict_photos
+from bunri.predict.to_folder import predict_photos
 from tests.predict.fakes import ColorBackend, FixedBackend, build, paint
 
 

@@ -14,7 +14,7 @@ from bunri.predict.backends.engines import ONNX_ENGINES
 from bunri.predict.outputs import PhotoTask, PredictedPhoto, write_prediction
 from bunri.predict.predictor import load_predictor
 from bunri.predict.settings import PredictionSettings, TileSettings
-from bunri.predict.stream import predict_photos
+from bunri.predict.to_folder import predict_photos
 from tests.onnx_models import INFO, make_bytes
 
 SIZES_HW = ((64, 64), (48, 64), (64, 40), (90, 130))

@@ -86,12 +86,11 @@ class _Frames(CalibrationDataReader):  # type: ignore[misc]
     """Frames for the calibration, one by one."""
 
     def __init__(self, frames: Sequence[FloatArray]) -> None:
-        self._rest = iter(frames)
+        self._rest = ({FRAME: frame[None]} for frame in frames)
 
     def get_next(self) -> dict[str, FloatArray] | None:
         """Return the next input; None at the end."""
-        frame = next(self._rest, None)
-        return None if frame is None else {FRAME: frame[None]}
+        return next(self._rest, None)
 
 
 def _is_depthwise(node: NodeProto) -> bool:

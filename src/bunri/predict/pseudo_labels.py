@@ -289,7 +289,6 @@ def write_pseudo_labels(
 
     Args:
         images: Folder of the photos of a COCO file; None for the folder of the file.
-        choices: Options of prediction; unused where ``models`` is a predictor.
         threshold: Least probability of a pixel's best class, 0 to 1; None for 0.7, or 0 for soft
             labels, where the probabilities themselves tell how sure the models are.
         class_thresholds: Other thresholds of single classes, ``NAME=NUMBER`` each.

@@ -5,7 +5,7 @@ of that model.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -16,10 +16,8 @@ from bunri.core.settings import Section
 
 Flip = Literal["horizontal", "vertical"]
 Combine = Literal["soft", "hard", "minmax"]
-COMBINES: tuple[Combine, ...] = get_args(Combine)
-MAX_SCALE = 4.0
 
-_Scale = Annotated[float, Field(ge=0.25, le=MAX_SCALE)]
+_Scale = Annotated[float, Field(ge=0.25, le=4.0)]
 
 
 class TileSettings(Section):

@@ -27,7 +27,6 @@ def submit(
     Args:
         path: The submission to write; compressed if it ends in ``.gz``.
         images: Folder of the photos; None for the folder of the file.
-        choices: Options of prediction; unused where ``models`` is a predictor.
 
     Returns:
         Number of rows.

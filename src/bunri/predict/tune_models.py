@@ -51,7 +51,6 @@ def tune_models(
 
     Args:
         images: Folder of the photos; None for the folder of the file.
-        overlap_rule: Rule that decides which of several objects a pixel belongs to.
         output: Ensemble file to write for several models; None for one model, whose bundle keeps
             the settings.
 

@@ -85,7 +85,7 @@ def test_count_predictions__knows_everything(data):
         np.testing.assert_array_equal(counts.boundary.hits, counts.boundary.truth)
         assert counts.calibration.pixels[13] == 4 * num_pixels  # 13/15 to 14/15
         assert counts.calibration.error == pytest.approx(1 - SURE, abs=1e-6)
-        assert counts.calibration.num_photos == 4
+        assert len(counts.calibration.photos) == 4
     assert evaluation.photo_s > 0
 
 

@@ -245,10 +245,7 @@ def list_recipes() -> list[str]:
 
 
 def read_recipe(name_or_file: str) -> str:
-    """Return the YAML text of a recipe.
-
-    Args:
-        name_or_file: Name of a recipe inside the package, or path of a file.
+    """Return the YAML text of a recipe inside the package, or of a file.
 
     Raises:
         ConfigError: No such recipe (the nearest names are listed), or the file cannot be read.

@@ -99,11 +99,7 @@ class Trainer:
         with self._listener.progress(f"Reading and checking {total} photos", total) as advance:
             train, val = (
                 PhotoStore(
-                    sets[part],
-                    data.overlap_rule,
-                    memory_bytes * counts[part] // total,
-                    advance,
-                    takes_prints=checks_leaks,
+                    sets[part], data.overlap_rule, memory_bytes * counts[part] // total, advance
                 )
                 for part in ("train", "val")
             )

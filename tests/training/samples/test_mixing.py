@@ -24,7 +24,7 @@ from bunri.training.samples.mixing import (
     find_rare_classes,
     mix_pairs,
 )
-from bunri.training.samples.object_bank import ObjectBank
+from bunri.training.samples.object_bank import cut_objects
 from tests.builders import GROUND_RGB, SHAPE_RGB, write_data
 from tests.training.painted import (
     EVERYTHING,
@@ -150,7 +150,7 @@ def test_mix__as_often_as_set(change):
 
 
 def paste(store, image, mask, seed, chance=1.0, classes=(1, 3, 5, 7)):
-    bank = ObjectBank.cut(store, classes, SIDE)
+    bank = cut_objects(store, classes, SIDE)
     torch.manual_seed(seed)
     step = ObjectPaste(bank, chance)
     pixels = torch.from_numpy(image).permute(2, 0, 1)

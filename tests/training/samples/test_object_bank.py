@@ -6,7 +6,7 @@ from PIL import Image
 
 from bunri.labels.coco import read_coco
 from bunri.training.samples.data import PhotoStore
-from bunri.training.samples.object_bank import MIN_OBJECT_PX, ObjectBank
+from bunri.training.samples.object_bank import MIN_OBJECT_PX, cut_objects
 from tests.builders import SHAPE_RGB, Shape, build_document, draw_photo, write_data, write_document
 
 CLASSES = tuple(SHAPE_RGB)
@@ -52,7 +52,7 @@ def data(tmp_path):
 
 
 def list_objects(bank):
-    return [item for items in bank.objects.values() for item in items]
+    return [item for items in bank.values() for item in items]
 
 
 def find_photo(item):
@@ -65,7 +65,7 @@ def find_photo(item):
 
 def test_cut__every_object_with_its_colour(data, tmp_path):
     """Photos are 64 x 64 as the frame: each rectangle comes out as it was drawn."""
-    bank = ObjectBank.cut(open_store(tmp_path, data.train), CLASSES, 64)
+    bank = cut_objects(open_store(tmp_path, data.train), CLASSES, 64)
     expected = sorted(
         (s.class_index, s.bottom - s.top, s.right - s.left)
         for shapes in data.shapes["train"].values()
@@ -81,12 +81,12 @@ def test_cut__every_object_with_its_colour(data, tmp_path):
 
 
 def test_cut__only_the_classes_asked_for(data, tmp_path):
-    bank = ObjectBank.cut(open_store(tmp_path, data.train), [5], 64)
-    assert set(bank.objects) == {5}
+    bank = cut_objects(open_store(tmp_path, data.train), [5], 64)
+    assert set(bank) == {5}
 
 
 def test_cut__at_the_scale_of_the_frame():
-    (item,) = list_objects(ObjectBank.cut(Drawn(draw(128, (3, 20, 40, 60, 100))), [3], 64))
+    (item,) = list_objects(cut_objects(Drawn(draw(128, (3, 20, 40, 60, 100))), [3], 64))
     assert item.inside.shape == (20, 30)
 
 
@@ -94,7 +94,7 @@ def test_cut__pieces_that_touch_at_a_corner_are_one_object():
     apart = draw(64, (3, 0, 0, 10, 10), (3, 11, 11, 21, 21))
     joined = draw(64, (3, 0, 0, 10, 10), (3, 10, 10, 20, 20))
     shapes = [
-        [item.inside.shape for item in list_objects(ObjectBank.cut(Drawn(mask), [3], 64))]
+        [item.inside.shape for item in list_objects(cut_objects(Drawn(mask), [3], 64))]
         for mask in (apart, joined)
     ]
     assert shapes == [[(10, 10), (10, 10)], [(20, 20)]]
@@ -102,7 +102,7 @@ def test_cut__pieces_that_touch_at_a_corner_are_one_object():
 
 def test_cut__a_hole_and_what_is_in_it_stay_out():
     mask = draw(64, (3, 10, 10, 40, 40), (7, 20, 20, 30, 30))
-    (item,) = list_objects(ObjectBank.cut(Drawn(mask), [3], 64))
+    (item,) = list_objects(cut_objects(Drawn(mask), [3], 64))
     assert item.inside.shape == (30, 30)
     assert np.array_equal(item.inside == 0, mask[10:40, 10:40] == 7)
 
@@ -110,22 +110,22 @@ def test_cut__a_hole_and_what_is_in_it_stay_out():
 def test_cut__crumbs_are_left():
     assert MIN_OBJECT_PX == 64
     mask = draw(64, (3, 0, 0, 7, 9), (3, 30, 30, 38, 38), (5, 50, 0, 51, 63))
-    bank = ObjectBank.cut(Drawn(mask), [3, 5], 64)
+    bank = cut_objects(Drawn(mask), [3, 5], 64)
     assert [item.inside.shape for item in list_objects(bank)] == [(8, 8)]
 
 
 def test_cut__memory_is_bounded_and_the_choice_fixed():
     """An object takes 20 * 20 * 4 = 1600 bytes; 4000 a class end with the third."""
     masks = [draw(64, (3, 0, 0, 20, 20), (5, 30, 30, 50, 50)) for _ in range(20)]
-    first, second = (ObjectBank.cut(Drawn(*masks), [3, 5], 64, max_bytes=8000) for _ in range(2))
-    assert {index: len(items) for index, items in first.objects.items()} == {3: 3, 5: 3}
+    first, second = (cut_objects(Drawn(*masks), [3, 5], 64, max_bytes=8000) for _ in range(2))
+    assert {index: len(items) for index, items in first.items()} == {3: 3, 5: 3}
     photos = [[find_photo(item) for item in list_objects(bank)] for bank in (first, second)]
     assert photos[0] == photos[1]
     assert photos[0] != [0, 1, 2] * 2
 
 
 def test_cut__cannot_be_changed(data, tmp_path):
-    for item in list_objects(ObjectBank.cut(open_store(tmp_path, data.train), CLASSES, 64)):
+    for item in list_objects(cut_objects(open_store(tmp_path, data.train), CLASSES, 64)):
         assert not item.pixels.flags.writeable
         assert not item.inside.flags.writeable
 
@@ -145,13 +145,13 @@ def test_bank__never_holds_a_pixel_of_a_photo_outside_training(tmp_path):
             photo[10:40, 10:40] = color
             Image.fromarray(photo).save(tmp_path / name)
         paths[part] = write_document(tmp_path / f"{part}.json", build_document(names, (64, 64)))
-    bank = ObjectBank.cut(open_store(tmp_path, paths["train"]), [5], 64)
-    assert len(bank.objects[5]) == 3
-    for item in bank.objects[5]:
+    bank = cut_objects(open_store(tmp_path, paths["train"]), [5], 64)
+    assert len(bank[5]) == 3
+    for item in bank[5]:
         assert (item.pixels == colors["train"]).all()
 
 
 def test_cut__takes_nothing_from_pseudo_labels():
     masks = [draw(32, (3, 2, 2, 14, 14)), draw(32, (3, 2, 2, 14, 14))]
-    objects = list_objects(ObjectBank.cut(Drawn(*masks, pseudo=(1,)), [3], 32))
+    objects = list_objects(cut_objects(Drawn(*masks, pseudo=(1,)), [3], 32))
     assert [find_photo(item) for item in objects] == [0]

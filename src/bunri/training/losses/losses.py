@@ -30,14 +30,10 @@ def compute_cross_entropy(
     class_weights: Sequence[float] | None = None,
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Return the mean cross-entropy over valid pixels.
+    """Return the mean cross-entropy over valid pixels, weighted by each pixel's true class.
 
-    Args:
-        logits: Float (N, C, H, W).
-        targets: int64 (N, H, W), 255 = ignore.
-        class_weights: One weight per class; the mean is weighted by each pixel's true class.
-        label_smoothing: Share of the target spread over all classes (Szegedy et al. 2016);
-            above 0 the smallest possible loss is above 0, too.
+    ``label_smoothing`` is the share of the target spread over all classes (Szegedy et al. 2016);
+    above 0 the smallest possible loss is above 0, too.
     """
     weights = None
     valid = targets != IGNORE_INDEX
@@ -60,12 +56,8 @@ def compute_cross_entropy(
 def compute_ohem(logits: Tensor, targets: Tensor, share: float) -> Tensor:
     """Return the mean cross-entropy over the hardest valid pixels of the batch.
 
-    Online hard example mining (Shrivastava et al. 2016), by pixel instead of by box.
-
-    Args:
-        logits: Float (N, C, H, W).
-        targets: int64 (N, H, W), 255 = ignore.
-        share: Share of the valid pixels to keep, above 0, at most 1; at least one pixel is kept.
+    Online hard example mining (Shrivastava et al. 2016), by pixel instead of by box; ``share`` of
+    the valid pixels is kept, at least one.
     """
     losses = _compute_each_pixel(logits, targets)
     count = max(round(share * len(losses)), 1)
@@ -104,13 +96,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, LossConfig], Tensor]] = {
 
 
 def compute_loss(logits: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
-    """Return the weighted sum of the losses whose weight is not 0.
-
-    Args:
-        logits: Float (N, C, h, w), enlarged to the targets' size if coarser.
-        targets: int64 (N, H, W), 255 = ignore.
-        config: Weights and settings of the losses.
-    """
+    """Return the weighted sum of the losses; logits (N, C, h, w) may be coarser than targets."""
     if logits.shape[-2:] != targets.shape[-2:]:
         # Bilinear, as photos are resized.
         logits = F.interpolate(widen(logits), targets.shape[-2:], mode="bilinear")
@@ -125,18 +111,11 @@ def compute_loss(logits: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
 def compute_weighted_loss(
     logits: Tensor, targets: Tensor, is_pseudo: Tensor, config: LossConfig, pseudo_weight: float
 ) -> Tensor:
-    """Return the loss of a batch in which photos with pseudo-labels weigh less.
+    """Return the loss of a batch in which photos with pseudo-labels, bool (N,), weigh less.
 
     ``(t * L_true + w * p * L_pseudo) / (t + w * p)`` with ``t`` photos with true labels, ``p``
     photos with pseudo-labels and the weight ``w``. If all photos weigh the same, this is
     :func:`compute_loss` of the whole batch, because losses of regions are not means over photos.
-
-    Args:
-        logits: Float (N, C, h, w).
-        targets: int64 (N, H, W), 255 = ignore.
-        is_pseudo: bool (N,).
-        config: Weights and settings of the losses.
-        pseudo_weight: ``w``, above 0, at most 1.
     """
     num_pseudo = int(is_pseudo.sum())
     num_true = len(is_pseudo) - num_pseudo
@@ -156,14 +135,9 @@ def compute_training_loss(
     is_pseudo: Tensor | None = None,
     pseudo_weight: float = 1.0,
 ) -> Tensor:
-    """Return the mean loss of the outputs of a network in training mode.
+    """Return the mean loss of a network's outputs: logits, or a list of them, one per depth.
 
-    Args:
-        outputs: Logits, or several of them from a network that is supervised at several depths.
-        targets: int64 (N, H, W), 255 = ignore.
-        config: Weights and settings of the losses.
-        is_pseudo: bool (N,), True for photos with pseudo-labels; None if there are none.
-        pseudo_weight: Weight of these photos, see :func:`compute_weighted_loss`.
+    ``is_pseudo`` and ``pseudo_weight`` are those of :func:`compute_weighted_loss`.
     """
     heads = [outputs] if isinstance(outputs, Tensor) else outputs
     if is_pseudo is None:
@@ -181,11 +155,7 @@ def weigh_samples(is_pseudo: Tensor, pseudo_weight: float) -> float:
 
 
 def check_class_weights(config: LossConfig, num_classes: int) -> None:
-    """Check that there is one class weight per class, if there are any.
-
-    Raises:
-        ConfigError: There are more or fewer.
-    """
+    """Raise :class:`ConfigError` if there are class weights, but not one per class."""
     weights = config.class_weights
     if weights is not None and len(weights) != num_classes:
         raise ConfigError(

@@ -34,13 +34,8 @@ def compute_jaccard(logits: Tensor, targets: Tensor) -> Tensor:
 def compute_tversky(logits: Tensor, targets: Tensor, alpha: float, beta: float) -> Tensor:
     """Return 1 - Tversky index, the mean over classes present in the batch's targets.
 
-    Salehi et al. 2017, over the whole batch.
-
-    Args:
-        logits: Float (N, C, H, W).
-        targets: int64 (N, H, W), 255 = ignore.
-        alpha: Cost of false positives, above 0.
-        beta: Cost of false negatives, above 0.
+    Salehi et al. 2017, over the whole batch; ``alpha`` is the cost of false positives, ``beta`` of
+    false negatives.
     """
     hits, predicted, sizes = _measure_overlap(logits, targets)
     whole = hits + alpha * (predicted - hits) + beta * (sizes - hits)

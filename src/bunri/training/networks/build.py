@@ -27,14 +27,20 @@ NetworkBuilder = Callable[[ModelConfig, int], nn.Module]
 """Builds a network with random weights from its settings and its number of classes."""
 
 
-def _build_fcn8s(config: ModelConfig, num_classes: int) -> nn.Module:
-    _check_encoder(config, "vgg16")
-    return FCN8s(num_classes)
+def _fix_encoder(network: Callable[[int], nn.Module], encoder: str) -> NetworkBuilder:
+    """Return the builder of a network that is defined on one encoder."""
 
+    def build(config: ModelConfig, num_classes: int) -> nn.Module:
+        if config.encoder != encoder:
+            raise ConfigError(
+                f"model.encoder: {config.encoder!r} is not allowed: "
+                f"{config.name} is defined on {encoder}.",
+                hint=f"Use --set model.encoder={encoder}, or --set model.name=fpn for "
+                "this encoder.",
+            )
+        return network(num_classes)
 
-def _build_segnet(config: ModelConfig, num_classes: int) -> nn.Module:
-    _check_encoder(config, "vgg16_bn")
-    return SegNet(num_classes)
+    return build
 
 
 def _build_hf(config: ModelConfig, num_classes: int) -> nn.Module:
@@ -44,21 +50,12 @@ def _build_hf(config: ModelConfig, num_classes: int) -> nn.Module:
 
 _HF_NAMES = ("hf_segformer", "hf_mask2former", "hf_eomt")
 NETWORKS: dict[str, NetworkBuilder] = {
-    "fcn8s": _build_fcn8s,
-    "segnet": _build_segnet,
+    "fcn8s": _fix_encoder(FCN8s, "vgg16"),
+    "segnet": _fix_encoder(SegNet, "vgg16_bn"),
     **dict.fromkeys(DECODERS, build_on_encoder),
     **dict.fromkeys(_HF_NAMES, _build_hf),
 }
 """Networks by name; ``ModelName`` in :mod:`bunri.training.config` lists the same names."""
-
-
-def _check_encoder(config: ModelConfig, encoder: str) -> None:
-    if config.encoder != encoder:
-        raise ConfigError(
-            f"model.encoder: {config.encoder!r} is not allowed: "
-            f"{config.name} is defined on {encoder}.",
-            hint=f"Use --set model.encoder={encoder}, or --set model.name=fpn for this encoder.",
-        )
 
 
 def _import_hf() -> ModuleType:
@@ -77,18 +74,11 @@ def _import_hf() -> ModuleType:
 def build_network(
     config: ModelConfig, num_classes: int
 ) -> tuple[nn.Module, PretrainedWeights | None]:
-    """Return a network in training mode, and the weights that it starts from, if any.
-
-    Raises:
-        ConfigError: The encoder does not exist or does not fit the network.
-        WeightsError: The pretrained weights cannot be loaded.
-        MissingExtraError: The network needs a library that is not installed.
-    """
+    """Return a network in training mode, and the weights that it starts from, if any."""
     if config.name in _HF_NAMES:
         hf = _import_hf()
         weights: PretrainedWeights | None = hf.load_hf_weights(config)
-        tensors = None if weights is None else weights.tensors
-        return hf.build_hf_network(config, num_classes, tensors), weights
+        return hf.build_hf_network(config, num_classes, weights and weights.tensors), weights
     network = NETWORKS[config.name](config, num_classes)
     encoder = TIMM_TWINS.get(config.encoder, config.encoder)  # the name of its ImageNet weights
     weights = load_weights(config.model_copy(update={"encoder": encoder}))
@@ -102,9 +92,6 @@ def load_start(network: nn.Module, weights: PretrainedWeights) -> None:
 
     Weights of an encoder go into the network's encoder. Of a whole network, every tensor of a
     fitting name and shape is taken; the class layer of other classes does not fit.
-
-    Raises:
-        WeightsError: They do not fit the encoder.
     """
     if not weights.is_whole:
         encoder = network.get_submodule("encoder")
@@ -127,7 +114,6 @@ def load_network(folder: Path, info: BundleInfo) -> nn.Module:
 
     Raises:
         ModelError: The architecture is unknown, or the weights do not fit it.
-        MissingExtraError: The network needs a library that is not installed.
     """
     try:
         row = dict(info.architecture)

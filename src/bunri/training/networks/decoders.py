@@ -94,17 +94,20 @@ def _read_unet3plus_options(config: ModelConfig) -> dict[str, Any]:
     return {"branch_channels": config.decoder_channels // 2, "dropout": config.dropout}
 
 
-def _read_deeplab_options(config: ModelConfig) -> dict[str, Any]:
-    channels = config.decoder_channels
-    return {"decoder_channels": channels, "decoder_aspp_dropout": config.dropout, **_AS_DECODED}
-
-
 DECODERS: Mapping[str, _Decoder] = {
     "fpn": _Decoder(smp.FPN, _read_fpn_options),
     "unet": _Decoder(smp.Unet, _read_unet_options),
     "unetplusplus": _Decoder(smp.UnetPlusPlus, _read_unet_options),
     "unet3plus": _Decoder(UNet3Plus, _read_unet3plus_options),
-    "deeplabv3plus": _Decoder(smp.DeepLabV3Plus, _read_deeplab_options, _KEPT_AT_16),
+    "deeplabv3plus": _Decoder(
+        smp.DeepLabV3Plus,
+        lambda c: {
+            "decoder_channels": c.decoder_channels,
+            "decoder_aspp_dropout": c.dropout,
+            **_AS_DECODED,
+        },
+        _KEPT_AT_16,
+    ),
     # A quarter: 32 for the default of 128, which is smp's own.
     "pan": _Decoder(
         _PaddedPan,
@@ -123,11 +126,7 @@ DECODERS: Mapping[str, _Decoder] = {
 
 
 def build_on_encoder(config: ModelConfig, num_classes: int) -> nn.Module:
-    """Return the network ``config.name`` on ``config.encoder``, in training mode, random weights.
-
-    Raises:
-        ConfigError: There is no such encoder, or it does not fit the decoder.
-    """
+    """Return the network ``config.name`` on ``config.encoder``, in training mode."""
     encoder_name = _find_encoder(config.encoder)
     decoder = DECODERS[config.name]
     try:

@@ -11,11 +11,7 @@ FC_CHANNELS = 4096
 
 
 class FCN8s(nn.Module):
-    """VGG16 with class scores at strides 8, 16 and 32.
-
-    Args:
-        num_classes: Number of classes, background included.
-    """
+    """VGG16 with class scores at strides 8, 16 and 32."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()

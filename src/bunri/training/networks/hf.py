@@ -43,23 +43,13 @@ class _Size:
 
 @dataclass(frozen=True, slots=True)
 class _Family:
-    """A network in all its sizes.
-
-    Attributes:
-        sizes: Sizes by ``model.encoder``.
-        configure: Function that returns transformers' configuration of a size.
-        parts: transformers' model class, with the names of the published weights.
-        network: Class that assembles the parts.
-        own: Prefix of the names of tensors that the weights may lack.
-        trained_on: Data that the published weights were trained on.
-        license: Licence of the published weights.
-    """
+    """A network in all its sizes by ``model.encoder``, and the origin of its published weights."""
 
     sizes: Mapping[str, _Size]
     configure: Callable[[Mapping[str, Any], ModelConfig, int], Any]
-    parts: Any
-    network: Callable[[Any], nn.Module]
-    own: str = "class_predictor."
+    parts: Any  # transformers' model class, with the names of the published weights
+    network: Callable[[Any], nn.Module]  # assembles the parts
+    own: str = "class_predictor."  # prefix of the names of tensors that the weights may lack
     trained_on: str = ""
     license: str = ""
 
@@ -154,17 +144,7 @@ _FAMILIES: Mapping[str, _Family] = {
 def build_hf_network(
     config: ModelConfig, num_classes: int, tensors: Mapping[str, Tensor] | None = None
 ) -> nn.Module:
-    """Return a network in training mode.
-
-    Args:
-        config: Name, size and widths.
-        num_classes: Number of classes, background included.
-        tensors: Pretrained tensors under their published names; None for random weights.
-
-    Raises:
-        ConfigError: There is no such size.
-        WeightsError: The tensors do not fit.
-    """
+    """Return a network in training mode, with pretrained tensors under their published names."""
     family, size = _find(config)
     hf_config = family.configure(size.settings, config, num_classes)
     if tensors is None:
@@ -193,10 +173,6 @@ def load_hf_weights(config: ModelConfig) -> PretrainedWeights | None:
 
     ``imagenet`` means the encoder for SegFormer, and everything but the class layer for the others,
     which hardly learn from few photos without it.
-
-    Raises:
-        ConfigError: There is no such size.
-        WeightsError: They cannot be loaded; the hint names the ways out.
     """
     family, size = _find(config)
     if config.weights == "imagenet" and size.repo:

@@ -31,7 +31,7 @@ _FLOOR = 1e-12
 
 
 def combine_queries(class_logits: Tensor, mask_logits: Tensor) -> Tensor:
-    """Return logits of each class in each pixel from queries with a class and a mask each.
+    """Return logits, float32 (N, C, h, w), from queries with a class and a mask each.
 
     log sum_q softmax(class)[q, c] * sigmoid(mask)[q, h, w], without the class "no object" (Cheng
     et al. 2021, MaskFormer's semantic inference), in float32 even under autocast. No gradient is
@@ -40,20 +40,13 @@ def combine_queries(class_logits: Tensor, mask_logits: Tensor) -> Tensor:
     Args:
         class_logits: Float (N, Q, C + 1), "no object" last.
         mask_logits: Float (N, Q, h, w).
-
-    Returns:
-        float32 (N, C, h, w), at most log Q.
     """
-    with _full_precision(class_logits.device.type):
+    device = class_logits.device.type
+    is_autocast = device != "meta" and torch.is_autocast_enabled(device)
+    with torch.autocast(device, enabled=False) if is_autocast else contextlib.nullcontext():
         classes = class_logits.float().softmax(dim=-1)[..., :-1]
         masks = mask_logits.float().sigmoid()
         return (torch.einsum("nqc,nqhw->nchw", classes, masks) + _FLOOR).log()
-
-
-def _full_precision(device_type: str) -> contextlib.AbstractContextManager[Any]:
-    if device_type != "meta" and torch.is_autocast_enabled(device_type):
-        return torch.autocast(device_type, enabled=False)
-    return contextlib.nullcontext()
 
 
 def _enlarge(logits: Tensor, pixels: Tensor) -> Tensor:
@@ -61,11 +54,7 @@ def _enlarge(logits: Tensor, pixels: Tensor) -> Tensor:
 
 
 class HfSegformer(nn.Module):
-    """SegFormer (Xie et al. 2021).
-
-    Args:
-        model: transformers' model; its parts are used, not copied.
-    """
+    """SegFormer (Xie et al. 2021)."""
 
     def __init__(self, model: SegformerForSemanticSegmentation) -> None:
         super().__init__()

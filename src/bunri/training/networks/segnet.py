@@ -13,11 +13,7 @@ STAGE_CHANNELS = ((3, 64, 64), (64, 128, 128), (128, 256, 256, 256), (256, *3 * 
 
 
 class SegNet(nn.Module):
-    """VGG16-BN and its mirror image, which upsamples by max-unpooling with stored indices.
-
-    Args:
-        num_classes: Number of classes, background included.
-    """
+    """VGG16-BN and its mirror image, which upsamples by max-unpooling with stored indices."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()

@@ -22,15 +22,7 @@ DEPTH = 5
 
 
 class UNet3Plus(nn.Module):
-    """U-Net 3+.
-
-    Args:
-        encoder_name: Name of the encoder in segmentation_models.pytorch.
-        encoder_weights: Argument of smp's ``get_encoder``; None for random weights.
-        classes: Number of classes, background included.
-        branch_channels: Channels of each scale's branch into a depth, 64 in the paper.
-        dropout: Share of the deepest features dropped before the scores of presence.
-    """
+    """U-Net 3+; ``branch_channels`` of each scale's branch into a depth are 64 in the paper."""
 
     def __init__(
         self,
@@ -79,12 +71,8 @@ class UNet3Plus(nn.Module):
 class FullScaleDecoder(nn.Module):
     """Decoder whose depths, from coarse to fine, are each made of all scales.
 
-    Args:
-        scales: (channels, stride) of the encoder's features, finest first.
-        branch_channels: Channels of each scale's branch into a depth.
-
-    Attributes:
-        scales: (channels, stride) of the output, finest first; the coarsest is the encoder's own.
+    ``scales`` are pairs (channels, stride), finest first: the argument those of the encoder's
+    features, the attribute those of the output, whose coarsest is the encoder's own.
     """
 
     def __init__(self, scales: Sequence[tuple[int, int]], branch_channels: int) -> None:

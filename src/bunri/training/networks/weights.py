@@ -39,15 +39,10 @@ _PACKAGED = re.compile(r"tf_efficientnet_lite([012])")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PretrainedWeights:
-    """Tensors to start training from, and their origin.
+    """Tensors to start training from, in the order of their file, and their origin.
 
-    Attributes:
-        tensors: Tensors by name, in the order of their file.
-        source: Description of the origin for people.
-        license: Their licence, as far as known.
-        photo_hashes: Photos that they were trained on, see ``BundleInfo.photo_hashes``; empty if
-            unknown.
-        is_whole: Whether they are the weights of a whole network of bunri, not of an encoder.
+    ``is_whole``: weights of a whole network of bunri, not of an encoder; ``photo_hashes`` as in
+    ``BundleInfo``, empty if unknown.
     """
 
     tensors: dict[str, Tensor]
@@ -58,11 +53,7 @@ class PretrainedWeights:
 
 
 def load_weights(config: ModelConfig) -> PretrainedWeights | None:
-    """Return the weights that ``config.weights`` names; None for ``none``.
-
-    Raises:
-        WeightsError: They cannot be loaded; the hint names the ways out.
-    """
+    """Return the weights that ``config.weights`` names; None for ``none``."""
     if config.weights == "none":
         return None
     if config.weights != "imagenet":
@@ -72,9 +63,8 @@ def load_weights(config: ModelConfig) -> PretrainedWeights | None:
         return _load_packaged(config.encoder, packaged[1])
     import timm
 
-    return (
-        _load_timm(config.encoder) if timm.is_model(config.encoder) else _load_smp(config.encoder)
-    )
+    load_named = _load_timm if timm.is_model(config.encoder) else _load_smp
+    return load_named(config.encoder)
 
 
 def match_tensors(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -83,9 +73,6 @@ def match_tensors(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> 
     Tensors are matched by name if ``given`` has all names, otherwise by position: files of the
     same encoder from different libraries hold the same tensors under other names, and an encoder
     without its classification head lacks only the last ones.
-
-    Raises:
-        WeightsError: A tensor is missing or has another shape; the first one is named.
     """
     if wanted.keys() <= given.keys():
         pairs = {name: given[name] for name in wanted}
@@ -203,17 +190,7 @@ def _load_smp(encoder: str) -> PretrainedWeights:
 
 
 def load_hub_weights(repo: str, revision: str, what: str, license_: str) -> PretrainedWeights:
-    """Return the tensors of a repository's ``model.safetensors`` on Hugging Face's hub.
-
-    Args:
-        repo: Repository, ``owner/name``.
-        revision: Branch, tag, commit or ``refs/pr/N``.
-        what: Data that the weights were trained on, for people.
-        license_: Licence of the weights.
-
-    Raises:
-        WeightsError: They cannot be loaded; the hint names the ways out.
-    """
+    """Return the tensors, trained on ``what``, of a repository on Hugging Face's hub."""
     try:
         tensors = load_file(fetch_from_hub(repo, revision))
     except Exception as error:  # network, hub and file errors alike
@@ -224,11 +201,7 @@ def load_hub_weights(repo: str, revision: str, what: str, license_: str) -> Pret
 def fetch_from_hub(repo: str, revision: str = "main") -> Path:
     """Return the path of a repository's ``model.safetensors``, downloaded if it is not cached.
 
-    A hub that cannot be reached is given up after one try.
-
-    Raises:
-        WeightsError: The file does not have its SHA-256.
-        Exception: Any error of huggingface_hub.
+    A hub that cannot be reached is given up after one try. Errors are huggingface_hub's own.
     """
     import huggingface_hub as hub
 

@@ -6,6 +6,7 @@ is off draws none, so that turning it on or off does not alter the draws of the 
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,7 +17,14 @@ from bunri.core.contracts import IGNORE_INDEX, ImageArray, MaskArray
 from bunri.images.frames import fit_size_hw, resize_image, resize_mask
 from bunri.training.config import AugmentConfig
 from bunri.training.samples.geometry import RandomView, happens, turn_quarters
-from bunri.training.samples.photometry import PhotoChange, list_light_changes, load_clahe
+from bunri.training.samples.photometry import (
+    PhotoChange,
+    add_noise,
+    blur,
+    cast_shadow,
+    load_clahe,
+    store_as_jpeg,
+)
 
 Augmentation = Callable[[ImageArray, MaskArray], tuple[ImageArray, MaskArray]]
 """uint8 (H, W, 3) and uint8 (H, W) in, the same types at the training size out."""
@@ -27,16 +35,7 @@ Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 def build_augmentation(
     config: AugmentConfig, frame_px: int, paste: Step | None = None
 ) -> Augmentation:
-    """Return the augmentation of some settings.
-
-    Args:
-        config: Probabilities and strengths of the changes.
-        frame_px: Side of the square frame if ``crop_size_px`` is null.
-        paste: Step that pastes objects, see :mod:`bunri.training.samples.mixing`.
-
-    Raises:
-        MissingExtraError: A change needs a library that is not installed.
-    """
+    """Return the augmentation to a square of ``crop_size_px``, or ``frame_px`` if that is null."""
     steps = _list_steps(config, frame_px, paste)
 
     def augment(image: ImageArray, mask: MaskArray) -> tuple[ImageArray, MaskArray]:
@@ -64,39 +63,33 @@ def _list_steps(config: AugmentConfig, frame_px: int, paste: Step | None) -> lis
         steps.append(paste)
     if config.clahe:
         steps.append(_make_random(_spare_mask(load_clahe()), config.clahe))
-    if config.hflip:
-        steps.append(
-            _make_random(lambda image, mask: (image.flip(-1), mask.flip(-1)), config.hflip)
-        )
-    if config.vflip:
-        steps.append(
-            _make_random(lambda image, mask: (image.flip(-2), mask.flip(-2)), config.vflip)
-        )
+    for chance, axis in ((config.hflip, -1), (config.vflip, -2)):
+        if chance:
+            steps.append(_make_random(partial(_flip, axis=axis), chance))
     if config.brightness or config.contrast or config.saturation or config.hue:
         jitter = v2.ColorJitter(config.brightness, config.contrast, config.saturation, config.hue)
         steps.append(_spare_mask(jitter))
-    for change, chance in list_light_changes(config):
-        if chance:
-            steps.append(_make_random(_spare_mask(change), chance))
-    return steps
+    light_changes = (  # between scene and file, in this order
+        (cast_shadow, config.shadow),
+        (blur, config.blur),
+        (add_noise, config.noise),
+        (store_as_jpeg, config.jpeg),
+    )
+    return steps + [_make_random(_spare_mask(change), p) for change, p in light_changes if p]
+
+
+def _flip(image: Tensor, mask: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    return image.flip(axis), mask.flip(axis)
 
 
 def _make_random(step: Step, chance: float) -> Step:
     """Return a step that is made with a probability."""
-
-    def make_or_not(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        return step(image, mask) if happens(chance) else (image, mask)
-
-    return make_or_not
+    return lambda image, mask: step(image, mask) if happens(chance) else (image, mask)
 
 
 def _spare_mask(change: PhotoChange) -> Step:
     """Return a step that changes the photo and leaves the mask."""
-
-    def change_photo(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        return change(image), mask
-
-    return change_photo
+    return lambda image, mask: (change(image), mask)
 
 
 def _fit_square(image: ImageArray, mask: MaskArray, side_px: int) -> tuple[ImageArray, MaskArray]:

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +24,7 @@ from bunri.core.contracts import IGNORE_INDEX, ImageArray, MaskArray
 from bunri.core.errors import BunriError, ImageError
 from bunri.core.progress import Advance
 from bunri.images.frames import Preprocessing
-from bunri.images.similarity import Fingerprint, fingerprint_photo, hash_pixels
+from bunri.images.similarity import Fingerprint, fingerprint_photo
 from bunri.labels.overlap import draw_mask
 from bunri.labels.photos import read_photo_as_labelled
 from bunri.labels.records import LabelledSet, Photo
@@ -53,22 +52,17 @@ class PhotoStore:
     """Photos and masks of several labelled sets, kept in memory as far as they fit.
 
     All photos are decoded when the store is opened, so that a missing, broken or wrongly sized
-    photo is reported before training starts.
+    photo is reported before training starts. ``items`` are the photos in the order of the files,
+    ``prints`` their fingerprints and ``pixel_hashes`` the hashes in these.
 
     Args:
         datasets: Labelled sets with one class table.
         rule: Rule for pixels covered by several objects.
         memory_bytes: Memory for decoded photos; photos beyond it are decoded at each use.
         advance: Function called after each photo.
-        takes_prints: Whether to compute fingerprints of the photos, see ``prints``.
 
     Raises:
         ImageError: Some photos cannot be used; all of them are listed.
-
-    Attributes:
-        items: Photos in the order of the files.
-        pixel_hashes: Hash of each photo, see :func:`bunri.images.similarity.hash_pixels`.
-        prints: Fingerprint of each photo, empty without ``takes_prints``.
     """
 
     def __init__(
@@ -77,30 +71,27 @@ class PhotoStore:
         rule: OverlapRule,
         memory_bytes: int,
         advance: Advance = lambda: None,
-        *,
-        takes_prints: bool = False,
     ) -> None:
         self.items = [LabelledPhoto(d, p) for d in datasets for p in d.photos]
         self._rule = rule
         self._kept: dict[int, tuple[ImageArray, MaskArray]] = {}
         self.prints: list[Fingerprint] = []
-        self.pixel_hashes: list[str] = []
         problems: list[str] = []
         used_bytes = 0
         with ThreadPoolExecutor() as pool:
-            opened = pool.map(self._open, range(len(self.items)), repeat(takes_prints))
-            for index, (loaded, pixel_hash, print_) in enumerate(opened):
+            for index, opened in enumerate(pool.map(self._open, range(len(self.items)))):
                 advance()
-                self.prints += [] if print_ is None else [print_]
-                if isinstance(loaded, BunriError):
-                    problems.append(loaded.message)
+                if isinstance(opened, BunriError):
+                    problems.append(opened.message)
                     continue
-                self.pixel_hashes.append(pixel_hash)
+                image, mask, print_ = opened
+                self.prints.append(print_)
                 if used_bytes < memory_bytes:
-                    self._kept[index] = loaded
-                    used_bytes += loaded[0].nbytes + loaded[1].nbytes
+                    self._kept[index] = image, mask
+                    used_bytes += image.nbytes + mask.nbytes
         if problems:
             raise ImageError(f"{len(problems)} photo(s) cannot be used:", problems=problems)
+        self.pixel_hashes = [print_.pixel_hash for print_ in self.prints]
 
     def __len__(self) -> int:
         return len(self.items)
@@ -124,12 +115,7 @@ class PhotoStore:
         return self.items[index].dataset.is_pseudo
 
     def load_for_training(self, index: int, share: float) -> tuple[ImageArray, MaskArray]:
-        """Return a photo and its mask as :meth:`load` does, soft labels drawn at random.
-
-        Args:
-            index: Index of the photo.
-            share: Random number, 0 to 1, see :func:`bunri.labels.soft.draw_soft_mask`.
-        """
+        """Return a photo and its mask; soft labels are drawn with a random number, 0 to 1."""
         image, mask = self.load(index)
         item = self.items[index]
         if item.photo.id not in item.dataset.soft:
@@ -138,21 +124,16 @@ class PhotoStore:
         drawn[mask == IGNORE_INDEX] = IGNORE_INDEX
         return image, drawn
 
-    def _open(
-        self, index: int, takes_print: bool
-    ) -> tuple[tuple[ImageArray, MaskArray] | BunriError, str, Fingerprint | None]:
-        """Return a photo with its mask, or its error; its hash; its fingerprint."""
+    def _open(self, index: int) -> tuple[ImageArray, MaskArray, Fingerprint] | BunriError:
+        """Return a photo, its mask and its fingerprint, or its error."""
         item = self.items[index]
         try:
-            loaded = self._load(index)
+            image, mask = self._load(index)
             if item.photo.id in item.dataset.soft:
                 read_planes(item.dataset, item.photo)
         except BunriError as error:
-            return error, "", None
-        if not takes_print:
-            return loaded, hash_pixels(loaded[0]), None
-        print_ = fingerprint_photo(loaded[0])
-        return loaded, print_.pixel_hash, print_
+            return error
+        return image, mask, fingerprint_photo(image)
 
     def _load(self, index: int) -> tuple[ImageArray, MaskArray]:
         item = self.items[index]
@@ -226,11 +207,7 @@ def repeat_rare_photos(classes: Sequence[set[int]], threshold: float) -> list[in
 
     Repeat factor sampling (Gupta et al. 2019, arXiv:1908.03195): a class in a share f of the
     photos has the factor sqrt(threshold / f), at least 1; a photo has the highest factor of its
-    classes, rounded.
-
-    Args:
-        classes: Class indices in each photo.
-        threshold: Share of photos below which a class is rare, 0 to 1; 0 repeats nothing.
+    classes, rounded. A threshold of 0 repeats nothing.
     """
     counts = Counter(index for present in classes for index in present)
     factors = {

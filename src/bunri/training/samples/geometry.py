@@ -35,11 +35,7 @@ class RandomView:
     Pixels from outside the photo become 0, and ``IGNORE_INDEX`` in the mask. The crop follows
     ``RandomResizedCrop``. A crop that must contain an object is placed at random around one of its
     pixels and turned about this pixel; the object's class is drawn first, so that large classes
-    are not preferred.
-
-    Args:
-        config: Probabilities and strengths of the changes.
-        frame_px: Side of the square if ``crop_size_px`` is null; photos must be such squares.
+    are not preferred. If ``crop_size_px`` is null, photos must be squares of ``frame_px``.
     """
 
     def __init__(self, config: AugmentConfig, frame_px: int) -> None:
@@ -99,16 +95,13 @@ def turn_quarters(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def read_pixels(image: Tensor, points: Tensor, shrink: float) -> Tensor:
-    """Return a photo's colours at points, by bilinear interpolation; 0 outside the photo.
+    """Return a photo's colours at points, uint8 (3, h, w), bilinear; 0 outside the photo.
 
     Args:
         image: uint8 (3, H, W).
         points: float32 (2, h, w), y and x in px of the photo; pixels' corners are whole numbers.
         shrink: Distance of neighbouring points in px. Above 1, the photo is scaled down first with
             antialiasing, as for a plain crop.
-
-    Returns:
-        uint8 (3, h, w).
     """
     sides = image.shape[-2:]
     first = [min(max(int(p.min()) - 1, 0), n - 1) for p, n in zip(points, sides, strict=True)]
@@ -130,15 +123,7 @@ def read_pixels(image: Tensor, points: Tensor, shrink: float) -> Tensor:
 
 
 def read_labels(labels: Tensor, points: Tensor) -> Tensor:
-    """Return a mask's values at points, nearest neighbour; ``IGNORE_INDEX`` outside the photo.
-
-    Args:
-        labels: uint8 (H, W).
-        points: float32 (2, h, w), as in :func:`read_pixels`.
-
-    Returns:
-        uint8 (h, w).
-    """
+    """Return a mask's values at points, uint8 (h, w); ``IGNORE_INDEX`` outside the photo."""
     height, width = labels.shape
     y, x = points.long()  # a pixel reaches from its index to the next
     read = labels[y.clamp_(0, height - 1), x.clamp_(0, width - 1)]
@@ -154,10 +139,7 @@ def _find_inside(points: Tensor, shape: torch.Size) -> Tensor:
 
 
 def find_object_pixel(labels: Tensor) -> tuple[int, int] | None:
-    """Return (y, x) of a random pixel of a random object class in a mask, uint8 (H, W).
-
-    None if all pixels are background or ignored.
-    """
+    """Return (y, x) of a random pixel of a random object class; None if there is no object."""
     flat = labels.flatten()
     counts = torch.bincount(flat, minlength=IGNORE_INDEX + 1)
     counts[[BACKGROUND_INDEX, IGNORE_INDEX]] = 0

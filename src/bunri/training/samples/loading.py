@@ -39,16 +39,8 @@ def iterate_batches(
     """Yield the batches of an epoch, each with the samples of this process only.
 
     Loader processes are started for each epoch, so that they see its number; they hold nothing but
-    a view of the store.
-
-    Args:
-        stream: Training samples.
-        epoch: Number of the epoch, from 0.
-        config: Batch size and number of loader processes.
-        first_batch: First batch to yield, from 0.
-        pin_memory: Whether to pin memory, for faster copies to a GPU.
-        warn: Function that receives a message when a loader process was replaced.
-        processes: Training processes that share each batch.
+    a view of the store. Epochs and batches are numbered from 0. ``warn`` receives a message when a
+    loader process was replaced.
 
     Raises:
         RunError: Loader processes keep dying or hanging.

@@ -4,7 +4,7 @@ Random numbers come from torch's generator.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from bunri.core.errors import ConfigError, suggest
 from bunri.images.frames import resize_image, resize_mask
 from bunri.training.config import AugmentConfig, Config
 from bunri.training.samples.geometry import draw, happens
-from bunri.training.samples.object_bank import MIN_OBJECT_PX, CutObject, LabelledPhotos, ObjectBank
+from bunri.training.samples.object_bank import MIN_OBJECT_PX, CutObject, LabelledPhotos, cut_objects
 
 MAX_PASTED = 3
 """Largest number of objects pasted into one sample; the smallest is 1."""
@@ -32,14 +32,10 @@ class ObjectPaste:
     The class is drawn first, so that all classes are pasted equally often; then one of its objects,
     a scale, a quarter turn, a flip, and a place around a pixel that is not ignored. Ignored pixels
     are left unchanged, so that padding stays padding.
-
-    Args:
-        bank: Objects to paste.
-        chance: Probability of pasting, 0 to 1.
     """
 
-    def __init__(self, bank: ObjectBank, chance: float) -> None:
-        self._objects = list(bank.objects.values())
+    def __init__(self, bank: Mapping[int, Sequence[CutObject]], chance: float) -> None:
+        self._objects = list(bank.values())
         self._chance = chance
 
     def __call__(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,16 +54,7 @@ class ObjectPaste:
 
 
 def build_paste(config: Config, store: LabelledPhotos, table: ClassTable) -> ObjectPaste | None:
-    """Return the step that pastes objects of the training photos; None if pasting is off.
-
-    Args:
-        config: Settings of the run.
-        store: Training photos.
-        table: Class table of the photos.
-
-    Raises:
-        ConfigError: A class is unknown or the background, or there is nothing to paste.
-    """
+    """Return the step that pastes objects of the training photos; None if pasting is off."""
     if not config.augment.paste:
         return None
     names = config.augment.paste_classes
@@ -75,8 +62,8 @@ def build_paste(config: Config, store: LabelledPhotos, table: ClassTable) -> Obj
         indices = find_rare_classes(store.list_classes(), config.data.repeat_rare)
     else:
         indices = find_classes(names, table)
-    bank = ObjectBank.cut(store, indices, config.input.size_px)
-    if not bank.objects:
+    bank = cut_objects(store, indices, config.input.size_px)
+    if not bank:
         reason = f"no class is in fewer than data.repeat_rare = {config.data.repeat_rare:g} of them"
         if indices:
             wanted = ", ".join(table.names[index] for index in indices)
@@ -90,26 +77,16 @@ def build_paste(config: Config, store: LabelledPhotos, table: ClassTable) -> Obj
 
 
 def find_rare_classes(classes: Sequence[set[int]], threshold: float) -> list[int]:
-    """Return the classes that appear in some photos, but in less than a share of them.
-
-    Args:
-        classes: Class indices in each photo.
-        threshold: Share of the photos, 0 to 1.
-    """
+    """Return the classes that appear in some photos, but in less than a share of them."""
     present = set[int]().union(*classes) - {BACKGROUND_INDEX}
     limit = threshold * len(classes)
     return sorted(i for i in present if sum(i in photo for photo in classes) < limit)
 
 
 def find_classes(names: Sequence[str], table: ClassTable) -> list[int]:
-    """Return the indices of the object classes of some names.
-
-    Raises:
-        ConfigError: Some names are no object classes; all are listed, each with the nearest names.
-    """
+    """Return the indices of the object classes of some names; unknown ones are errors."""
     allowed = table.names[BACKGROUND_INDEX + 1 :]
-    index_of = {normalize_name(name): i for i, name in enumerate(table.names)}
-    del index_of[normalize_name(table.names[BACKGROUND_INDEX])]
+    index_of = {normalize_name(name): i for i, name in enumerate(allowed, BACKGROUND_INDEX + 1)}
     unknown = [name for name in names if normalize_name(name) not in index_of]
     if unknown:
         raise ConfigError(
@@ -120,13 +97,9 @@ def find_classes(names: Sequence[str], table: ClassTable) -> list[int]:
 
 
 def mix_pairs(config: AugmentConfig, own: Pair, draw_other: Callable[[], Pair]) -> Pair:
-    """Return a sample with parts of another photo laid over it, at random.
+    """Return a sample with parts of another photo of the same size laid over it, at random.
 
-    Args:
-        config: Probabilities of CutMix and ClassMix.
-        own: Photo and mask of the sample.
-        draw_other: Function that returns another photo and mask of the same size; called at most
-            once, and only if it is needed.
+    ``draw_other`` is called at most once, and only if it is needed.
     """
     cuts, lays = happens(config.cutmix), happens(config.classmix)
     if not (cuts or lays):

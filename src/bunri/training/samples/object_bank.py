@@ -4,9 +4,9 @@ A bank is cut from the training photos of the run itself and from no others: obj
 photos would be learned from. It does not change once it is cut, so loader processes share it.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -32,13 +32,9 @@ class LabelledPhotos(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CutObject:
-    """An object cut out of a photo.
+    """An object cut out of a photo, at the scale of the network frame; arrays are read-only.
 
-    Attributes:
-        class_index: Class of the object.
-        pixels: Rectangle around the object at the scale of the network frame, uint8 (h, w, 3) RGB,
-            read-only.
-        inside: uint8 (h, w), 1 on the object, read-only.
+    ``pixels``: the rectangle around it, uint8 (h, w, 3) RGB; ``inside``: uint8 (h, w), 1 on it.
     """
 
     class_index: int
@@ -46,47 +42,34 @@ class CutObject:
     inside: npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ObjectBank:
-    """Objects by class index; classes without objects are absent."""
+def cut_objects(
+    store: LabelledPhotos,
+    class_indices: Collection[int],
+    frame_px: int,
+    max_bytes: int = MAX_BANK_BYTES,
+) -> dict[int, list[CutObject]]:
+    """Cut objects of some classes out of photos, the same objects each time.
 
-    objects: Mapping[int, tuple[CutObject, ...]]
+    Photos with pseudo-labels are skipped: their objects would count as true in other photos. Photos
+    are scaled to the network frame first, so that pasted objects are as large as at prediction, and
+    processed in a fixed, shuffled order, so that photos at the end of a file are not left out.
 
-    @classmethod
-    def cut(
-        cls,
-        store: LabelledPhotos,
-        class_indices: Collection[int],
-        frame_px: int,
-        max_bytes: int = MAX_BANK_BYTES,
-    ) -> Self:
-        """Cut objects of some classes out of photos; the same objects each time.
-
-        Photos with pseudo-labels are skipped: their objects would count as true in other photos.
-
-        Args:
-            store: Training photos.
-            class_indices: Classes of the objects.
-            frame_px: Longer side of the network frame, to which photos are scaled first, so that
-                pasted objects are as large as at prediction.
-            max_bytes: Approximate memory to fill. Photos are processed in a fixed, shuffled order,
-                so that photos at the end of a file are not left out.
-        """
-        share = max_bytes // max(1, len(class_indices))
-        found: dict[int, list[CutObject]] = {index: [] for index in sorted(class_indices)}
-        num_bytes = dict.fromkeys(found, 0)
-        classes = store.list_classes()
-        for number in np.random.default_rng(0).permutation(len(store)).tolist():
-            if store.is_pseudo(number):
-                continue
-            wanted = {i for i in classes[number] if i in found and num_bytes[i] < share}
-            if not wanted:
-                continue
-            for item in _cut_photo(*store.load(number), wanted, frame_px):
-                if num_bytes[item.class_index] < share:
-                    found[item.class_index].append(item)
-                    num_bytes[item.class_index] += item.pixels.nbytes + item.inside.nbytes
-        return cls({index: tuple(items) for index, items in found.items() if items})
+    Returns:
+        Objects by class index, some ``max_bytes`` in all; classes without objects are absent.
+    """
+    share = max_bytes // max(1, len(class_indices))
+    found: dict[int, list[CutObject]] = {index: [] for index in sorted(class_indices)}
+    num_bytes = dict.fromkeys(found, 0)
+    classes = store.list_classes()
+    for number in np.random.default_rng(0).permutation(len(store)).tolist():
+        wanted = {i for i in classes[number] if i in found and num_bytes[i] < share}
+        if store.is_pseudo(number) or not wanted:
+            continue
+        for item in _cut_photo(*store.load(number), wanted, frame_px):
+            if num_bytes[item.class_index] < share:
+                found[item.class_index].append(item)
+                num_bytes[item.class_index] += item.pixels.nbytes + item.inside.nbytes
+    return {index: items for index, items in found.items() if items}
 
 
 def _cut_photo(

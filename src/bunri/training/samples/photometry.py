@@ -14,7 +14,6 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 from bunri.core.errors import MissingExtraError
-from bunri.training.config import AugmentConfig
 from bunri.training.samples.geometry import draw
 
 CLAHE_CLIP = (1.0, 3.0)
@@ -33,16 +32,6 @@ SHADOW_EDGE = 0.02
 
 PhotoChange = Callable[[Tensor], Tensor]
 """uint8 (3, H, W) RGB in and out."""
-
-
-def list_light_changes(config: AugmentConfig) -> list[tuple[PhotoChange, float]]:
-    """Return the changes between scene and file in order, each with its probability."""
-    return [
-        (cast_shadow, config.shadow),
-        (blur, config.blur),
-        (add_noise, config.noise),
-        (store_as_jpeg, config.jpeg),
-    ]
 
 
 def cast_shadow(image: Tensor) -> Tensor:
@@ -75,11 +64,7 @@ def store_as_jpeg(image: Tensor) -> Tensor:
 
 
 def load_clahe() -> PhotoChange:
-    """Return a change that equalises the contrast of a photo's luma tile by tile.
-
-    Raises:
-        MissingExtraError: kornia is not installed.
-    """
+    """Return a change that equalises the contrast of a photo's luma tile by tile."""
     try:
         # Imported here because it is slow to import and few runs need it.
         from kornia.enhance import equalize_clahe

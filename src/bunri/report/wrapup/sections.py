@@ -26,6 +26,7 @@ from bunri.scores.comparison import Comparison
 from bunri.scores.confusion import Matrix
 
 NUM_CONFUSIONS, NUM_WEAKEST = 6, 3
+_CLASS_KEYS = {"better": "class_better", "worse": "class_worse"}
 _HELPED = {"better": "helped"}
 _FAILED = {"worse": "did_worse", "no evidence": "did_nothing"}
 
@@ -122,7 +123,7 @@ def _write_verdicts(
     if not items:
         yield Paragraph(t("none_helped" if keys is _HELPED else "none_failed", first=first.name))
     verdict = next(iter(keys))
-    items += _list_changed_classes(others, verdict, f"class_{verdict}", t)
+    items += _list_changed_classes(others, verdict, _CLASS_KEYS[verdict], t)
     if items:
         yield Bullets(items)
 

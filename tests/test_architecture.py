@@ -9,17 +9,19 @@ from pathlib import Path
 
 import pytest
 
+import bunri
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "bunri"
 # The order of imports; a room imports only from itself and from rooms before it.
 ROOMS = (
     "core", "images", "labels", "scores", "submission", "corruptions", "formats", "doctor",
-    "split", "stats", "scenes", "model", "training", "predict", "evaluation", "export", "report",
+    "split", "stats", "scenes", "model", "training", "predict", "evaluation", "exporting", "report",
     "demo", "api", "cli",
 )  # fmt: skip
 NEEDS_TORCH = {
     "bunri.cli.training_display",
-    "bunri.demo", "bunri.export", "bunri.predict.backends.torch_backend", "bunri.training",
+    "bunri.demo", "bunri.exporting", "bunri.predict.backends.torch_backend", "bunri.training",
 }  # fmt: skip
 TORCH_FREE = {"bunri.training.config", "bunri.training.listener"}
 MAX_ROOMS = 24
@@ -92,3 +94,8 @@ def test_readme__tree_is_true():
 def test_files__open_with_what_they_own():
     for name, path in MODULES.items():
         assert ast.get_docstring(ast.parse(path.read_text("utf-8"))), name
+
+
+def test_rooms__do_not_hide_public_names():
+    """Importing a room sets its name on the package, and would replace a function of that name."""
+    assert not {path.stem for path in SOURCE.iterdir()} & {*bunri.__all__}

@@ -27,7 +27,7 @@ from bunri.submission.stream import write_submission as _write_submission
 from bunri.training.config import DEFAULT_RECIPE, Config, load_config, read_recipe
 
 if TYPE_CHECKING:
-    from bunri.export.parity import ParityReport
+    from bunri.exporting.parity import ParityReport
 
 __all__ = [
     "BunriError",
@@ -307,7 +307,7 @@ def export(
         >>> report.faults  # doctest: +SKIP
         ()
     """
-    from bunri.export.bundle import export_bundle  # imports torch
+    from bunri.exporting.bundle import export_bundle  # imports torch
 
     written = export_bundle(
         str(model),

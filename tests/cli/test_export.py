@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bunri.export import parity
+from bunri.exporting import parity
 from bunri.model.bundle import read_bundle
 from bunri.model.lookup import open_model
 from tests.builders import write_data

@@ -22,7 +22,7 @@ from bunri.core.errors import InputError, ModelError
 from bunri.images.frames import MAX_FRAME_PX, MIN_FRAME_PX
 
 if TYPE_CHECKING:
-    from bunri.export.parity import ParityReport
+    from bunri.exporting.parity import ParityReport
 
 
 def run_export(
@@ -88,7 +88,7 @@ def run_export(
         )
     if calibration is not None and not is_int8:
         raise InputError("--calibration is only for int8.", hint="Add --int8.")
-    from bunri.export.bundle import export_bundle  # imports torch
+    from bunri.exporting.bundle import export_bundle  # imports torch
 
     export = export_bundle(
         model,

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from bunri.export.parity import Variant, measure_parity
+from bunri.exporting.parity import Variant, measure_parity
 
 TRUTH = np.zeros((10, 10), np.uint8)
 TRUTH[:5] = 1

@@ -5,7 +5,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from bunri.export.quantize import quantize_network
+from bunri.exporting.quantize import quantize_network
 from bunri.model.onnx_file import FRAME, FRAME_PROBS
 
 

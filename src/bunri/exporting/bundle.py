@@ -8,10 +8,10 @@ from bunri.core.contracts import FloatArray, ImageArray, MaskArray
 from bunri.core.errors import InputError, ModelError, OutputError
 from bunri.core.files import check_writable, is_file, write_json, write_text
 from bunri.core.progress import Progress, show_nothing
-from bunri.export.graph import build_graph
-from bunri.export.network import trace_network
-from bunri.export.parity import ParityReport, Precision, list_variants, measure_parity
-from bunri.export.quantize import MAX_PHOTOS, MIN_PHOTOS, quantize_network
+from bunri.exporting.graph import build_graph
+from bunri.exporting.network import trace_network
+from bunri.exporting.parity import ParityReport, Precision, list_variants, measure_parity
+from bunri.exporting.quantize import MAX_PHOTOS, MIN_PHOTOS, quantize_network
 from bunri.labels.coco import require_labels, require_photos
 from bunri.labels.overlap import draw_mask
 from bunri.labels.photos import check_photo_headers, read_photo_as_labelled

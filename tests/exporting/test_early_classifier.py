@@ -2,7 +2,7 @@
 
 import torch
 
-from bunri.export.network import trace_network
+from bunri.exporting.network import trace_network
 from bunri.training.config import ModelConfig
 from bunri.training.networks.build import build_network
 

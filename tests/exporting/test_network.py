@@ -8,7 +8,7 @@ from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
 
 from bunri.core.errors import ModelError
-from bunri.export.network import trace_network
+from bunri.exporting.network import trace_network
 from bunri.model.onnx_file import FRAME, FRAME_PROBS
 
 

@@ -16,7 +16,7 @@ from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 
 from bunri.core.errors import ModelError, summarize
-from bunri.export.graph import IR_VERSION, OPSET
+from bunri.exporting.graph import IR_VERSION, OPSET
 from bunri.images.frames import STRIDE_PX
 from bunri.model.onnx_file import FRAME, FRAME_PROBS
 from bunri.predict.backends.onnx_backend import OnnxBackend

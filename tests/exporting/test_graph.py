@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from bunri.export.graph import build_graph
+from bunri.exporting.graph import build_graph
 from bunri.images.decider import Decider
 from bunri.images.frames import Preprocessing
 from bunri.images.planes import FramePlanes

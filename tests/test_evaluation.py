@@ -199,7 +199,7 @@ def test_count_predictions__clean_counts_are_those_without_corruptions(data):
     plain, both = count(data, Oracle()), count(data, Oracle(), severity=3)
     assert plain.robustness is None
     np.testing.assert_array_equal(plain.sizes["photo"].matrices, both.sizes["photo"].matrices)
-    assert both.sizes["photo"].calibration.num_photos == 4
+    assert len(both.sizes["photo"].calibration.photos) == 4
 
 
 def test_count_predictions__corruptions_in_another_order_of_photos(data):

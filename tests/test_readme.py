@@ -19,8 +19,9 @@ RUN_ELSEWHERE = ("demo",)
 
 def list_commands(page):
     """Return the bunri commands in the code blocks of a page, in order."""
-    blocks = re.findall(r"^```\n(.*?)^```", (ROOT / page).read_text("utf-8"), re.S | re.M)
-    lines = [line for block in blocks for line in block.splitlines()]
+    text = (ROOT / page).read_text("utf-8")
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.S | re.M)
+    lines = [line for language, block in blocks if not language for line in block.splitlines()]
     commands = [shlex.split(line, comments=True) for line in lines if line.startswith("bunri ")]
     return [command[1:] for command in commands if command[1] not in RUN_ELSEWHERE]
 

@@ -14,6 +14,7 @@ import torch
 from filelock import FileLock
 
 from bunri.core.errors import ConfigError, OutputError, RunError
+from bunri.core.files import write_json
 from bunri.training.checkpoints import Checkpoint
 from bunri.training.listener import TrainingListener
 from bunri.training.numerics import Numerics
@@ -294,7 +295,8 @@ def test_termination__of_several_processes_waits_until_all_meet(kind):
 
 
 def test_resume_training__computes_as_it_began(stopped):
-    Numerics(precision="bf16", memory_format="contiguous").write(stopped.numerics)
+    numerics = Numerics(precision="bf16", memory_format="contiguous")
+    write_json(stopped.numerics, numerics.model_dump())
     resume_training(stopped)
     assert Numerics.read(stopped.numerics).precision == "bf16"
 

@@ -269,6 +269,7 @@ class Trainer:
             pin_memory=self._fabric.device.type == "cuda",
             warn=self._listener.warn,
             processes=self._processes,
+            hold_signals=self._stop.held_back,
         )
         self._module.train()
         for batch in clock.watch(batches):

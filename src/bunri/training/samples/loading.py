@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 
 from torch.nn import functional
@@ -35,12 +36,14 @@ def iterate_batches(
     pin_memory: bool = False,
     warn: Callable[[str], None] = lambda _: None,
     processes: Processes = ALONE,
+    hold_signals: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Iterator[Batch]:
     """Yield the batches of an epoch, each with the samples of this process only.
 
     Loader processes are started for each epoch, so that they see its number; they hold nothing but
     a view of the store. Epochs and batches are numbered from 0. ``warn`` receives a message when a
-    loader process was replaced.
+    loader process was replaced. ``hold_signals`` opens a block in which signals wait: Python prints
+    the traceback of an exception that arrives while a process is forked.
 
     Raises:
         RunError: Loader processes keep dying or hanging.
@@ -53,7 +56,7 @@ def iterate_batches(
     failures = 0
     while missing:
         try:
-            for batch in _load(stream, missing, config, pin_memory):
+            for batch in _load(stream, missing, config, pin_memory, hold_signals):
                 missing, failures = missing[1:], 0
                 yield batch
         except _WorkerError as error:
@@ -106,10 +109,15 @@ def collate_samples(samples: list[Sample]) -> Batch:
 
 
 def _load(
-    stream: TrainingStream, batches: list[list[int]], config: TrainConfig, pin_memory: bool
+    stream: TrainingStream,
+    batches: list[list[int]],
+    config: TrainConfig,
+    pin_memory: bool,
+    hold_signals: Callable[[], AbstractContextManager[None]],
 ) -> Iterator[Batch]:
     """Yield batches, given by their positions, until the end or until a loader process is lost."""
-    iterator = _open_loader(stream, batches, config, pin_memory)
+    with hold_signals():
+        iterator = _open_loader(stream, batches, config, pin_memory)
     silent_s = 0
     while True:
         try:

@@ -71,14 +71,18 @@ def export_bundle(
     Nothing is written if the file is not as good as promised; see ``faults`` of the report.
 
     Args:
+        model: Run or bundle folder with torch weights.
+        folder: Folder of the new bundle; must not exist.
         calibration: COCO file of at least 16 photos that int8 is fitted to; None for float32.
         val: COCO file with labels to compare and to score on; None for rendered photos.
         images: Folder of the photos of both files; None for the folder of each file.
+        overlap_rule: Rule by which the masks of ``val`` are drawn.
         has_probs: Let the graph also give probabilities, at the photo's size.
         frame_px: Longer side of a photo in the network's frame; None for the model's own.
         notes: Markdown for the model card: intended use, weaknesses, thanks.
         allow_pseudo: Accept pseudo-labels in ``val`` as if they were true.
         allow_trained: Accept photos in ``val`` that the model was trained on.
+        progress: Display of progress.
 
     Raises AnnotationError, InputError, ModelError, OutputError.
     """

@@ -52,7 +52,9 @@ def build_graph(
 
     Args:
         network: Graph from ``FRAME`` to ``FRAME_PROBS``.
+        info: Description of the model.
         precision: ``f32`` or ``int8``; written into the metadata.
+        has_probs: Also give probabilities at the size of the photo.
     """
     before, after = _Writer("before"), _Writer("after")
     photo_hw, content_hw = _add_preparation(before, info.preprocessing)

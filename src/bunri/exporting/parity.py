@@ -140,6 +140,8 @@ def list_variants(
     """Return every way to run a model on this machine, torch first.
 
     Args:
+        info: Description of the model.
+        torch_backend: The network in torch, which the others are compared with.
         f32: Whole graph in float32.
         int8: Whole graph in int8 if that is to be written, else None.
     """
@@ -196,8 +198,11 @@ def measure_parity(
     """Compare all variants with the first, and time them.
 
     Args:
+        variants: Ways to run the model; the first is the reference.
         photos: Pairs of a photo, uint8 (H, W, 3), and its true mask, uint8 (H, W); all masks are
             None where labels are not known.
+        num_classes: Number of classes, background included.
+        source: Name of the photos in the report.
         advance: Function to call after each photo.
     """
     equal = [0] * len(variants)

@@ -44,6 +44,7 @@ def draw_overlay(image: ImageArray, mask: MaskArray, table: ClassTable) -> Image
     Args:
         image: uint8 (H, W, 3) RGB.
         mask: uint8 (H, W), class indices.
+        table: Classes with their colours.
     """
     result = np.empty_like(image)
     _draw_overlay_into(result, image, mask, table)
@@ -81,6 +82,7 @@ def draw_overlay_layer(mask: MaskArray, table: ClassTable) -> npt.NDArray[np.uin
 
     Args:
         mask: uint8 (H, W), class indices.
+        table: Classes with their colours.
 
     Returns:
         uint8 (H, W, 4) RGBA: objects in their full colours, outlined in white; all else clear.
@@ -146,6 +148,7 @@ def draw_comparisons(
 
     Args:
         comparisons: Photos with their masks; at least one.
+        table: Classes with names and colours.
         tile_px: Longer side of each picture.
     """
     gap_px, title_px = 6, 26

@@ -135,6 +135,8 @@ def crop_content(
 
     Args:
         probs: float32 (C, h / s, w / s) over the frame, at the stride s of the network.
+        frame_hw: Height and width of the frame: h, w.
+        content_hw: Height and width of its part that is no padding, from the top left.
     """
     height, width = content_hw
     stride = frame_hw[0] // probs.shape[1]

@@ -22,8 +22,10 @@ def make_noise(
     """Return smooth noise.
 
     Args:
+        rng: Source of randomness.
         shape: (H, W) in pixels.
         cell_px: Size of the largest lumps, one number or (along y, along x).
+        octaves: Number of layers, each of half the size and weight of the one before.
 
     Returns:
         float32 (H, W), about -1 to 1, mean near 0.
@@ -49,6 +51,8 @@ def sample_noise(rng: np.random.Generator, s: FloatArray, t: FloatArray) -> Floa
     """Return smooth noise at any coordinates, for example along an object's own axes.
 
     Args:
+        rng: Source of randomness.
+        s: float32 coordinates along the first axis, a lump per unit.
         t: The same along the second axis, of the same shape.
 
     Returns:
@@ -76,7 +80,10 @@ def make_wrinkles(
     """Return ridged noise: sharp crests along curved lines, as in film and tissue.
 
     Args:
+        rng: Source of randomness.
         shape: (H, W) in pixels.
+        cell_px: Distance of the largest wrinkles.
+        octaves: Number of layers, each of half the size of the one before.
 
     Returns:
         float32 (H, W), 0 in the hollows to 1 on the crests.
@@ -97,7 +104,10 @@ def make_creases(
     """Return flat facets between creases, as in crumpled paper.
 
     Args:
+        rng: Source of randomness.
         u: (H, W) coordinates of an object about 2 units wide.
+        v: (H, W) coordinates across those of ``u``.
+        count: Number of creases.
         warp: (H, W) shift of the coordinates that bends the creases.
 
     Returns:
@@ -116,6 +126,8 @@ def look_up_beads(rng: np.random.Generator, s: FloatArray, t: FloatArray) -> Flo
     """Return foam beads at any coordinates.
 
     Args:
+        rng: Source of randomness.
+        s: float32 coordinates along the first axis, a bead per unit.
         t: The same along the second axis.
 
     Returns:

@@ -37,6 +37,8 @@ def resize_rows(
 
     Args:
         read_rows: Function that returns rows of the plane, float32 (rows, w).
+        source_hw: Height and width of the plane.
+        size_hw: Height and width of the whole result.
         rows: Rows of the result, with start and stop, at least one.
 
     Returns:
@@ -54,6 +56,8 @@ def find_source_rows(num_from: int, num_to: int, rows: slice) -> slice:
     """Return the rows of a plane from which some rows at another height are interpolated.
 
     Args:
+        num_from: Number of rows of the plane.
+        num_to: Number of rows of the whole result.
         rows: Rows of the result, with start and stop, at least one.
     """
     places = _find_taps(num_from, num_to)[0][:, rows]

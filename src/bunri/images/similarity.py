@@ -108,6 +108,7 @@ def find_twins(
     All pairs are compared: twice as many photos take four times as long.
 
     Args:
+        prints: Fingerprints of the photos.
         others: Fingerprints of other photos, to find pairs across; without them pairs inside
             ``prints`` are found, with ``first < second``.
         advance: Function to call once for each of ``prints``.

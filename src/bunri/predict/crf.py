@@ -22,7 +22,9 @@ def refine_planes(planes: ClassPlanes, image: ImageArray, settings: CrfSettings)
     """Return a photo's probabilities refined by a CRF.
 
     Args:
+        planes: Probabilities of the photo.
         image: The photo itself, uint8 (H, W, 3) RGB.
+        settings: Settings of the CRF.
     """
     check_image(image)  # differences of a normalised image are so small that all would be alike
     require_crf()

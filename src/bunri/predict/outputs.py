@@ -100,7 +100,9 @@ def write_prediction(
     """Write ``masks/NAME.png`` (indices, colours as palette), ``overlays/NAME.jpg`` and more.
 
     Args:
+        folder: Output folder.
         prediction: Photo with its mask; ``probs/NAME.png`` is written if it has probabilities.
+        table: The classes.
         keeps_colors: Also write ``colors/NAME.png``, RGB in the class colours.
 
     Returns:
@@ -140,7 +142,9 @@ def write_composition(path: Path, rows: Iterable[Mapping[str, Any]], table: Clas
     """Write the share of each class as CSV, one row per photo and one column per class.
 
     Args:
+        path: The CSV file.
         rows: Rows of ``predictions.json``; one with ``error`` has the reason in place of shares.
+        table: The classes.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")

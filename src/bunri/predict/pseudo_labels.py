@@ -64,6 +64,7 @@ def parse_thresholds(table: ClassTable, default: float, texts: Sequence[str]) ->
     """Return the least probability of each class, float32 (C,).
 
     Args:
+        table: The classes.
         default: Threshold of classes that are not named, 0 to 1.
         texts: Texts ``NAME=NUMBER``; no class twice.
     """
@@ -102,7 +103,9 @@ def find_unlabelled(path: Path, image_root: Path | None, table: ClassTable) -> L
     Labels in the file are ignored.
 
     Args:
+        path: COCO file or folder.
         image_root: Folder of the file's photos; None for the file's own. Unused for a folder.
+        table: The classes.
     """
     if not is_folder(path):
         listed = read_coco(path, image_root=image_root, table=table, takes_labels=False)
@@ -128,8 +131,10 @@ def label_photo(
     """Return the confident classes of a photo.
 
     Args:
+        predictor: The model, or several.
         image: uint8 (H, W, 3) RGB, upright.
         thresholds: float32 (C,), least probability of the most probable class.
+        keeps_probs: Also return the probabilities.
 
     Returns:
         uint8 (H, W), class index or 255 where no class is probable enough; and the probabilities
@@ -156,8 +161,10 @@ def label_photos(
 
     Args:
         predictor: One or several models with the class table of ``unlabelled``.
+        unlabelled: The photos.
         thresholds: float32 (C,); see :func:`label_photo`.
         soft: Place for the probabilities; None to write none.
+        progress: Display of progress.
     """
     objects: dict[int, tuple[Annotation, ...]] = {}
     ignored: dict[int, RunLengths] = {}
@@ -205,6 +212,8 @@ def describe_pseudo_labels(
     """Return the COCO document of pseudo-labels, marked as such, with their origin.
 
     Args:
+        labelled: Photos with their pseudo-labels.
+        predictor: The models that made them.
         thresholds: float32 (C,), least probability of each class.
     """
     source = labelled.source
@@ -288,11 +297,16 @@ def write_pseudo_labels(
     """Label photos with trained models, and write a COCO file to train on.
 
     Args:
+        models: Models as on the command line, or a loaded predictor.
+        photos: COCO file or folder of photos.
+        output: COCO file to write.
         images: Folder of the photos of a COCO file; None for the folder of the file.
+        choices: Options of prediction.
         threshold: Least probability of a pixel's best class, 0 to 1; None for 0.7, or 0 for soft
             labels, where the probabilities themselves tell how sure the models are.
         class_thresholds: Other thresholds of single classes, ``NAME=NUMBER`` each.
         is_soft: Also write the probabilities, into a folder beside ``output``.
+        progress: Display of progress.
 
     Raises InputError, ImageError, ModelError, OutputError.
     """

@@ -25,8 +25,12 @@ def submit(
     """Predict every photo of a set and write a submission.csv.
 
     Args:
+        models: Models as on the command line, or a loaded predictor.
+        data: COCO file, or a set that was read from one.
         path: The submission to write; compressed if it ends in ``.gz``.
         images: Folder of the photos; None for the folder of the file.
+        choices: Options of prediction.
+        progress: Display of progress.
 
     Returns:
         Number of rows.

@@ -21,6 +21,8 @@ def place_tiles(length_px: int, tile_px: int, overlap: float) -> list[int]:
     """Return the starts of tiles along one side, spread evenly from end to end.
 
     Args:
+        length_px: Length of the side.
+        tile_px: Side of a tile.
         overlap: Least share of a tile in common with the next, below 1.
     """
     if length_px <= tile_px:
@@ -43,7 +45,9 @@ def predict_tiles(
 
     Args:
         image: Photo at the size that tiles are cut from, uint8 (h, w, 3).
+        photo_hw: Height and width of the photo.
         tile_px: Side of a tile.
+        overlap: Least share of a tile in common with the next, below 1.
         predict: See ``PredictTile``.
     """
     height, width = image.shape[:2]

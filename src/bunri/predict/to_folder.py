@@ -129,6 +129,8 @@ def predict_photos(
     """Yield a row for each photo, in order: the result of ``write``, or ``photo`` and ``error``.
 
     Args:
+        predictor: The model, or several.
+        tasks: The photos.
         write: Function that writes a prediction; called in another thread, one photo at a time
             and in order.
         keeps_probs: Hand probabilities to ``write``.

@@ -70,6 +70,7 @@ def predict_views(
 
     Args:
         image: Photo or a part of it, uint8 (H, W, 3).
+        size_hw: Height and width of the result: h, w.
         views: Views; at least one.
         run: See ``RunFrame``.
     """

@@ -109,7 +109,11 @@ def tune(
 
     Args:
         members: Models with one class table; ``dataset`` must have been read with it.
+        dataset: Labelled photos.
+        rule: Rule by which true masks are drawn.
+        progress: Display of progress.
         score: One of ``SCORES``.
+        tries_crf: Try the CRF as well, which is slow.
     """
     check_photo_headers(require_nonempty(dataset))
     with tempfile.TemporaryDirectory() as folder:

@@ -50,9 +50,18 @@ def tune_models(
     """Search settings of prediction that win on labelled photos beyond chance, and keep them.
 
     Args:
+        models: Models as on the command line.
+        data: COCO file, or a set that was read from one.
         images: Folder of the photos; None for the folder of the file.
+        overlap_rule: Rule that decides which of several objects a pixel belongs to.
+        score: Score to raise; one of ``SCORES``.
+        tries_crf: Try the CRF as well, which is slow.
         output: Ensemble file to write for several models; None for one model, whose bundle keeps
             the settings.
+        is_dry: Keep nothing.
+        allow_pseudo: Accept pseudo-labels as if they were true.
+        allow_trained: Accept photos that a model was trained on.
+        progress: Display of progress.
 
     Raises AnnotationError, InputError, ModelError, OutputError.
     """

@@ -91,8 +91,10 @@ def run_bulk_job(
     photos failed, ``failed.txt``, which can be the SOURCE of another call.
 
     Args:
+        job: Model, photos and output folder.
         address: Address of a Ray cluster; None to start Ray here for the duration of the job.
         num_workers: Number of worker processes; None for one per GPU, or per core without GPUs.
+        progress: Display of progress.
 
     Raises PathError, InputError, MissingExtraError, RunError, OutputError.
     """

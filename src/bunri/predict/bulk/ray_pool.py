@@ -103,8 +103,10 @@ def predict_with_ray(
     Photos whose worker died each time have no row.
 
     Args:
+        pool: Workers to use.
         photos: Photos to predict; at least one.
         make_predictor: Function that loads the model in a worker.
+        one_by_one: Send each photo alone, so that one that kills its worker takes no other along.
     """
     ray, data = import_extra("ray"), import_extra("ray.data")
     logging.getLogger("ray.data").setLevel(logging.ERROR)

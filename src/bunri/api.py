@@ -3,7 +3,6 @@
 Each function calls what the command of the same name calls, and raises the same errors.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bunri.core.contracts import MaskArray, check_mask
 from bunri.core.errors import BunriError, ModelError
 from bunri.core.progress import Progress, show_nothing
+from bunri.core.settings import write_overrides
 from bunri.evaluation import Evaluation
 from bunri.evaluation import evaluate as _evaluate
 from bunri.labels.coco import read_coco as _read_coco
@@ -24,7 +24,7 @@ from bunri.submission.check import SubmissionCheck
 from bunri.submission.check import check_submission as _check_submission
 from bunri.submission.format import shrink_mask
 from bunri.submission.stream import write_submission as _write_submission
-from bunri.training.config import DEFAULT_RECIPE, Config, load_config, read_recipe
+from bunri.training.config import DEFAULT_RECIPE, Config, dump_config, load_config, read_recipe
 
 if TYPE_CHECKING:
     from bunri.exporting.parity import ParityReport
@@ -197,8 +197,9 @@ def read_config(
         >>> bunri.read_config("fpn-lite0", {"train.epochs": 3}).train.epochs
         3
     """
-    overrides = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
-    return load_config(read_recipe(str(recipe)), overrides, source=str(recipe))
+    return load_config(
+        read_recipe(str(recipe)), write_overrides(settings or {}), source=str(recipe)
+    )
 
 
 def train(
@@ -245,12 +246,11 @@ def train(
     from bunri.training.plan import DataSource, RunFolder, RunPlan
     from bunri.training.runs import start_training
 
-    if not isinstance(config, Config):
-        config = read_config(config, settings)
-    elif settings:
-        config = read_config_over(config, settings)
-    if weights is not None:
-        config = read_config_over(config, {"model.weights": str(weights)})
+    changed = dict(settings or {}) | ({} if weights is None else {"model.weights": str(weights)})
+    if isinstance(config, Config):
+        config = load_config(dump_config(config), write_overrides(changed))
+    else:
+        config = read_config(config, changed)
     plan = RunPlan(
         config,
         DataSource.pair(_list_paths(data), _list_paths(images), "images"),
@@ -260,12 +260,6 @@ def train(
     with ProgressListener(progress) as listener:
         start_training(plan, folder, listener)
     return load_model(folder.path)
-
-
-def read_config_over(config: Config, settings: Mapping[str, Any]) -> Config:
-    """Return settings with other values in place of some."""
-    overrides = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-    return load_config(json.dumps(config.model_dump(mode="json")), overrides, source="config")
 
 
 def export(

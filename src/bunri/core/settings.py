@@ -119,6 +119,11 @@ def dump_yaml(values: object) -> str:
     return text
 
 
+def write_overrides(settings: Mapping[str, Any]) -> list[str]:
+    """Return settings by ``key.path`` as ``key.path=value`` texts; JSON values are YAML values."""
+    return [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+
+
 def apply_override(values: dict[str, Any], override: str) -> str | None:
     """Set one ``key.path=value`` in nested ``values``; return its fault, None if it has none."""
     key, equals, text = override.partition("=")

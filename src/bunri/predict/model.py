@@ -1,10 +1,7 @@
 """A model as Python users see it: photos in, predictions out."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ from bunri.core.classes import ClassInfo, ClassTable
 from bunri.core.contracts import FloatArray, ImageArray, MaskArray
 from bunri.core.errors import InputError
 from bunri.core.files import replace_atomically, write_json
+from bunri.core.settings import write_overrides
 from bunri.images.drawing import draw_labelled_overlay, make_index_picture
 from bunri.images.photos import PhotoLike, load_photo
 from bunri.images.planes import ClassPlanes
@@ -23,6 +21,7 @@ from bunri.predict.outputs import measure_areas
 from bunri.predict.predictor import AnyPredictor
 from bunri.predict.regions import Region, find_regions
 from bunri.predict.settings import Combine
+from bunri.predict.to_folder import map_ahead, open_pool
 
 _OVERLAY_SUFFIXES = (".jpg", ".jpeg", ".webp")
 
@@ -190,10 +189,11 @@ class Model:
             ImageError: A photo cannot be used.
             ModelError: The model's probabilities are not numbers.
         """
-        waiting = iter(photos)
-        with self.predictor.share_cores() as num_at_once, ThreadPoolExecutor(num_at_once) as pool:
-            while chunk := list(islice(waiting, num_at_once)):
-                yield from pool.map(self.predict, chunk)
+        with self.predictor.share_cores() as num_at_once, open_pool(num_at_once) as pool:
+            if num_at_once > 1:
+                yield from map_ahead(pool, self.predict, photos, num_at_once)
+            else:
+                yield from map(self.predict, photos)
 
 
 def load_model(
@@ -223,6 +223,6 @@ def load_model(
     names = [model] if isinstance(model, str | Path) else list(model)
     if not names:
         raise InputError("load_model needs at least one model.")
-    overrides = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-    predictor = open_predictor(names, PredictionChoices(weights, combine, overrides=overrides))
+    choices = PredictionChoices(weights, combine, overrides=write_overrides(settings))
+    predictor = open_predictor(names, choices)
     return Model(predictor, " + ".join(map(str, names)))

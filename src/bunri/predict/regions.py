@@ -60,8 +60,8 @@ def find_regions(mask: MaskArray, table: ClassTable, min_share: float = 0.0) -> 
     """
     found = [
         region
-        for index in range(len(table))
-        if index != BACKGROUND_INDEX
+        for index in np.unique(mask).tolist()
+        if index != BACKGROUND_INDEX and index < len(table)
         for region in _find_class_regions(mask, index, table, min_share)
     ]
     return sorted(found, key=lambda region: -region.area_px)
@@ -72,9 +72,12 @@ def _find_class_regions(
 ) -> Iterator[Region]:
     runs = LabelledRuns.from_region(mask == index, neighbours=4)
     areas_px = np.bincount(runs.label, weights=runs.stop - runs.start).astype(np.int64)
+    by_label = np.split(
+        np.argsort(runs.label, kind="stable"), np.cumsum(np.bincount(runs.label))[:-1]
+    )
     info = table.classes[index]
-    for label in np.flatnonzero(areas_px >= max(1.0, min_share * mask.size)).tolist():
-        mine = runs.label == label
+    for label in np.flatnonzero(areas_px >= min_share * mask.size).tolist():
+        mine = by_label[label]
         rows, starts, stops = runs.row[mine], runs.start[mine], runs.stop[mine]
         left, top = int(starts.min()), int(rows.min())
         width, height = int(stops.max()) - left, int(rows.max()) + 1 - top

@@ -138,23 +138,23 @@ def predict_photos(
     predict = partial(_predict, predictor, keeps_probs=keeps_probs)
     with (
         predictor.share_cores() if len(tasks) > 1 else nullcontext(1) as num_at_once,
-        _open_pool(1) as reader,
-        _open_pool(num_at_once) as predictors,
-        _open_pool(1) as writer,
+        open_pool(1) as reader,
+        open_pool(num_at_once) as predictors,
+        open_pool(1) as writer,
     ):
-        read = zip(tasks, _map_ahead(reader, _read, tasks, _NUM_AHEAD), strict=True)
+        read = zip(tasks, map_ahead(reader, _read, tasks, _NUM_AHEAD), strict=True)
         # A single photo at a time is predicted in this thread: others would keep memory of their
         # own, and these are the large photos.
         predicted = (
-            _map_ahead(predictors, predict, read, num_at_once)
+            map_ahead(predictors, predict, read, num_at_once)
             if num_at_once > 1
             else map(predict, read)
         )
-        yield from _map_ahead(writer, partial(_write, write), predicted, _NUM_AHEAD)
+        yield from map_ahead(writer, partial(_write, write), predicted, _NUM_AHEAD)
 
 
 @contextmanager
-def _open_pool(num_threads: int) -> Iterator[ThreadPoolExecutor]:
+def open_pool(num_threads: int) -> Iterator[ThreadPoolExecutor]:
     """Yield threads; after an error, work they have not begun is cancelled."""
     executor = ThreadPoolExecutor(num_threads)
     try:
@@ -195,7 +195,7 @@ def _write(write: Write, predicted: PredictedPhoto | dict[str, Any]) -> dict[str
     return predicted if isinstance(predicted, dict) else write(predicted)
 
 
-def _map_ahead(
+def map_ahead(
     executor: ThreadPoolExecutor,
     function: Callable[[Item], Result],
     items: Iterable[Item],
